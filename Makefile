@@ -1,0 +1,52 @@
+# make install   environment in .venv
+# make demo      a first look: trains tiny models, compares methods, writes results/report.html
+# make tour      everything that exists
+# make test      all tests
+PYTHON ?= python3
+CORES ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Without an NVIDIA driver the CPU build of torch is enough, and two gigabytes smaller.
+ifeq ($(shell uname -s)-$(shell command -v nvidia-smi),Linux-)
+TORCH ?= torch==2.13.0+cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+else
+TORCH ?= torch==2.13.0
+endif
+
+.PHONY: install demo tour test lint lock clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 install")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(TORCH)" \
+	  || $(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) "$(TORCH)" \
+	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,slurm,test]"
+	touch $@
+
+demo: install
+	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES)
+	@echo "open results/report.html, or read results/tables/moco_main.md"
+
+tour: install
+	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES) --configfile config/tour.yaml
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+
+lock: install
+	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf results/* .snakemake

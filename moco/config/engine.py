@@ -1,0 +1,32 @@
+"""What runs a model, and how."""
+
+from typing import Literal
+
+from moco.config.fields import Section, identity, numerics, runtime
+
+
+class EngineSettings(Section):
+    """Engine of a model; a study sets a default and a model may set its own."""
+
+    kind: Literal["transformers"] = identity("Program that runs the model.", "transformers")
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] = identity(
+        "Arithmetic. float64 is the exact mode: results do not depend on batches.", "float64"
+    )
+    trust_remote_code: bool = identity(
+        "Run Python code that comes with a checkpoint. Only for code you have read.", False
+    )
+    attention: Literal["sdpa", "eager"] = numerics("Attention implementation.", "sdpa")
+    top_logprobs: int = numerics(
+        "Most likely tokens whose log-probabilities are stored per position.", 20, ge=0, le=1000
+    )
+    batch_tokens: int = runtime("Largest batch, in padded tokens (prompt and reply).", 32_768, ge=1)
+    batch_rows: int = runtime("Largest batch, in requests.", 64, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = runtime(
+        "Where models run; auto takes a GPU that the job was granted.", "auto"
+    )
+    resident_gb: float = runtime("Memory in which loaded models are kept for the next round.", 8.0, ge=0)
+    flush_seconds: float = runtime("Finished requests reach the disk at least this often.", 10.0, gt=0)
+
+    def key(self) -> dict[str, str | bool]:
+        """Return what tells requests apart."""
+        return self.slice()

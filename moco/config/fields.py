@@ -1,0 +1,98 @@
+"""Every setting says what it is: part of a result's identity, a numerical circumstance, or a runtime matter.
+
+* identity: changes results; enters keys and the parameters of rules.
+* numerics: may change the last bits of a result; recorded, in no key.
+* runtime: never changes a result; recorded nowhere but in performance files.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from moco.registry import did_you_mean
+
+Role = Literal["identity", "numerics", "runtime"]
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*$"
+
+
+def _field(role: Role, default: Any, doc: str, factory: Callable[[], Any] | None, **constraints: Any) -> Any:
+    extra: dict[str, Any] = {"role": role}
+    if factory is not None:
+        return Field(default_factory=factory, description=doc, json_schema_extra=extra, **constraints)
+    return Field(default=default, description=doc, json_schema_extra=extra, **constraints)
+
+
+def identity(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None = None, **constraints: Any) -> Any:
+    """Declare a setting that changes results."""
+    return _field("identity", default, doc, factory, **constraints)
+
+
+def numerics(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None = None, **constraints: Any) -> Any:
+    """Declare a setting that may change the last bits of a result."""
+    return _field("numerics", default, doc, factory, **constraints)
+
+
+def runtime(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None = None, **constraints: Any) -> Any:
+    """Declare a setting that never changes a result."""
+    return _field("runtime", default, doc, factory, **constraints)
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, without unknown keys, every field documented and classified."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a subclass with an unclassified or undocumented field."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in cls.model_fields:
+            cls.role(name)
+            if not cls.model_fields[name].description:
+                raise TypeError(f"{cls.__name__}.{name} has no description")
+
+    @classmethod
+    def role(cls, name: str) -> Role:
+        """Return the class of a field.
+
+        Raises:
+            TypeError: The field is unclassified.
+        """
+        extra = cls.model_fields[name].json_schema_extra
+        if not isinstance(extra, dict) or extra.get("role") not in ("identity", "numerics", "runtime"):
+            raise TypeError(f"{cls.__name__}.{name} is neither identity, numerics nor runtime")
+        return extra["role"]  # type: ignore[return-value]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    remedy = did_you_mean(str(key), cls.model_fields)
+                    raise PydanticCustomError(
+                        "unknown_key", "unknown key {key}; {remedy}", {"key": repr(key), "remedy": remedy}
+                    )
+        return data
+
+    def slice(self, *roles: Role) -> dict[str, Any]:
+        """Return the fields of the given classes (default: identity) as JSON values, nested sections likewise."""
+        wanted = roles or ("identity",)
+        return {
+            name: _plain(getattr(self, name), wanted) for name in type(self).model_fields if self._kept(name, wanted)
+        }
+
+    def _kept(self, name: str, wanted: tuple[Role, ...]) -> bool:
+        return type(self).role(name) in wanted or isinstance(getattr(self, name), Section)
+
+
+def _plain(value: Any, wanted: tuple[Role, ...]) -> Any:
+    if isinstance(value, Section):
+        return value.slice(*wanted)
+    if isinstance(value, dict):
+        return {str(key): _plain(item, wanted) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, wanted) for item in value]
+    return value

@@ -1,0 +1,142 @@
+"""From YAML to a study; every mistake becomes one line with file, key and remedy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from moco.config.study import Study
+from moco.errors import RequestError
+
+_RUNTIME_KEYS = ("replay",)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        key: Where in the configuration.
+        what: What is wrong.
+        remedy: What to do.
+    """
+
+    key: str
+    what: str
+    remedy: str = ""
+
+    def line(self, origin: str) -> str:
+        """Return the mistake as one line."""
+        return str(self.error(origin))
+
+    def error(self, origin: str) -> RequestError:
+        """Return the mistake as an error."""
+        return RequestError(self.what, where=": ".join(filter(None, (origin, self.key))), remedy=self.remedy)
+
+
+class InvalidStudy(RequestError):
+    """A configuration that is not a study; carries all mistakes."""
+
+    def __init__(self, problems: list[Problem], origin: str) -> None:
+        self.problems, self.origin = problems, origin
+        first = problems[0]
+        more = f" ({len(problems) - 1} more: run `moco check`)" if len(problems) > 1 else ""
+        super().__init__(first.what, where=": ".join(filter(None, (origin, first.key))), remedy=first.remedy + more)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A YAML loader that refuses a key written twice."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", key_node.start_mark)
+        seen.add(key)
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=deep)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the content of a configuration file.
+
+    Raises:
+        RequestError: It is missing, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot be read ({error})", where=str(path), remedy="name a YAML file") from None
+    try:
+        content = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise RequestError(
+            f"not valid YAML{line}: {error.problem}", where=str(path), remedy="correct that line"
+        ) from None
+    if not isinstance(content, dict):
+        raise RequestError("holds no settings", where=str(path), remedy="see config/README.md")
+    return content
+
+
+def study_from(config: Mapping[str, Any], origin: str) -> Study:
+    """Return the study that a configuration declares.
+
+    Args:
+        config: The configuration; keys that only steer a run (`replay`) are left out.
+        origin: File name for messages.
+
+    Raises:
+        InvalidStudy: It has mistakes.
+    """
+    content = {key: value for key, value in config.items() if key not in _RUNTIME_KEYS}
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise InvalidStudy([_problem(entry) for entry in error.errors()], origin) from None
+
+
+def load_study(path: Path) -> Study:
+    """Return the study of a YAML file; errors as in `read_yaml` and `study_from`."""
+    return study_from(read_yaml(path), str(path))
+
+
+_TAGS = frozenset({"hub", "local", "adapter", "zoo", "synthetic", "moco", "table", "task"})
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """Return the place of a mistake as a user wrote it, without the names of union branches."""
+    parts: list[str] = []
+    for place, part in enumerate(location):
+        if part == "[key]":
+            continue
+        before = location[place - 1] if place else None
+        branch = part in _TAGS and (before == "source" or (place == 2 and location[0] == "models"))
+        if not branch:
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+def _problem(entry: Any) -> Problem:
+    kind, key = entry["type"], _key(entry["loc"])
+    if kind == "unknown_key":
+        what, _, remedy = entry["msg"].partition("; ")
+        return Problem(key, what, remedy)
+    if kind == "string_pattern_mismatch" and "A-Za-z0-9" in str(entry.get("ctx", {}).get("pattern", "")):
+        return Problem(key, f"{entry['input']!r} is not a name", "use letters, digits, _ and single - only")
+    if kind == "missing":
+        return Problem(key, "is missing", "add it")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        expected = entry["ctx"].get("expected_tags", "")
+        return Problem(f"{key}.kind", "is missing or unknown", f"one of {expected}" if expected else "add `kind`")
+    return Problem(
+        key, f"{entry['msg'][0].lower()}{entry['msg'][1:]} (found {entry['input']!r})"[:300], "see config/README.md"
+    )

@@ -1,0 +1,42 @@
+"""Runtime and numerics settings travel beside the plan, never in it: in the environment variable MOCO_RUNTIME.
+
+A command that is typed by hand without it runs with the defaults and gives the same result.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from moco.config.engine import EngineSettings
+from moco.config.study import Study
+
+VARIABLE = "MOCO_RUNTIME"
+
+
+def runtime_json(study: Study) -> str:
+    """Return the value of MOCO_RUNTIME for a study: engine settings by model, and what happens to failed work."""
+    own = {
+        name: entry.engine.slice("runtime", "numerics")
+        for name, entry in study.models.items()
+        if entry.engine is not None
+    }
+    settings = {
+        "engine": study.engine.slice("runtime", "numerics"),
+        "models": own,
+        "failures": study.failures,
+        "retries": study.retries,
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def runtime_settings() -> dict[str, Any]:
+    """Return the runtime settings of this process; empty when the command was typed by hand."""
+    return dict(json.loads(os.environ.get(VARIABLE) or "{}"))
+
+
+def engine_settings(model: str, identity: Mapping[str, Any]) -> EngineSettings:
+    """Return the engine settings of a resolved model: its identity, and this machine's runtime settings."""
+    given = runtime_settings()
+    runtime = given.get("models", {}).get(model, given.get("engine", {}))
+    return EngineSettings.model_validate({**runtime, **identity})

@@ -1,0 +1,86 @@
+"""A study: models, tasks, pools, methods, and which of them are compared."""
+
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from moco.config.decoding import Decoding
+from moco.config.engine import EngineSettings
+from moco.config.fields import Section, identity, runtime
+from moco.config.models import ModelEntry
+from moco.config.tasks import Slug, TaskEntry
+
+
+class PoolEntry(Section):
+    """An ordered list of models that collaborate; a name written n times means n copies."""
+
+    models: tuple[Slug, ...] = identity("Models, in order.", min_length=1)
+    descriptions: tuple[str, ...] | None = identity("One sentence per model, instead of the models' own.", None)
+
+
+class MethodVariant(Section):
+    """A method with settings; the key in `methods` names the variant."""
+
+    method: str | None = identity("Method id (`moco methods`); the variant's own name when left out.", None)
+    params: dict[str, Any] = identity("Settings of the method.", factory=dict)
+
+
+class Comparison(Section):
+    """A block of the study: every method on every task with every pool of the block, where applicable."""
+
+    pools: tuple[Slug, ...] | Literal["all"] = identity("Pools of the block.", "all")
+    tasks: tuple[Slug, ...] | Literal["all"] = identity("Tasks of the block.", "all")
+    methods: tuple[Slug, ...] | Literal["all"] = identity("Method variants of the block.", "all")
+
+
+class Site(Section):
+    """Facts of the machine or cluster."""
+
+    gpu_model: str | None = runtime("GPU model to ask the scheduler for.", None)
+    use_gpu: bool = runtime("Plan jobs that run models as GPU jobs.", False)
+
+
+class Study(Section):
+    """One study per YAML file."""
+
+    study: Slug = identity("Name of the study.")
+    seeds: tuple[int, ...] = identity("Run seeds; every result is made once per seed.", (1,), min_length=1)
+    scorer: Literal["strict", "paper"] = identity(
+        "Rule set that scores dev for fits and stands in the tables.", "strict"
+    )
+    also_score: tuple[Literal["strict", "paper"], ...] = identity("Further rule sets that score the same answers.", ())
+    decoding: dict[Slug, Decoding] = identity("Decoding presets by name.", factory=lambda: {"default": Decoding()})
+    engine: EngineSettings = identity("Engine of every model that sets none.", factory=EngineSettings)
+    models: dict[Slug, ModelEntry] = identity("Models by name.", min_length=1)
+    tasks: dict[Slug, TaskEntry] = identity("Tasks by name.", min_length=1)
+    pools: dict[Slug, PoolEntry] = identity("Pools by name; a list of models, or a mapping.", min_length=1)
+    methods: dict[Slug, MethodVariant] = identity("Method variants by name.", factory=dict)
+    compare: tuple[Comparison, ...] = identity("What is compared with what.", factory=lambda: (Comparison(),))
+    failures: Literal["stop", "record"] = runtime("Stop at failed work, or record it as failed rows.", "stop")
+    retries: int = runtime("Attempts after the first, for jobs that run models.", 0, ge=0)
+    min_coverage: float = identity("Tables refuse a result with a smaller share of answered items.", 1.0, ge=0, le=1)
+    site: Site = runtime("Facts of the machine or cluster.", factory=Site)
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _pool_as_list(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: {"models": pool} if isinstance(pool, list) else pool for name, pool in value.items()}
+        return value
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _flat_params(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        variants = {}
+        for name, entry in value.items():
+            entry = entry or {}
+            if not isinstance(entry, dict):
+                variants[name] = entry
+                continue
+            variants[name] = {
+                "method": entry.get("method"),
+                "params": {k: v for k, v in entry.items() if k != "method"},
+            }
+        return variants

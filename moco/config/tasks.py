@@ -1,0 +1,81 @@
+"""Tasks: where items come from, how splits are cut, how they are prompted and scored."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from moco.config.fields import SLUG, Section, identity
+
+SPLITS = ("train", "dev", "distill", "test")
+Split = Literal["train", "dev", "distill", "test"]
+Slug = Annotated[str, Field(pattern=SLUG)]
+
+
+class SyntheticSource(Section):
+    """Items that the zoo's models can solve, made on the spot."""
+
+    kind: Literal["synthetic"] = identity("Items made on the spot.")
+    skills: tuple[str, ...] = identity("Skills that are mixed, in equal parts.", min_length=1)
+    form: Literal["exact", "choice"] = identity("Free answer or multiple choice.", "exact")
+    items: dict[Literal["train", "dev", "test"], int] = identity(
+        "Number of items by split.", factory=lambda: {"train": 200, "dev": 60, "test": 60}
+    )
+    seed: int = identity("Draws the items.", 0)
+
+
+class MocoSource(Section):
+    """A file in MoCo's JSON format, plain or gzip-compressed."""
+
+    kind: Literal["moco"] = identity("A file in MoCo's JSON format.")
+    path: str = identity("File; environment variables are expanded.")
+
+
+class TableSource(Section):
+    """JSONL, CSV or Parquet files, one a split, with a column mapping."""
+
+    kind: Literal["table"] = identity("JSONL, CSV or Parquet files.")
+    paths: dict[Literal["train", "dev", "test"], str] = identity(
+        "File by split (.jsonl, .csv, .parquet, also .gz).", min_length=1
+    )
+    columns: dict[Literal["question", "options", "gold", "src_id", "group", "domain"], str | list[str]] = identity(
+        "Column for each field. `options` is one column with a list, or a list of columns.",
+        factory=lambda: {"question": "question", "gold": "answer"},
+    )
+    gold: Literal["text", "letter", "index", "option_text"] = identity(
+        "How the gold column names the answer; the last three are for multiple choice.", "text"
+    )
+
+
+class TaskSource(Section):
+    """The items of another task of the study, with other splits (an evolution run, say)."""
+
+    kind: Literal["task"] = identity("The items of another task of this study.")
+    task: Slug = identity("That task.")
+
+
+Source = Annotated[SyntheticSource | MocoSource | TableSource | TaskSource, Field(discriminator="kind")]
+
+
+class TaskEntry(Section):
+    """One task. `source` may be written as the name of another task."""
+
+    source: Source = identity("Where the items come from.")
+    type: str | None = identity("Task type; known to the source when left out.", None)
+    domain: Slug = identity(
+        "Group under which tables average it; tasks of one domain and type form a batch.", "general"
+    )
+    decoding: Slug = identity("Decoding preset for plain responses and for methods.", "default")
+    limit: dict[Split, int] = identity(
+        "Most items by split, drawn with a seed and in equal shares of the source's domains.",
+        factory=lambda: {"train": 1000, "dev": 1000, "test": 1000},
+    )
+    distill: float = identity("Share of dev that is cut off as the distill split.", 0.0, ge=0, lt=1)
+    seed: int = identity("Draws items and cuts splits.", 0)
+    answers: int = identity("Answers that a method gives per item (diversity tasks ask for several).", 1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_by_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("source"), str):
+            return {**data, "source": {"kind": "task", "task": data["source"]}}
+        return data

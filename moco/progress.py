@@ -1,0 +1,67 @@
+"""Progress of long work: plain log lines with rate and time left, at most one every ten seconds."""
+
+import logging
+import sys
+import time
+
+log = logging.getLogger("moco")
+
+
+def set_up_logging() -> None:
+    """Send log lines of the package to standard error, with the time."""
+    if log.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+class Progress:
+    """Counts finished pieces of one piece of work.
+
+    On a terminal one line is rewritten; elsewhere a plain line appears at most every `interval` seconds.
+
+    Args:
+        label: What is being done.
+        total: Number of pieces.
+        interval: Seconds between lines.
+    """
+
+    def __init__(self, label: str, total: int, interval: float = 10.0) -> None:
+        self.label, self.total, self.interval = label, total, interval
+        self.done = 0
+        self._start = time.monotonic()
+        self._last = self._start
+        self._terminal = sys.stderr.isatty()
+
+    def advance(self, count: int = 1) -> None:
+        """Report that `count` more pieces are done."""
+        self.done += count
+        now = time.monotonic()
+        if self._terminal and (now - self._last >= 0.2 or self.done >= self.total):
+            sys.stderr.write("\r\033[K" + self._line(now) + ("\n" if self.done >= self.total else ""))
+            sys.stderr.flush()
+            self._last = now
+        elif not self._terminal and now - self._last >= self.interval:
+            log.info(self._line(now))
+            self._last = now
+
+    def summary(self) -> str:
+        """Return one line on the finished work."""
+        seconds = time.monotonic() - self._start
+        return f"{self.label}: {self.done} in {_duration(seconds)}, {self.done / max(seconds, 1e-9):.1f}/s"
+
+    def _line(self, now: float) -> str:
+        rate = self.done / max(now - self._start, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0
+        return f"{self.label}: {self.done}/{self.total}, {rate:.1f}/s, about {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,41 @@
+"""Schemas of every file the workflow writes, and the only functions that read and write them."""
+
+from moco.records.files import (
+    Provenance,
+    read_frame,
+    read_json,
+    read_provenance,
+    read_rows,
+    versions,
+    write_json,
+    write_rows,
+)
+from moco.records.schemas import (
+    ANSWERS,
+    CALLS,
+    GENERATIONS,
+    PERF,
+    QUESTIONS,
+    REFERENCES,
+    SCORES,
+    Schema,
+)
+
+__all__ = [
+    "ANSWERS",
+    "CALLS",
+    "GENERATIONS",
+    "PERF",
+    "QUESTIONS",
+    "REFERENCES",
+    "SCORES",
+    "Provenance",
+    "Schema",
+    "read_frame",
+    "read_json",
+    "read_provenance",
+    "read_rows",
+    "versions",
+    "write_json",
+    "write_rows",
+]

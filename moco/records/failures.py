@@ -1,0 +1,36 @@
+"""Finding recorded failures in a results folder."""
+
+import shutil
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from moco.records.files import read_json
+
+
+def forget_failures(results: Path) -> list[Path]:
+    """Remove every record file with a failed row, every failed fit, merge and model, and return what was removed."""
+    removed = []
+    for folder in ("generations", "answers", "scores"):
+        for path in sorted((results / folder).rglob("*.parquet")):
+            if _has_failed_rows(path):
+                path.unlink()
+                removed.append(path)
+    for mark in sorted(results.rglob("failed.json")):
+        shutil.rmtree(mark.parent)
+        removed.append(mark.parent)
+    for name in ("model.json", "recipe.json"):
+        for path in sorted((results / "models").rglob(name)):
+            if "failed" in read_json(path):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _has_failed_rows(path: Path) -> bool:
+    schema = pq.read_schema(path)
+    if "status" not in schema.names:
+        return False
+    status = pq.read_table(path, columns=["status"], partitioning=None)["status"]
+    return bool(pc.any(pc.equal(status, "failed")).as_py())

@@ -1,0 +1,137 @@
+"""Reading and writing record files: atomic, typed, with provenance in the file's own metadata."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moco.digest import canonical_json
+from moco.errors import WorkError
+from moco.records.schemas import Schema
+
+_METADATA = b"moco"
+_PACKAGES = ("moco", "numpy", "pyarrow", "pydantic", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a file was made from: the verb, its slice of the configuration, digests of its inputs."""
+
+    verb: str
+    spec: Any = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter for results."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def replace_file(path: Path, write: Any) -> None:
+    """Write a file under a temporary name in its folder and rename it, so that no reader sees half of it.
+
+    Args:
+        path: Destination.
+        write: Called with the temporary path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, schema: Schema, rows: Iterable[Mapping[str, Any]], provenance: Provenance) -> None:
+    """Write rows as one Parquet file.
+
+    Raises:
+        KeyError: A row lacks a column of the schema.
+    """
+    names = schema.columns.names
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name in names:
+            columns[name].append(row[name])
+    metadata = {"schema": schema.name, "schema_version": schema.version, **asdict(provenance), "versions": versions()}
+    table = pa.table(columns, schema=schema.columns.with_metadata({_METADATA: canonical_json(metadata).encode()}))
+    replace_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def _read(path: Path, schema: Schema, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        table = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+    except FileNotFoundError:
+        raise WorkError("file is missing", where=str(path), remedy="run the rule that makes it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise WorkError(f"file is damaged ({error})", where=str(path), remedy="delete it and run again") from None
+    found = _metadata(table.schema)
+    if (found.get("schema"), found.get("schema_version")) != (schema.name, schema.version):
+        raise WorkError(
+            f"holds {found.get('schema')} version {found.get('schema_version')},"
+            f" not {schema.name} version {schema.version}",
+            where=str(path),
+            remedy="delete it and run again",
+        )
+    return table
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    raw = (schema.metadata or {}).get(_METADATA)
+    return dict(json.loads(raw)) if raw else {}
+
+
+def read_rows(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a record file as dictionaries.
+
+    Raises:
+        WorkError: The file is missing, damaged, or has another schema.
+    """
+    return list(_read(path, schema, columns).to_pylist())
+
+
+def read_frame(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the rows of a record file as a data frame; errors as in `read_rows`."""
+    frame: pd.DataFrame = _read(path, schema, columns).to_pandas()
+    return frame
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return the metadata of a record file: schema, verb, spec, inputs, versions."""
+    return _metadata(pq.read_schema(path))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a readable JSON file with sorted keys."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        WorkError: The file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkError("file is missing", where=str(path), remedy="run the rule that makes it") from None
+    except ValueError as error:
+        raise WorkError(f"is not JSON ({error})", where=str(path), remedy="delete it and run again") from None

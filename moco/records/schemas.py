@@ -1,0 +1,123 @@
+"""The columns of every Parquet file.
+
+`status` is `ok` or `failed`; a failed row has a `reason` and no content. Numbers of tokens count the tokens a model
+read (`prompt_tokens`) or wrote (`completion_tokens`). Text columns that end in `_json` hold canonical JSON.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A named, versioned set of columns; a reader refuses another name or version."""
+
+    name: str
+    version: int
+    columns: pa.Schema
+
+
+def _schema(name: str, version: int, **columns: pa.DataType) -> Schema:
+    return Schema(name, version, pa.schema([pa.field(key, kind) for key, kind in columns.items()]))
+
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+
+QUESTIONS = _schema(
+    "questions",
+    1,
+    uid=_TEXT,  # <task>/<split>/<row number at the source>
+    task=_TEXT,
+    split=_TEXT,
+    type=_TEXT,
+    domain=_TEXT,
+    question=_TEXT,  # without options and without answer format
+    options=pa.list_(_TEXT),  # null unless multiple choice; position gives the letter
+    prompt=_TEXT,  # the unmodified task prompt, as every model receives it
+)
+
+REFERENCES = _schema(
+    "references",
+    1,
+    uid=_TEXT,
+    src_id=_TEXT,
+    gold_json=_TEXT,
+    gold_kind=_TEXT,
+    group=_TEXT,
+    valid=_BOOL,
+    meta_json=_TEXT,
+)
+
+GENERATIONS = _schema(
+    "generations",
+    1,
+    uid=_TEXT,
+    sample=_INT,
+    status=_TEXT,
+    reason=_TEXT,
+    key=_TEXT,  # of the request in the generation store
+    text=_TEXT,  # visible reply: thinking text removed
+    thought=_TEXT,  # none | closed | unclosed
+    finish=_TEXT,  # stop | length
+    prompt_flag=_TEXT,  # ok | truncated: the question's beginning was cut to fit the context
+    prompt_tokens=_INT,
+    completion_tokens=_INT,
+    mean_logprob=_FLOAT,  # of the chosen tokens under the raw, untempered distribution
+)
+
+ANSWERS = _schema(
+    "answers",
+    1,
+    uid=_TEXT,
+    answer=_INT,  # 0, or 0..k-1 where a task asks for several answers per item
+    status=_TEXT,
+    reason=_TEXT,
+    text=_TEXT,
+    extracted=_TEXT,  # scored as it is when given; null: the scorer extracts from the text
+    has_extracted=_BOOL,
+    models=pa.list_(_TEXT),  # whose words the answer is made of
+    fallback=_TEXT,  # reason for which the method left its regular path, or null
+    record_json=_TEXT,  # what the method wants remembered of this item
+)
+
+CALLS = _schema(
+    "calls",
+    1,
+    uid=_TEXT,
+    call=_INT,  # running number within the item
+    kind=_TEXT,  # plain (shared response) | own (made by the method) | logits
+    round=_INT,  # generation round of the method; -1 for plain
+    purpose=_TEXT,
+    member=_INT,  # position in the pool; -1: a model that the fit made
+    model=_TEXT,
+    sample=_INT,
+    key=_TEXT,
+    prompt=_TEXT,  # null for plain: it is in questions.parquet
+    text=_TEXT,
+    finish=_TEXT,
+    prompt_flag=_TEXT,
+    prompt_tokens=_INT,
+    completion_tokens=_INT,
+)
+
+SCORES = _schema(
+    "scores",
+    1,
+    uid=_TEXT,
+    answer=_INT,
+    status=_TEXT,  # ok | unparsed | invalid | failed
+    reason=_TEXT,
+    score=_FLOAT,  # null for invalid and failed items, 0 for unparsed ones
+    parsed=_TEXT,
+    rule=_TEXT,  # which extraction rule fired
+)
+
+PERF = _schema(
+    "perf",
+    1,
+    key=_TEXT,
+    model=_TEXT,
+    cached=_BOOL,
+    seconds=_FLOAT,  # the request's share of its batch, as measured when first generated
+)

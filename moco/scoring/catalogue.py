@@ -1,0 +1,39 @@
+"""Which module scores which task type; modules are imported when first asked for."""
+
+from importlib import import_module
+
+from moco.errors import RequestError
+from moco.registry import did_you_mean
+from moco.scoring.base import SCORERS, Scorer
+
+RULE_SETS = ("paper", "strict")
+_MODULES = {
+    "exact_match": "moco.scoring.exact_match",
+    "multiple_choice": "moco.scoring.multiple_choice",
+}
+
+
+def task_types() -> tuple[str, ...]:
+    """Return the task types that can be scored."""
+    return tuple(sorted(_MODULES))
+
+
+def scorer_module(task_type: str) -> str:
+    """Return the module that scores a task type.
+
+    Raises:
+        RequestError: No scorer exists for it.
+    """
+    if task_type not in _MODULES:
+        raise RequestError(f"no scorer for task type {task_type!r}", remedy=did_you_mean(task_type, _MODULES))
+    return _MODULES[task_type]
+
+
+def scorer_for(task_type: str, rules: str) -> Scorer:
+    """Return the scorer of a task type under a rule set (`paper` or `strict`).
+
+    Raises:
+        RequestError: The type or the rule set is unknown.
+    """
+    import_module(scorer_module(task_type))
+    return SCORERS.get(f"{task_type}/{rules}")

@@ -1,0 +1,37 @@
+"""The two halves of a task item: what everybody may see, and what only scorers see."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What models and methods see of an item (one row of `questions.parquet`)."""
+
+    uid: str
+    task: str
+    split: str
+    type: str
+    question: str
+    prompt: str
+    options: tuple[str, ...] | None = None
+    domain: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What scorers see of an item (one row of `references.parquet`).
+
+    `gold` by `gold_kind`: `option` {"index": position or null, "key": label at the source}; `aliases` a list of
+    strings; `code` {"test", "entry_point", "preamble"}; every other kind a string, number or null.
+    """
+
+    uid: str
+    gold: Any
+    gold_kind: str
+    src_id: str = ""
+    group: str | None = None
+    valid: bool = True
+    meta: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""What is known of a task before its items are loaded; cheap enough for planning."""
+
+from moco.config.tasks import SPLITS, MocoSource, SyntheticSource, TableSource, TaskEntry
+from moco.errors import RequestError
+
+_TYPE_OF_FORM = {"exact": "exact_match", "choice": "multiple_choice"}
+
+
+def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
+    """Return the splits that the task will have, in the order train, dev, distill, test.
+
+    Raises:
+        RequestError: The source is another task, no split has items, or distill is asked for without dev.
+    """
+    match entry.source:
+        case SyntheticSource(items=items):
+            found = {str(split) for split, count in items.items() if count > 0}
+        case MocoSource():
+            found = {"dev", "test"}
+        case TableSource(paths=paths):
+            found = {str(split) for split in paths}
+        case other:
+            raise unresolved(other.task, where)
+    if not found:
+        raise RequestError("no split has items", where=where, remedy="set a positive number in source.items")
+    if entry.distill > 0:
+        if "dev" not in found:
+            raise RequestError(
+                "distill is cut off dev, but the source has no dev split", where=where, remedy="remove distill"
+            )
+        found.add("distill")
+    return tuple(split for split in SPLITS if split in found)
+
+
+def task_type(entry: TaskEntry, where: str) -> str:
+    """Return the declared task type, or the one that a synthetic source implies.
+
+    Raises:
+        RequestError: The type is neither declared nor implied, or contradicts the form of a synthetic source.
+    """
+    if isinstance(entry.source, SyntheticSource):
+        form = entry.source.form
+        implied = _TYPE_OF_FORM[form]
+        if entry.type in _TYPE_OF_FORM.values() and entry.type != implied:
+            raise RequestError(f"type is {entry.type}, but items of form {form!r} are {implied}", where=where)
+        return entry.type or implied
+    if entry.type is not None:
+        return entry.type
+    raise RequestError("type is missing", where=where, remedy="set type, for instance exact_match")
+
+
+def unresolved(task: str, where: str = "") -> RequestError:
+    """Return the error for a source that still names another task."""
+    return RequestError(
+        f"source is the task {task!r}, not a place that holds items", where=where, remedy="resolve it first"
+    )

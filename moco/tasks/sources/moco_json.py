@@ -1,0 +1,107 @@
+"""Files in MoCo's JSON format: one object with the lists `dev` and `test`."""
+
+from pathlib import Path
+from typing import Any
+
+from moco.config.expand import expand
+from moco.config.tasks import MocoSource
+from moco.errors import RequestError
+from moco.registry import did_you_mean
+from moco.tasks.raw import RawItem
+from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
+from moco.tasks.sources.files import not_utf8, opened, parse_json
+from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
+
+_GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
+
+
+def load(source: MocoSource, task_type: str) -> dict[str, list[RawItem]]:
+    """Return the items of dev and test.
+
+    Raises:
+        RequestError: The file is missing or damaged, or an item does not suit the task type.
+    """
+    path = expand(source.path)
+    data = _read(path)
+    return {split: _split(data, split, task_type, f"{path}: {split}") for split in ("dev", "test")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with opened(path, str(path)) as stream:
+        raw = stream.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise not_utf8(str(path)) from None
+    data = parse_json(text, str(path))
+    if not isinstance(data, dict):
+        raise RequestError(f"is {kind_of(data)}, not an object with dev and test", where=str(path))
+    return data
+
+
+def _split(data: dict[str, Any], split: str, task_type: str, where: str) -> list[RawItem]:
+    if split not in data:
+        raise RequestError("split is missing", where=where)
+    rows = data[split]
+    if not isinstance(rows, list):
+        raise RequestError(f"is {kind_of(rows)}, not a list", where=where)
+    if not rows:
+        raise RequestError("split is empty", where=where)
+    return [_item(row, item, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
+
+
+def _item(row: int, item: Any, task_type: str, where: str) -> RawItem:
+    if not isinstance(item, dict):
+        raise RequestError(f"item is {kind_of(item)}, not an object", where=where)
+    rest = dict(item)
+    src_id = label(rest.pop("id", None), "id", where)
+    domain = label(rest.pop("domain", None), "domain", where)
+    group = label(rest.pop("question_id", None), "question_id", where) or None
+    options = None
+    if task_type == "multiple_choice" or (task_type == "general_verifier" and "choices" in rest):
+        question = question_text(_take(rest, "question", where), where)
+        choices = _take(rest, "choices", where)
+        if not isinstance(choices, dict):
+            raise RequestError(f"choices is {kind_of(choices)}, not an object", where=where)
+        options = option_texts(choices, where)
+        key = _take(rest, "answer", where)
+        if not isinstance(key, str) or key not in choices:
+            shown = brief(key) if isinstance(key, str) else kind_of(key)
+            raise RequestError(
+                f"answer is {shown}, not one of the options {', '.join(map(brief, choices))}", where=where
+            )
+        gold = option_gold(list(choices).index(key), key)
+    else:
+        question = question_text(_take(rest, "input", where), where)
+        field = _GOLD_FIELD.get(task_type, "output")
+        value = _take(rest, field, where) if task_type in GOLD_REQUIRED else rest.pop(field, None)
+        answer_type = item.get("answer_type")
+        gold = open_gold(
+            task_type,
+            value,
+            where,
+            question=question,
+            answer_type=answer_type if isinstance(answer_type, str) else "",
+            domain=domain,
+        )
+        if gold.kind == "aliases" and isinstance(value, str):
+            rest[field] = value  # the `paper` rules split the list's text, not the list
+    made = RawItem(
+        row=row,
+        question=question,
+        gold=gold.value,
+        gold_kind=gold.kind,
+        options=options,
+        src_id=src_id,
+        domain=domain,
+        group=group,
+        valid=gold.valid,
+        meta=rest,
+    )
+    return storable(made, where)
+
+
+def _take(item: dict[str, Any], name: str, where: str) -> Any:
+    if name not in item:
+        raise RequestError(f"field {name!r} is missing", where=where, remedy=did_you_mean(name, item))
+    return item.pop(name)

@@ -1,0 +1,246 @@
+"""JSONL, CSV and Parquet files, one a split, read row by row."""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moco.config.expand import expand
+from moco.config.tasks import TableSource
+from moco.errors import RequestError
+from moco.registry import did_you_mean
+from moco.tasks.item import LETTERS
+from moco.tasks.raw import RawItem
+from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
+from moco.tasks.sources.files import lines, not_utf8, opened, parse_json
+from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
+
+Row = dict[str, Any]
+
+_BATCH_ROWS = 1024
+
+
+def load(source: TableSource, task_type: str, where: str = "") -> dict[str, list[RawItem]]:
+    """Return the items of every split that has a file.
+
+    Args:
+        source: Files and columns.
+        task_type: Type of the task.
+        where: The task, as errors about its configuration name it.
+
+    Raises:
+        RequestError: Columns and task type do not go together, a file is missing or damaged, or a row is malformed.
+    """
+    columns = _columns(source, task_type, where)
+    return {split: _split(columns, task_type, expand(path), split) for split, path in source.paths.items()}
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """A checked column mapping; `options` is one column with a list, or one column per option."""
+
+    question: str
+    options: str | tuple[str, ...] | None
+    gold: str | None
+    gold_form: str
+    src_id: str | None
+    group: str | None
+    domain: str | None
+
+    def names(self) -> list[str]:
+        options = [self.options] if isinstance(self.options, str) else list(self.options or ())
+        single = (self.question, self.gold, self.src_id, self.group, self.domain)
+        return list(dict.fromkeys([*(name for name in single if name is not None), *options]))
+
+
+def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
+    where = f"{where}.source" if where else "source"
+    single: dict[str, str] = {}
+    options: str | tuple[str, ...] | None = None
+    for field, column in source.columns.items():
+        if field == "options":
+            options = column if isinstance(column, str) else tuple(column)
+        elif isinstance(column, str):
+            single[field] = column
+        else:
+            raise RequestError(f"columns.{field} is a list, not one column", where=where)
+    if "question" not in single:
+        raise RequestError("columns.question is missing", where=where)
+    if "gold" not in single and task_type in GOLD_REQUIRED:
+        raise RequestError(f"columns.gold is missing, which {task_type} needs", where=where)
+    if options is None and task_type == "multiple_choice":
+        raise RequestError("columns.options is missing, which multiple_choice needs", where=where)
+    if options is not None and task_type not in ("multiple_choice", "general_verifier"):
+        raise RequestError(f"columns.options is set, but {task_type} has no options", where=where)
+    if (options is None) != (source.gold == "text"):
+        fitting = "text" if options is None else "letter, index or option_text"
+        raise RequestError(f"gold is {source.gold!r}", where=where, remedy=f"this task needs {fitting}")
+    return _Columns(
+        question=single["question"],
+        options=options,
+        gold=single.get("gold"),
+        gold_form=source.gold,
+        src_id=single.get("src_id"),
+        group=single.get("group"),
+        domain=single.get("domain"),
+    )
+
+
+def _split(columns: _Columns, task_type: str, path: Path, split: str) -> list[RawItem]:
+    items: list[RawItem] = []
+    for where, values in _rows(path, split, columns.names()):
+        items.append(storable(_item(columns, task_type, len(items), values, where), where))
+    if not items:
+        raise RequestError("split is empty", where=f"{path}: {split}")
+    return items
+
+
+def _item(columns: _Columns, task_type: str, row: int, values: Row, where: str) -> RawItem:
+    question = question_text(values[columns.question], where)
+    domain = label(values[columns.domain], "domain", where) if columns.domain else ""
+    value = values[columns.gold] if columns.gold else None
+    options = None
+    if columns.options is not None:
+        options = _options(columns.options, values, where)
+        gold = _option_gold(columns.gold_form, value, options, where)
+    else:
+        gold = open_gold(task_type, value, where, question=question, domain=domain)
+    return RawItem(
+        row=row,
+        question=question,
+        gold=gold.value,
+        gold_kind=gold.kind,
+        options=options,
+        src_id=label(values[columns.src_id], "src_id", where) if columns.src_id else "",
+        domain=domain,
+        group=(label(values[columns.group], "group", where) or None) if columns.group else None,
+        valid=gold.valid,
+    )
+
+
+def _options(columns: str | tuple[str, ...], values: Row, where: str) -> tuple[str, ...]:
+    if not isinstance(columns, str):
+        return option_texts({name: values[name] for name in columns}, where)
+    found = values[columns]
+    if isinstance(found, str):
+        found = parse_json(found, f"{where} column {columns!r}")
+    if not isinstance(found, list):
+        raise RequestError(f"column {columns!r} holds {kind_of(found)}, not a list of options", where=where)
+    return option_texts({str(position): text for position, text in enumerate(found)}, where)
+
+
+def _option_gold(form: str, value: Any, options: tuple[str, ...], where: str) -> Gold:
+    position: int | None = None
+    if form == "letter" and isinstance(value, str):
+        letter = value.strip().upper()
+        position = LETTERS.index(letter) if len(letter) == 1 and letter in LETTERS else None
+    elif form == "index":
+        position = _whole(value)
+    elif form == "option_text" and isinstance(value, str):
+        texts = [option.strip() for option in options]
+        position = texts.index(value.strip()) if value.strip() in texts else None
+    if position is None or not 0 <= position < len(options):
+        shown = kind_of(value) if form == "option_text" or not isinstance(value, (str, int)) else brief(value)
+        raise RequestError(f"gold ({shown}) is not the {form} of one of the {len(options)} options", where=where)
+    return option_gold(position, LETTERS[position])
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return None
+
+
+def _rows(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    """Yield every row with its place; each row has all the columns asked for."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    compressed = suffixes[-1:] == [".gz"]
+    match suffixes[:-1][-1:] if compressed else suffixes[-1:]:
+        case [".jsonl"]:
+            return _jsonl(path, split, columns)
+        case [".csv"]:
+            return _csv(path, split, columns)
+        case [".parquet"] if not compressed:
+            return _parquet(path, split, columns)
+    raise RequestError(
+        "unknown file format",
+        where=f"{path}: {split}",
+        remedy="use .jsonl, .csv or .parquet; the first two also with .gz",
+    )
+
+
+def _jsonl(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    row = 0
+    with opened(path, f"{path}: {split}") as stream:
+        try:
+            for number, line in enumerate(lines(stream), start=1):
+                if not line.strip():
+                    continue
+                where = f"{path}: {split} row {row} (line {number})"
+                values = parse_json(line, where)
+                if not isinstance(values, dict):
+                    raise RequestError(f"row is {kind_of(values)}, not an object", where=where)
+                _require(columns, values, where)
+                yield where, values
+                row += 1
+        except UnicodeDecodeError:
+            raise not_utf8(f"{path}: {split} row {row}") from None
+
+
+def _csv(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    row = 0
+    with opened(path, f"{path}: {split}") as stream:
+        reader = csv.reader(lines(stream), strict=True)
+        try:
+            header = next(reader, [])
+            _require(columns, header, f"{path}: {split}")
+            for name in columns:
+                if header.count(name) > 1:
+                    raise RequestError(f"column {name!r} occurs twice", where=f"{path}: {split}")
+            for cells in reader:
+                if not cells:
+                    continue
+                where = f"{path}: {split} row {row} (line {reader.line_num})"
+                if len(cells) != len(header):
+                    raise RequestError(f"row has {len(cells)} cells, the header {len(header)}", where=where)
+                yield where, dict(zip(header, cells, strict=True))
+                row += 1
+        except UnicodeDecodeError:
+            raise not_utf8(f"{path}: {split} row {row}") from None
+        except csv.Error as error:
+            where = f"{path}: {split} row {row} (line {reader.line_num})"
+            raise RequestError(f"is not CSV ({error})", where=where) from None
+
+
+def _parquet(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    row = 0
+    with opened(path, f"{path}: {split}") as stream:
+        try:
+            table = pq.ParquetFile(stream)
+            _require(columns, table.schema_arrow.names, f"{path}: {split}")
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                for values in batch.to_pylist():
+                    yield f"{path}: {split} row {row}", {name: _null(value) for name, value in values.items()}
+                    row += 1
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise RequestError(f"is not a sound Parquet file ({error})", where=f"{path}: {split} row {row}") from None
+
+
+def _null(value: Any) -> Any:
+    """Return null for NaN, which is how data frames store a missing number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _require(columns: list[str], present: Any, where: str) -> None:
+    for name in columns:
+        if name not in present:
+            raise RequestError(f"column {name!r} is missing", where=where, remedy=did_you_mean(name, present))

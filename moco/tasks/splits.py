@@ -1,0 +1,146 @@
+"""Which items of a source a task keeps, and which of dev become the distill split.
+
+Draws are named by seed, split and domain only, so that tasks over one source with one seed draw the same items.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from moco.config.tasks import SPLITS, TaskEntry
+from moco.errors import RequestError
+from moco.seeds import generator
+from moco.tasks.raw import RawItem
+
+Unit = list[RawItem]
+
+
+def cut_splits(entry: TaskEntry, items: Mapping[str, list[RawItem]], where: str = "") -> dict[str, list[RawItem]]:
+    """Return the items of every split of the task: limits applied, distill cut off the limited dev.
+
+    Args:
+        entry: The task.
+        items: What the source delivers, by split.
+        where: The task, as errors name it.
+
+    Raises:
+        RequestError: A limit or the distill share leaves a split without items.
+    """
+    kept = {
+        split: limited(rows, entry.limit[split], entry.seed, split, where) if split in entry.limit else list(rows)
+        for split, rows in items.items()
+    }
+    if entry.distill > 0:
+        kept["dev"], kept["distill"] = cut(kept["dev"], entry.distill, entry.seed, where)
+        if "distill" in entry.limit:
+            kept["distill"] = limited(kept["distill"], entry.limit["distill"], entry.seed, "distill", where)
+    return {split: kept[split] for split in SPLITS if split in kept}
+
+
+def limited(items: Sequence[RawItem], most: int, seed: int, split: str, where: str = "") -> list[RawItem]:
+    """Return at most `most` items in source order, in equal shares of the domains as far as available.
+
+    Items of one group are kept or left out together, because group scores need complete groups; with groups fewer
+    than `most` items may remain.
+
+    Raises:
+        RequestError: The limit is not positive, or smaller than every group.
+    """
+    if most < 1:
+        raise RequestError(f"limit of {split} is {most}", where=where, remedy="give at least 1, or leave the split out")
+    if most >= len(items):
+        return list(items)
+    domains = _units_by_domain(items, "limit", seed, split)
+    shares = _equal_shares({domain: _size(units) for domain, units in domains.items()}, most)
+    chosen = _pick(domains, shares, most)
+    if not chosen:
+        smallest = min(len(unit) for units in domains.values() for unit in units)
+        raise RequestError(
+            f"limit of {split} is {most}, but its smallest group has {smallest} items",
+            where=where,
+            remedy=f"give at least {smallest}",
+        )
+    return sorted(chosen, key=lambda item: item.row)
+
+
+def cut(items: Sequence[RawItem], share: float, seed: int, where: str = "") -> tuple[list[RawItem], list[RawItem]]:
+    """Return dev without its distill share, and the distill share, both in source order.
+
+    Every domain gives the same share as nearly as whole items and whole groups allow.
+
+    Raises:
+        RequestError: One of the two would be empty.
+    """
+    total = int(share * len(items) + 0.5)
+    domains = _units_by_domain(items, "distill", seed)
+    sizes = {domain: _size(units) for domain, units in domains.items()}
+    distill = sorted(_pick(domains, _proportional_shares(sizes, total), total), key=lambda item: item.row)
+    if not distill or len(distill) == len(items):
+        raise RequestError(
+            f"distill = {share} of {len(items)} dev items leaves {'distill' if not distill else 'dev'} empty",
+            where=where,
+            remedy="change distill, or use more dev items",
+        )
+    taken = {item.row for item in distill}
+    return [item for item in items if item.row not in taken], distill
+
+
+def _units_by_domain(items: Sequence[RawItem], *names: Any) -> dict[str, list[Unit]]:
+    """Return what is drawn as one piece, by domain; domains and their units in seeded order."""
+    units: dict[tuple[str, str | int], Unit] = defaultdict(list)
+    for item in items:
+        units[("row", item.row) if item.group is None else ("group", item.group)].append(item)
+    domains: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units.values():
+        domains[unit[0].domain].append(unit)
+    ordered = sorted(domains)
+    return {
+        domain: [
+            domains[domain][at] for at in generator("tasks", *names, "items", domain).permutation(len(domains[domain]))
+        ]
+        for domain in (ordered[at] for at in generator("tasks", *names, "domains").permutation(len(ordered)))
+    }
+
+
+def _size(units: Sequence[Unit]) -> int:
+    return sum(len(unit) for unit in units)
+
+
+def _equal_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    shares = {}
+    left = total
+    for place, domain in enumerate(sorted(sizes, key=lambda name: sizes[name])):
+        shares[domain] = min(sizes[domain], left // (len(sizes) - place))
+        left -= shares[domain]
+    return shares
+
+
+def _proportional_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    everything = sum(sizes.values())
+    exact = {domain: Fraction(size * total, everything) for domain, size in sizes.items()}
+    shares = {domain: int(part) for domain, part in exact.items()}
+    by_remainder = sorted(sizes, key=lambda domain: shares[domain] - exact[domain])
+    for domain in by_remainder[: total - sum(shares.values())]:
+        shares[domain] += 1
+    return shares
+
+
+def _pick(domains: Mapping[str, Sequence[Unit]], shares: Mapping[str, int], total: int) -> list[RawItem]:
+    chosen: list[RawItem] = []
+    passed_over = []
+    for domain, units in domains.items():
+        room = shares[domain]
+        for unit in units:
+            if len(unit) <= room:
+                chosen += unit
+                room -= len(unit)
+            else:
+                passed_over.append(unit)
+    # Groups can leave room in a share that no unit of that domain fits; units of any domain may use it.
+    for unit in passed_over:
+        if len(chosen) == total:
+            break
+        if len(chosen) + len(unit) <= total:
+            chosen += unit
+    return chosen

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from moco.config.tasks import TaskEntry
+from moco.errors import RequestError
+from moco.tasks.layout import split_layout, task_type
+
+
+def synthetic(**changes):
+    return {"kind": "synthetic", "skills": ("add",), **changes}
+
+
+MOCO = {"kind": "moco", "path": "x.json"}
+
+
+@pytest.mark.parametrize(
+    ("source", "distill", "expected"),
+    [
+        (synthetic(), 0, ("train", "dev", "test")),
+        (synthetic(items={"test": 3, "dev": 0, "train": 2}), 0, ("train", "test")),
+        (synthetic(items={"test": 3, "dev": 5}), 0.2, ("dev", "distill", "test")),
+        (MOCO, 0, ("dev", "test")),
+        (MOCO, 0.5, ("dev", "distill", "test")),
+        ({"kind": "table", "paths": {"test": "t.csv", "train": "r.csv"}}, 0, ("train", "test")),
+    ],
+)
+def test_split_layout(source, distill, expected):
+    assert split_layout(TaskEntry(source=source, distill=distill)) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "distill", "message"),
+    [
+        ("gsm8k", 0, "source is the task 'gsm8k'"),
+        (synthetic(items={"dev": 0}), 0, "no split has items"),
+        (synthetic(items={"test": 4}), 0.1, "no dev split"),
+        ({"kind": "table", "paths": {"test": "t.csv"}}, 0.1, "no dev split"),
+    ],
+)
+def test_layout_errors(source, distill, message):
+    with pytest.raises(RequestError, match=message):
+        split_layout(TaskEntry(source=source, distill=distill))
+
+
+@pytest.mark.parametrize(
+    ("source", "declared", "expected"),
+    [
+        (synthetic(), None, "exact_match"),
+        (synthetic(form="choice"), None, "multiple_choice"),
+        (synthetic(), "general_verifier", "general_verifier"),
+        (MOCO, "coding", "coding"),
+    ],
+)
+def test_task_type(source, declared, expected):
+    assert task_type(TaskEntry(source=source, type=declared), "tasks.t") == expected
+
+
+def test_task_type_is_missing():
+    with pytest.raises(RequestError, match=r"^tasks\.t: type is missing"):
+        task_type(TaskEntry(source=MOCO), "tasks.t")
+
+
+def test_task_type_contradicts_the_form():
+    with pytest.raises(RequestError, match="items of form 'choice' are multiple_choice"):
+        task_type(TaskEntry(source=synthetic(form="choice"), type="exact_match"), "tasks.t")
+
+
+def test_planning_imports_no_data_libraries():
+    code = "import sys, moco.tasks.layout, moco.tasks.paths; print({'pandas', 'pyarrow'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
