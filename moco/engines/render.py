@@ -1,0 +1,93 @@
+"""From one user turn to token ids, the same way for every method and engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moco.errors import RequestError
+from moco.models.info import ModelInfo
+
+OPEN_THOUGHT, CLOSE_THOUGHT = "<think>", "</think>"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt as token ids.
+
+    Attributes:
+        tokens: Token ids, template included.
+        flag: `ok`, or `truncated` when the beginning of the user's text was cut to fit the context.
+        thinking: The template has opened a thought that the reply will close.
+    """
+
+    tokens: tuple[int, ...]
+    flag: str
+    thinking: bool
+
+
+class Renderer:
+    """Renders prompts for one model; loads its tokenizer, not its weights.
+
+    Args:
+        info: The model.
+        root: Folder that holds `results`.
+    """
+
+    def __init__(self, info: ModelInfo, root: Path) -> None:
+        from transformers import AutoTokenizer
+
+        folder = info.folder(root)
+        if info.base is not None and not (folder / "tokenizer_config.json").is_file():
+            folder = root / str(info.base["location"])
+        self._info = info
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+
+    def _ids(self, prompt: str) -> tuple[list[int], bool]:
+        if self._info.prompt_mode == "raw":
+            return list(self._tokenizer(prompt)["input_ids"]), False
+        turns = [{"role": "user", "content": prompt}]
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return list(ids), text.rstrip().endswith(OPEN_THOUGHT)
+
+    def render(self, prompt: str, max_new_tokens: int) -> Rendered:
+        """Return the token ids of a prompt with room for the reply.
+
+        A prompt that is too long loses the beginning of the user's text, never the template, and is flagged.
+
+        Raises:
+            RequestError: The reply alone leaves no room for a prompt.
+        """
+        ids, thinking = self._ids(prompt)
+        room = self._info.context - max_new_tokens
+        if len(ids) <= room:
+            return Rendered(tuple(ids), "ok", thinking)
+        body = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        cut = len(ids) - room
+        while cut < len(body):
+            ids, thinking = self._ids(self._tokenizer.decode(body[cut:]))
+            if len(ids) <= room:
+                return Rendered(tuple(ids), "truncated", thinking)
+            cut += max(1, len(ids) - room)
+        raise RequestError(
+            f"context of {self._info.context} tokens leaves no room for a prompt with {max_new_tokens} new tokens",
+            where=f"models.{self._info.name}",
+            remedy="lower max_new_tokens",
+        )
+
+
+def visible_text(text: str, *, thinking: bool = False) -> tuple[str, str]:
+    """Return the reply without its thinking text, and the state of the thought.
+
+    Args:
+        text: Whole reply.
+        thinking: The prompt already opened a thought.
+
+    Returns:
+        Visible text, stripped, and `none`, `closed` or `unclosed`; an unclosed thought leaves an empty text.
+    """
+    if CLOSE_THOUGHT in text:
+        return text.rsplit(CLOSE_THOUGHT, 1)[1].strip(), "closed"
+    if thinking or OPEN_THOUGHT in text:
+        return "", "unclosed"
+    return text.strip(), "none"

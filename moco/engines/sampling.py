@@ -1,0 +1,69 @@
+"""Choosing the next token of every row of a batch, each row by its own settings and its own random numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from moco.config.decoding import Decoding
+
+
+def request_uniforms(seed: int | None, count: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return the uniform random numbers of a request, one per step; zeros for greedy decoding."""
+    if seed is None:
+        return np.zeros(count)
+    return np.random.Generator(np.random.Philox(key=seed)).random(count)
+
+
+class Sampler:
+    """Draws tokens by inverting the cumulative distribution in descending order of probability.
+
+    A row's token depends on its logits, its settings and its own uniform number only, so batches do not matter.
+
+    Args:
+        decodings: Settings of every row.
+        device: Of the logits.
+    """
+
+    def __init__(self, decodings: Sequence[Decoding], device: torch.device) -> None:
+        self._greedy = torch.tensor([d.greedy for d in decodings], device=device)
+        self._temperature = torch.tensor([d.temperature or 1.0 for d in decodings], dtype=torch.float64, device=device)
+        self._top_p = torch.tensor([d.top_p for d in decodings], dtype=torch.float64, device=device)
+        self._top_k = torch.tensor([d.top_k or 2**31 for d in decodings], dtype=torch.int64, device=device)
+        self._penalty = torch.tensor([d.repetition_penalty for d in decodings], dtype=torch.float64, device=device)
+        self.penalised = any(d.repetition_penalty != 1 for d in decodings)
+        self.all_greedy = all(d.greedy for d in decodings)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Keep these rows only."""
+        for name in ("_greedy", "_temperature", "_top_p", "_top_k", "_penalty"):
+            setattr(self, name, getattr(self, name)[rows])
+
+    def penalise(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Return logits with seen tokens made less likely; `seen` is a boolean matrix of rows by vocabulary."""
+        penalty = self._penalty.to(logits.dtype)[:, None]
+        changed = torch.where(logits > 0, logits / penalty, logits * penalty)
+        return torch.where(seen, changed, logits)
+
+    def draw(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Return one token id per row.
+
+        Args:
+            logits: Rows by vocabulary.
+            uniforms: One number in [0, 1) per row.
+        """
+        best = logits.argmax(dim=-1)
+        if self.all_greedy:
+            return best
+        scaled = logits / self._temperature.to(logits.dtype)[:, None]
+        ordered, ids = torch.sort(scaled, dim=-1, descending=True, stable=True)
+        mass = torch.softmax(ordered, dim=-1)
+        before = torch.cumsum(mass, dim=-1) - mass
+        rank = torch.arange(mass.shape[-1], device=mass.device)
+        allowed = (before < self._top_p.to(mass.dtype)[:, None]) & (rank < self._top_k[:, None])
+        allowed[:, 0] = True
+        cumulative = torch.cumsum(mass * allowed, dim=-1)
+        target = uniforms.to(mass.dtype)[:, None] * cumulative[:, -1:]
+        place = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+        place = torch.minimum(place, allowed.sum(dim=-1) - 1)
+        return torch.where(self._greedy, best, ids.gather(-1, place[:, None]).squeeze(-1))

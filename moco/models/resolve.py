@@ -1,0 +1,191 @@
+"""From a declared model to a real one: find the files, fingerprint them, compare with what was declared."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from moco.config.engine import EngineSettings
+from moco.config.expand import expand
+from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
+from moco.digest import digest
+from moco.errors import RequestError, WorkError
+from moco.models.fingerprint import checkpoint_digest, count_parameters, tokenizer_digest
+from moco.models.info import ModelInfo, relative_location
+
+
+def hub_folder(repo: str, revision: str | None, where: str) -> Path:
+    """Return the local folder of a hub snapshot, downloading it when it is not cached.
+
+    Raises:
+        RequestError: The revision is not pinned, or not known to the hub.
+        WorkError: The hub cannot be reached and the snapshot is not cached.
+    """
+    if revision is None:
+        raise RequestError("revision is not pinned", where=where, remedy="write the commit as `revision`")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise RequestError(
+            f"{repo}@{revision} does not exist ({type(error).__name__})", where=where, remedy="check repo and revision"
+        ) from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise WorkError(
+            f"{repo}@{revision} is neither cached nor reachable ({type(error).__name__})",
+            where=where,
+            remedy="download it on a machine with a network, with the same HF_HOME",
+        ) from None
+
+
+def _read_config(folder: Path, name: str, where: str) -> dict[str, Any]:
+    path = folder / name
+    if not path.is_file():
+        raise RequestError(
+            f"{path} is missing", where=where, remedy="give the folder of a checkpoint in the transformers layout"
+        )
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _prompt_mode(*folders: Path) -> str:
+    for folder in folders:
+        if (folder / "chat_template.jinja").is_file():
+            return "chat"
+        path = folder / "tokenizer_config.json"
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("chat_template"):
+            return "chat"
+    return "raw"
+
+
+def _compare(declared: ModelEntry, info: ModelInfo, where: str) -> None:
+    def differs(key: str, said: Any, found: Any) -> None:
+        raise RequestError(
+            f"{key} is declared as {said}, the model has {found}",
+            where=f"{where}.{key}",
+            remedy="correct the declaration",
+        )
+
+    if declared.family and declared.family != info.family:
+        differs("family", declared.family, info.family)
+    if declared.parameters and abs(declared.parameters - info.parameters) > 0.1 * info.parameters:
+        differs("parameters", f"{declared.parameters:.4g}", f"{info.parameters:.4g}")
+    if declared.context and declared.context > info.context:
+        differs("context", declared.context, info.context)
+
+
+def resolve(
+    name: str,
+    entry: ModelEntry,
+    engine: EngineSettings,
+    root: Path,
+    *,
+    checkpoint: Path | None = None,
+    base: ModelInfo | None = None,
+) -> ModelInfo:
+    """Return the resolved model.
+
+    Args:
+        name: In the study.
+        entry: Its declaration.
+        engine: Its engine.
+        root: Folder that holds `results`.
+        checkpoint: Weights made by a rule, for a zoo model.
+        base: The resolved base, for an adapter.
+
+    Raises:
+        MocoError: Files are missing, or the model is not what was declared.
+    """
+    where = f"models.{name}"
+    folder = _folder(entry, checkpoint, where)
+    settings: dict[str, Any] = {"engine": engine.key(), "trust_remote_code": engine.trust_remote_code}
+    if isinstance(entry, AdapterModel):
+        if base is None:
+            raise RequestError(f"base {entry.base!r} is not resolved", where=where, remedy="resolve it first")
+        info = _adapter(name, folder, base, root, settings, where)
+    else:
+        info = describe(name, entry.kind, folder, root, settings, where=where)
+    _compare(entry, info, where)
+    if entry.context:
+        info = ModelInfo(**{**vars(info), "context": entry.context})
+    return info
+
+
+def _folder(entry: ModelEntry, checkpoint: Path | None, where: str) -> Path:
+    finders: dict[type, Callable[[Any], Path]] = {
+        HubModel: lambda model: hub_folder(model.repo, model.revision, where),
+        LocalModel: lambda model: expand(model.path),
+        AdapterModel: lambda model: (
+            expand(model.path) if model.path else hub_folder(model.repo or "", model.revision, where)
+        ),
+        ZooModel: lambda _model: checkpoint or Path(),
+    }
+    folder = finders[type(entry)](entry)
+    if not folder.is_dir():
+        raise RequestError(f"folder {folder} does not exist", where=where, remedy="correct the path")
+    return folder
+
+
+def describe(
+    name: str,
+    kind: str,
+    folder: Path,
+    root: Path,
+    settings: Mapping[str, Any],
+    *,
+    where: str = "",
+    parents: tuple[Mapping[str, str], ...] = (),
+    recipe: Mapping[str, Any] | None = None,
+) -> ModelInfo:
+    """Return the description of a full checkpoint, read from its files.
+
+    Raises:
+        MocoError: Files are missing or damaged.
+    """
+    config = _read_config(folder, "config.json", where)
+    return ModelInfo(
+        name=name,
+        kind=kind,
+        location=relative_location(folder, root),
+        fingerprint=checkpoint_digest(folder),
+        family=str(config.get("model_type", "unknown")),
+        tokenizer=tokenizer_digest(folder),
+        parameters=count_parameters(folder),
+        context=int(config.get("max_position_embeddings") or 2048),
+        prompt_mode=_prompt_mode(folder),
+        parents=parents,
+        recipe=recipe,
+        **settings,
+    )
+
+
+def _adapter(
+    name: str, folder: Path, base: ModelInfo, root: Path, settings: Mapping[str, Any], where: str
+) -> ModelInfo:
+    config = _read_config(folder, "adapter_config.json", where)
+    if config.get("peft_type") != "LORA":
+        raise RequestError(
+            f"adapter type {config.get('peft_type')} is not supported", where=where, remedy="use a LoRA adapter"
+        )
+    own_tokenizer = folder if (folder / "tokenizer.json").is_file() else None
+    return ModelInfo(
+        name=name,
+        kind="adapter",
+        location=relative_location(folder, root),
+        fingerprint=digest("adapter", base.fingerprint, checkpoint_digest(folder)),
+        family=base.family,
+        tokenizer=tokenizer_digest(own_tokenizer) if own_tokenizer else base.tokenizer,
+        parameters=base.parameters + count_parameters(folder),
+        context=base.context,
+        prompt_mode=_prompt_mode(folder) if own_tokenizer else base.prompt_mode,
+        base={"name": base.name, "location": base.location, "fingerprint": base.fingerprint},
+        parents=({"name": base.name, "fingerprint": base.fingerprint},),
+        **settings,
+    )

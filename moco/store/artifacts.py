@@ -1,0 +1,66 @@
+"""Finished fits, merges and students, kept under a key of everything they were made from.
+
+A folder is published by one rename and handed out as hard links, so Snakemake may delete a declared output and the
+work is still there.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Put the files of `source` at `target` as hard links, or as copies on another file system."""
+    for path in sorted(source.rglob("*")):
+        destination = target / path.relative_to(source)
+        if path.is_dir():
+            destination.mkdir(parents=True, exist_ok=True)
+            continue
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.unlink(missing_ok=True)
+        try:
+            os.link(path.resolve(), destination)
+        except OSError:
+            shutil.copy2(path, destination)
+
+
+class ArtifactStore:
+    """Published folders by kind and key.
+
+    Args:
+        root: The store's folder.
+        work: Folder for work in progress, keyed the same.
+    """
+
+    def __init__(self, root: Path, work: Path) -> None:
+        self.root, self.work = root, work
+
+    def make(self, kind: str, key: str, build: Callable[[Path, Path], None]) -> tuple[Path, bool]:
+        """Return the published folder, building it first when it is missing.
+
+        Args:
+            kind: `fits`, `merges`, ...
+            key: Digest of everything the folder depends on.
+            build: Called with an empty output folder and a work folder that survives failure.
+
+        Returns:
+            The folder, and whether it was there already.
+        """
+        final = self.root / kind / key[:2] / key[:32]
+        work = self.work / kind / key[:32]
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(final) + ".lock"):
+            if final.is_dir():
+                return final, True
+            output = work / "output"
+            shutil.rmtree(output, ignore_errors=True)
+            output.mkdir(parents=True)
+            scratch = work / "scratch"
+            scratch.mkdir(exist_ok=True)
+            build(output, scratch)
+            output.rename(final)
+            shutil.rmtree(work, ignore_errors=True)
+        return final, False

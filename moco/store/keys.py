@@ -1,0 +1,50 @@
+"""Keys and seeds of requests: everything that can change a text, and nothing else.
+
+The method, the pool, the batch and the names of models and tasks are in no key, so equal requests are shared.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from moco.config.decoding import Decoding
+from moco.digest import digest
+from moco.seeds import derive_seed
+
+KEY_VERSION = 1
+
+
+def prompt_digest(token_ids: Sequence[int]) -> str:
+    """Return the digest of a prompt's token ids."""
+    return hashlib.sha256(np.asarray(token_ids, dtype="<i4").tobytes()).hexdigest()
+
+
+def request_seed(run_seed: int, fingerprint: str, prompt: str, sample: int) -> int:
+    """Return the seed of a sampled request: H(run seed, model, prompt token ids, sample index).
+
+    Args:
+        run_seed: Seed of the run.
+        fingerprint: Of the model.
+        prompt: As `prompt_digest` gives it.
+        sample: Sample index.
+    """
+    return derive_seed("request", run_seed, fingerprint, prompt, sample)
+
+
+def request_key(
+    fingerprint: str, prompt: str, decoding: Decoding, engine: Mapping[str, Any], run_seed: int, sample: int
+) -> tuple[str, int | None]:
+    """Return the store key (32 hexadecimal digits) and the seed of a request; greedy requests have no seed.
+
+    Args:
+        fingerprint: Of the model.
+        prompt: As `prompt_digest` gives it.
+        decoding: Decoding settings.
+        engine: Identity of the engine, as `EngineSettings.key` gives it.
+        run_seed: Seed of the run.
+        sample: Sample index.
+    """
+    seed = None if decoding.greedy else request_seed(run_seed, fingerprint, prompt, sample)
+    return digest("generation", KEY_VERSION, fingerprint, prompt, decoding.key(), dict(engine), seed)[:32], seed
