@@ -1,0 +1,319 @@
+"""The contract of a collaboration method: what it declares, what it gets, what it gives.
+
+A method is one class in one file. `needs` says, before any model exists, what `fit` and `answer` will read and run;
+`fit` learns from dev and returns a small `State`; `answer` sees questions and that state. Everything a method may
+touch comes from its context: it never opens a file of another stage, picks a device, or draws unnamed randomness.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from moco.config.decoding import Decoding
+from moco.config.fields import Section
+from moco.errors import RequestError
+from moco.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from moco.methods.context import AnswerContext, FitContext
+
+LEVELS = ("api", "text", "logit", "weight", "control")
+Level = Literal["api", "text", "logit", "weight", "control"]
+
+
+class MethodParams(Section):
+    """Settings of a method; every field is declared with `identity`, `numerics` or `runtime`."""
+
+
+@dataclass(frozen=True)
+class FitNeeds:
+    """What `fit` reads and runs.
+
+    Attributes:
+        splits: Splits whose questions it reads, of `dev` and `train`.
+        plain: Plain responses per member on these splits (samples 0 .. plain-1).
+        dev_scores: It reads the scores of the members' plain dev responses (sample 0).
+        references: It scores answers of its own, or reads references.
+        logits: Kinds of cached logits it reads: `options`, `reference`, `response`.
+        generates: It makes requests of its own.
+        training: It trains weights.
+        corpora: Names of outside corpora that it reads.
+    """
+
+    splits: tuple[str, ...] = ("dev",)
+    plain: int = 0
+    dev_scores: bool = False
+    references: bool = False
+    logits: tuple[str, ...] = ()
+    generates: bool = False
+    training: bool = False
+    corpora: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AnswerNeeds:
+    """What `answer` reads and runs.
+
+    Attributes:
+        plain: Plain responses per member (samples 0 .. plain-1).
+        plain_mode: `all` items of the split, or `lazy`: only those that the method asks for.
+        fitted_plain: Plain responses of each model that the fit made.
+        logits: Kinds of cached logits it reads.
+        generates: It makes requests of its own.
+        live: It steps several models jointly.
+        extracts: It reads answers out of replies, by the rules of the scorer.
+    """
+
+    plain: int = 0
+    plain_mode: Literal["all", "lazy"] = "all"
+    fitted_plain: int = 0
+    logits: tuple[str, ...] = ()
+    generates: bool = False
+    live: bool = False
+    extracts: bool = False
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of a pool, of the plan and of the hardware.
+
+    Attributes:
+        answer: Needs of `answer`.
+        fit: Needs of `fit`; None when there is nothing to fit.
+        fit_scope: One fit per `task`, or one for the whole `pool`.
+        min_models: Smallest pool, copies counted.
+        capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`.
+        same: What all members must share: `architecture`, `tokenizer`.
+        models: Names of the models that a fit makes; each becomes a model of its own.
+        descriptions: Every member needs a description.
+        gpus: GPUs for live models where GPUs are used; None: as many as the largest member needs.
+    """
+
+    answer: AnswerNeeds = AnswerNeeds()
+    fit: FitNeeds | None = None
+    fit_scope: Literal["task", "pool"] = "task"
+    min_models: int = 1
+    capabilities: frozenset[str] = frozenset()
+    same: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    descriptions: bool = False
+    gpus: int | None = None
+
+    @property
+    def fit_runs_models(self) -> bool:
+        """Whether `fit` loads a model."""
+        return self.fit is not None and (self.fit.generates or self.fit.training)
+
+    @property
+    def answer_runs_models(self) -> bool:
+        """Whether `answer` loads a model."""
+        return self.answer.generates or self.answer.live
+
+
+@dataclass(frozen=True)
+class Member:
+    """One place in a pool.
+
+    Attributes:
+        index: Position in the pool.
+        model: The model's name in the study.
+        copy: Which copy of that model this is (0 for the first).
+        copies: How many copies the pool holds.
+        description: What the model is good at.
+        parameters: Number of parameters, where known.
+    """
+
+    index: int
+    model: str
+    copy: int = 0
+    copies: int = 1
+    description: str = ""
+    parameters: float | None = None
+
+    def sample(self, sample: int) -> int:
+        """Return the sample index under which this copy's sample is stored: equal models are different samples."""
+        return sample * self.copies + self.copy
+
+
+def pool_members(
+    models: Sequence[str],
+    descriptions: Sequence[str] | None = None,
+    parameters: Mapping[str, float | None] | None = None,
+) -> tuple[Member, ...]:
+    """Return the members of a pool, with copies numbered."""
+    seen: dict[str, int] = {}
+    members = []
+    for index, model in enumerate(models):
+        copy = seen.get(model, 0)
+        seen[model] = copy + 1
+        text = descriptions[index] if descriptions else ""
+        members.append(Member(index, model, copy, models.count(model), text, (parameters or {}).get(model)))
+    return tuple(members)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One generation of a method's own.
+
+    Attributes:
+        member: Position in the pool, or the name of a model that the fit made or merged.
+        uid: The item it serves.
+        prompt: One user turn.
+        purpose: What it is for, as tables and transcripts name it: `refine`, `judge`, `summarise`.
+        sample: Sample index; the copy number of the member is added by the context.
+        decoding: Settings; those of the task when left out.
+    """
+
+    member: int | str
+    uid: str
+    prompt: str
+    purpose: str
+    sample: int = 0
+    decoding: Decoding | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """One reply of a model, plain or requested by a method.
+
+    Attributes:
+        text: Visible reply, thinking text removed; empty when the thought was never closed.
+        finish: `stop` or `length`.
+        thought: `none`, `closed` or `unclosed`.
+        prompt_flag: `ok`, or `truncated` when the question's beginning was cut to fit the context.
+        mean_logprob: Mean raw log-probability of the chosen tokens; None for an empty reply.
+    """
+
+    text: str
+    key: str = ""
+    finish: str = "stop"
+    thought: str = "none"
+    prompt_flag: str = "ok"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    mean_logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made from others: an operation, its inputs by fingerprint, their weights, options."""
+
+    operation: str
+    inputs: tuple[str, ...]
+    weights: tuple[float, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON values."""
+        return {
+            "operation": self.operation,
+            "inputs": list(self.inputs),
+            "weights": list(self.weights),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that `as_json` wrote."""
+        return cls(data["operation"], tuple(data["inputs"]), tuple(data["weights"]), data["options"])
+
+
+@dataclass(frozen=True)
+class State:
+    """What a fit learned.
+
+    Attributes:
+        data: JSON values.
+        tensors: Named arrays.
+        models: Recipe of each model that `needs` names.
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
+    models: Mapping[str, Recipe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A method's answer to one item.
+
+    Attributes:
+        uid: The item.
+        text: The reply that is scored.
+        extracted: Scored as it is when `has_extracted`; None then means that nothing could be read.
+        has_extracted: Whether the method extracted the answer itself.
+        models: Whose words the answer is made of.
+        record: What should be remembered of this item, as JSON values.
+        fallback: Why the method left its regular path; counted in table `failures`.
+        answer: Running number where a task asks for several answers.
+    """
+
+    uid: str
+    text: str
+    models: Sequence[str] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+    extracted: str | None = None
+    has_extracted: bool = False
+    fallback: str | None = None
+    answer: int = 0
+
+
+class Method(ABC):
+    """A collaboration method; subclasses are registered with `method`."""
+
+    id: ClassVar[str]
+    level: ClassVar[Level]
+    task_types: ClassVar[frozenset[str] | None]
+    paper: ClassVar[str]
+
+    class Params(MethodParams):
+        """Settings; none by default."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @abstractmethod
+    def needs(self, models: int) -> Needs:
+        """Return what the method needs with a pool of `models` members; must not import torch."""
+
+    def fit(self, ctx: "FitContext") -> State:
+        """Learn from dev; only called when `needs` declares a fit."""
+        raise TypeError(f"{type(self).__name__} declares a fit but defines none")
+
+    @abstractmethod
+    def answer(self, ctx: "AnswerContext", state: State) -> Iterator[Answer]:
+        """Yield one answer per question (or as many as the task asks for), in any order."""
+
+
+METHODS: Registry[type[Method]] = Registry("method", group="moco.methods")
+
+
+def method(
+    id: str, *, level: Level, paper: str, task_types: set[str] | None = None
+) -> Callable[[type[Method]], type[Method]]:
+    """Register a method.
+
+    Args:
+        id: Published id, `<level>_<name>`.
+        level: api, text, logit, weight or control.
+        paper: arXiv id of the source, or a word on where the idea comes from.
+        task_types: Task types it applies to; None: all.
+
+    Raises:
+        RequestError: The class has no docstring, or the id does not begin with its level.
+    """
+
+    def register(cls: type[Method]) -> type[Method]:
+        if not id.startswith(f"{level}_"):
+            raise RequestError(f"method id {id!r} must begin with its level", remedy=f"call it {level}_...")
+        if not (cls.__doc__ or "").strip():
+            raise RequestError(f"method {id!r} has no docstring", remedy="say in its first line what it does")
+        cls.id, cls.level, cls.paper = id, level, paper
+        cls.task_types = frozenset(task_types) if task_types is not None else None
+        METHODS.add(id, cls)
+        return cls
+
+    return register

@@ -1,0 +1,31 @@
+"""Control: the member that is best on dev answers everything."""
+
+from collections.abc import Iterator
+
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, State, method
+from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.selection import dev_means, ranking
+
+
+@method("control_best_single", level="control", paper="control, no paper")
+class BestSingle(Method):
+    """Answers every item with the plain response of the member that scores best on dev.
+
+    What a user without any collaboration would do; equal means go to the earlier member.
+    """
+
+    def needs(self, models: int) -> Needs:
+        """Dev scores, then one plain response per member."""
+        return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=1))
+
+    def fit(self, ctx: FitContext) -> State:
+        """Choose the member."""
+        means = dev_means(ctx)
+        return State({"member": ranking(means)[0], "dev_means": means})
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Repeat the chosen member's plain responses."""
+        index = state.data["member"]
+        responses = ctx.plain(index)
+        for question in ctx.questions:
+            yield Answer(question.uid, responses[question.uid].text, models=(ctx.pool[index].model,))

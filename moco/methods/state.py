@@ -1,0 +1,49 @@
+"""The folder of a fitted method: `fit.json`, arrays as safetensors, recipes, and the calls the fit rests on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moco.errors import WorkError
+from moco.methods.base import Recipe, State
+from moco.records import read_json, write_json
+
+FIT, FAILED, TENSORS, CALLS = "fit.json", "failed.json", "state.safetensors", "calls.parquet"
+
+
+def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:
+    """Write what a fit learned; `about` says of what (method, parameters, references used)."""
+    if state.tensors:
+        from safetensors.numpy import save_file
+
+        save_file(dict(state.tensors), folder / TENSORS)
+    for name, recipe in state.models.items():
+        write_json(folder / "recipes" / f"{name}.json", recipe.as_json())
+    write_json(folder / FIT, {**about, "data": dict(state.data), "models": sorted(state.models)})
+
+
+def read_state(folder: Path) -> State:
+    """Return what a fit learned.
+
+    Raises:
+        WorkError: The folder holds no fit.
+    """
+    content = read_json(folder / FIT)
+    tensors: dict[str, Any] = {}
+    if (folder / TENSORS).exists():
+        from safetensors.numpy import load_file
+
+        tensors = load_file(folder / TENSORS)
+    recipes = {name: Recipe.from_json(read_json(folder / "recipes" / f"{name}.json")) for name in content["models"]}
+    return State(content["data"], tensors, recipes)
+
+
+def failure_of(folder: Path) -> str | None:
+    """Return why a recorded fit, merge or student failed, or None when it did not.
+
+    Raises:
+        WorkError: The folder does not exist.
+    """
+    if not folder.is_dir():
+        raise WorkError("folder is missing", where=str(folder), remedy="run the rule that makes it")
+    return str(read_json(folder / FAILED)["reason"]) if (folder / FAILED).exists() else None

@@ -1,0 +1,80 @@
+"""Greedy soup: average models one after another, keeping those that do not hurt on dev."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from moco.config.fields import identity
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Recipe, Request, State, method
+from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.selection import dev_means, ranking
+
+
+@method("weight_greedy_soup", level="weight", paper="2203.05482")
+class GreedySoup(Method):
+    """Averages the weights of members, best first, and keeps each one that does not lower the dev score.
+
+    Members are tried in order of their plain dev scores, each once. The recipe lists the kept members in that order,
+    so configuration and tokenizer are those of the best. Where only the best is kept, the soup is that model, and its
+    plain responses are reused.
+
+    Differs from the original: a member may be asked to raise the score by `min_gain`; averages are computed in
+    float64 and rounded once.
+    """
+
+    class Params(MethodParams):
+        """Settings of greedy soup."""
+
+        min_gain: float = identity("A member is kept when the dev score rises at least by this.", 0.0, ge=0)
+        greedy_selection: bool = identity("Compare candidates by greedy decoding instead of the task's own.", True)
+
+    def needs(self, models: int) -> Needs:
+        """Dev scores to rank, dev references to score candidates, and one model made."""
+        return Needs(
+            fit=FitNeeds(dev_scores=True, references=True, generates=True),
+            answer=AnswerNeeds(fitted_plain=1),
+            min_models=2,
+            capabilities=frozenset({"weights"}),
+            same=frozenset({"architecture", "tokenizer"}),
+            models=("soup",),
+        )
+
+    def fit(self, ctx: FitContext) -> State:
+        """Add members while the dev score does not fall."""
+        means = dev_means(ctx)
+        order = ranking(means)
+        kept = order[:1]
+        best = self._dev_score(ctx, kept)
+        steps: list[dict[str, Any]] = [{"tried": kept, "dev": best, "kept": True}]
+        for index in order[1:]:
+            tried = [*kept, index]
+            score = self._dev_score(ctx, tried)
+            keep = score >= best + self.params.min_gain
+            steps.append({"tried": tried, "dev": score, "kept": keep})
+            if keep:
+                kept, best = tried, score
+        data = {"kept": kept, "dev_means": means, "steps": steps, "models": [ctx.pool[index].model for index in kept]}
+        return State(data, models={"soup": _uniform(ctx, kept)})
+
+    def _dev_score(self, ctx: FitContext, members: list[int]) -> float:
+        decoding = (
+            ctx.decoding.model_copy(update={"temperature": 0.0}) if self.params.greedy_selection else ctx.decoding
+        )
+        single = members[0] if len(members) == 1 else None
+        name: int | str = single if single is not None else ctx.merge(_uniform(ctx, members))
+        requests = [Request(name, item.uid, item.prompt, "candidate", decoding=decoding) for item in ctx.questions]
+        replies = ctx.generate(requests)
+        scores = ctx.score({item.uid: reply.text for item, reply in zip(ctx.questions, replies, strict=True)})
+        if isinstance(name, str):
+            ctx.discard(name)
+        return sum(scores.values()) / len(scores) if scores else 0.0
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Answer with the soup's plain responses."""
+        responses = ctx.plain("soup")
+        for question in ctx.questions:
+            yield Answer(question.uid, responses[question.uid].text, models=tuple(state.data["models"]))
+
+
+def _uniform(ctx: FitContext, members: list[int]) -> Recipe:
+    weight = 1 / len(members)
+    return Recipe("linear", tuple(ctx.fingerprint(index) for index in members), (weight,) * len(members))
