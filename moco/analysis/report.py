@@ -1,0 +1,137 @@
+"""One self-contained HTML page with all tables and figures of a study."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from moco.analysis.comparison import Comparison
+from moco.analysis.figures import FIGURES, make_figure
+from moco.analysis.render import Cell, Table, bounds_text, cell_text, number_text
+from moco.analysis.results import Spec
+from moco.analysis.statistics import Interval
+from moco.analysis.tables import TABLES, make_table
+from moco.methods.base import LEVELS
+from moco.records.files import replace_file
+
+CLASSES = {
+    "exact": "the same bits come out again on the same hardware with the same versions",
+    "scheduled": "a fixed order in a single process, greedy or seeded: results repeat unless the schedule changes",
+    "sampled": "seeded, but results may vary with the way in which requests are batched",
+}
+"""What each class of repeatability promises."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A cell as HTML: its text in parts, and the key by which its column is sorted."""
+
+    text: str
+    bounds: str
+    n: str
+    key: str
+    kind: str
+
+
+def _shown(cell: Cell) -> _Shown:
+    if isinstance(cell, Interval):
+        mean = number_text(cell.mean, percent=cell.percent)
+        return _Shown(mean, bounds_text(cell), f"n={cell.n}", repr(cell.mean), "number")
+    if isinstance(cell, int | float):
+        return _Shown(cell_text(cell), "", "", repr(cell), "number")
+    return _Shown(cell_text(cell), "", "", "", "text")
+
+
+def _table(name: str, table: Table) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": table.title,
+        "columns": [(column, table.is_numeric(index)) for index, column in enumerate(table.columns)],
+        "rows": [[_shown(cell) for cell in row] for row in table.rows],
+        "notes": table.notes,
+    }
+
+
+def _failures(comparison: Comparison) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in comparison.summaries:
+        if each.failed or not each.coverage:
+            shown = "yes" if each.coverage >= comparison.spec["min_coverage"] and each.coverage else "no"
+            reason = each.reason or "no valid items"
+            rows.append((each.pool, each.name, each.task, each.failed, each.rows, each.coverage, shown, reason))
+    columns = ("pool", "system", "task", "failed rows", "rows", "coverage (%)", "number shown", "most frequent reason")
+    return Table("Results with failed items", columns, tuple(rows))
+
+
+def _unreadable(comparison: Comparison) -> Table:
+    rows = tuple(
+        (each.pool, each.name, each.task, each.unparsed, each.invalid, each.rows)
+        for each in comparison.summaries
+        if each.unparsed or each.invalid
+    )
+    columns = ("pool", "system", "task", "unparsed rows", "invalid rows", "rows")
+    notes = ("Unparsed replies count as wrong. Invalid items are broken at the source and left out.",)
+    return Table("Replies without a readable answer, and invalid items", columns, rows, notes)
+
+
+def _not_applicable(spec: Spec) -> Table:
+    rows = tuple((e["pool"], e["variant"], e["task"], e["reason"]) for e in spec["not_applicable"])
+    return Table("Pairs that do not apply", ("pool", "method", "task", "reason"), rows)
+
+
+def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in provenance.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _figure(name: str, spec: Spec, results: Path) -> dict[str, Any]:
+    figure = make_figure(name, spec, results, ["png"])
+    data = base64.b64encode(figure.files["png"]).decode()
+    return {"name": name, "title": figure.title, "notes": figure.notes, "uri": Markup(f"data:image/png;base64,{data}")}
+
+
+def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str, Any]) -> None:
+    """Write the report of a study, as one file that needs no other and no network.
+
+    Args:
+        spec: What was compared.
+        results: The results folder.
+        path: Destination.
+        provenance: What the reader needs to repeat the study: versions, revisions, commands. Nested mappings are
+            shown with dotted names.
+
+    Raises:
+        WorkError: Score files are missing or damaged.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    comparison = Comparison(spec, results)
+    variants = {(level, variant) for pool in spec["pools"] for level, variant in comparison.variants(pool)}
+    levels = {level: sorted(name for where, name in variants if where == level) for level in LEVELS}
+    text = environment.get_template("report.html.jinja").render(
+        spec=spec,
+        repeatability=CLASSES.get(spec["class"], ""),
+        levels={level: names for level, names in levels.items() if names},
+        tables=[_table(name, make_table(name, spec, results)) for name in TABLES],
+        figures=[_figure(name, spec, results) for name in FIGURES],
+        failures=[
+            _table("failures", _failures(comparison)),
+            _table("not-applicable", _not_applicable(spec)),
+            _table("unreadable", _unreadable(comparison)),
+        ],
+        provenance=list(_flat(provenance)),
+    )
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,0 +1,50 @@
+"""From the plan's compact description of a study to one entry per row and task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from moco import paths
+
+
+def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study with one entry, and one score file per seed, for every single model and method on every task."""
+    batches, scorer, seeds = spec["batches"], spec["scorer"], spec["seeds"]
+    tasks = {
+        task: {"type": batch["type"], "domain": domain}
+        for batch in batches.values()
+        for task, domain in batch["tasks"].items()
+    }
+    singles = [
+        {
+            "model": model,
+            "task": task,
+            "scores": {
+                str(seed): paths.scores(
+                    scorer, paths.generation(model, task, "test", batches[name]["decoding"], seed, 0)
+                )
+                for seed in seeds
+            },
+        }
+        for model, name in spec["singles"]
+        for task in batches[name]["tasks"]
+    ]
+    methods = [
+        {
+            "pool": pool,
+            "variant": variant,
+            **spec["methods"][variant],
+            "task": task,
+            "scores": {
+                str(seed): paths.scores(scorer, paths.answers(pool, task, variant, seed, "test")) for seed in seeds
+            },
+        }
+        for pool, name, variant in spec["cells"]
+        for task in batches[name]["tasks"]
+    ]
+    others = [
+        {"pool": pool, "variant": variant, "task": task, "reason": reason}
+        for pool, name, variant, reason in spec["not_applicable"]
+        for task in batches[name]["tasks"]
+    ]
+    kept = {name: spec[name] for name in ("study", "scorer", "class", "seeds", "min_coverage", "pools")}
+    return {**kept, "tasks": tasks, "singles": singles, "methods": methods, "not_applicable": others}

@@ -1,0 +1,115 @@
+"""The tables, each computed from per-item score files alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from moco import paths
+from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, Comparison, Line, Outcome
+from moco.analysis.render import Cell, Table, to_csv, to_latex, to_markdown
+from moco.analysis.results import Spec
+from moco.analysis.statistics import LEVEL, RESAMPLES
+from moco.errors import RequestError
+from moco.records.files import replace_file
+from moco.registry import did_you_mean
+
+_LISTED = 8
+
+
+def study_notes(spec: Spec) -> tuple[str, ...]:
+    """Return what every table and figure of a study says about its numbers."""
+    seeds = ", ".join(str(seed) for seed in spec["seeds"])
+    return (
+        f"Scorer: {spec['scorer']}. Seeds: {len(spec['seeds'])} ({seeds}). Class: {spec['class']}.",
+        f"Intervals: {LEVEL:.0%} percentile bootstrap over items, {RESAMPLES:,} resamples; an item's score is its mean"
+        " over seeds, so that the variation between seeds is not part of the interval.",
+    )
+
+
+def listed(names: list[str]) -> str:
+    """Return names as a list that stays short."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _cell(outcome: Outcome, *, percent: bool = True) -> Cell:
+    return outcome.text if outcome.estimate is None else outcome.estimate.interval(percent=percent)
+
+
+def _coverage_notes(comparison: Comparison) -> list[str]:
+    partial = [
+        f"{'/'.join(part for part in (each.pool, each.name, each.task) if part)} {each.coverage:.1%}"
+        for each in comparison.summaries
+        if comparison.spec["min_coverage"] <= each.coverage < 1 and each.coverage > 0
+    ]
+    least = comparison.spec["min_coverage"]
+    notes = []
+    if least < 1:
+        notes.append(f"Coverage: a number needs {least:.1%} of the valid items answered.")
+    if partial:
+        notes.append(f"Numbers over answered items only, with their coverage: {listed(partial)}.")
+    return notes
+
+
+def moco_main(spec: Spec, results: Path) -> Table:
+    """Return the main table: models and methods of every pool on every task, with averages."""
+    comparison = Comparison(spec, results)
+    tasks = list(spec["tasks"])
+    averaged = [task for task in tasks if comparison.averaged(task)]
+    domains = {spec["tasks"][task]["domain"] for task in averaged}
+    averages: list[tuple[str, Callable[[Line], Outcome]]] = []
+    if averaged:
+        averages.append(("average over tasks", comparison.average_over_tasks))
+    if len(domains) > 1:
+        averages.append(("average over domains", comparison.average_over_domains))
+
+    rows: list[tuple[Cell, ...]] = []
+    for pool in spec["pools"]:
+        for line in comparison.lines(pool):
+            cells = [_cell(line.outcomes[task], percent=comparison.averaged(task)) for task in tasks]
+            rows.append((pool, line.name, line.level, *cells, *(_cell(outcome_of(line)) for _, outcome_of in averages)))
+
+    notes = [
+        "A cell is the mean score in percent, its interval, and the number of items n.",
+        *study_notes(spec),
+        f"{BEST_SINGLE} is an oracle: for each task the model of the pool with the highest mean on the test items"
+        " themselves, which nobody can know beforehand.",
+        f"{MEAN_SINGLE} is the mean over the members of the pool"
+        + (", copies counted." if any(len(set(pool)) < len(pool) for pool in spec["pools"].values()) else "."),
+    ]
+    if averaged:
+        notes.append(
+            "Averages are over the tasks of the pool's comparison and need a number on each of them; '-' stands where"
+            " one is missing, because a mean over fewer tasks could not be compared."
+        )
+    if len(domains) > 1:
+        notes.append("A domain counts once: the average over domains weighs the tasks within a domain equally.")
+    others = [task for task in tasks if task not in averaged]
+    if others:
+        notes.append(f"Not in percent and in no average, because the scores are no accuracies: {', '.join(others)}.")
+    notes += _coverage_notes(comparison)
+    columns = ("pool", "system", "level", *tasks, *(name for name, _ in averages))
+    return Table(f"Study {spec['study']}: models and collaboration methods", columns, tuple(rows), tuple(notes))
+
+
+TABLES: dict[str, Callable[[Spec, Path], Table]] = {"moco_main": moco_main}
+"""Tables by name."""
+
+
+def make_table(name: str, spec: Spec, results: Path) -> Table:
+    """Return the table called `name`.
+
+    Raises:
+        RequestError: There is no such table.
+        WorkError: Score files are missing or damaged.
+    """
+    if name not in TABLES:
+        raise RequestError(f"unknown table {name!r}", remedy=did_you_mean(name, TABLES))
+    return TABLES[name](spec, results)
+
+
+def write_table(name: str, spec: Spec, results: Path) -> None:
+    """Write a table as CSV, Markdown and LaTeX; errors as in `make_table`."""
+    table = make_table(name, spec, results)
+    forms = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
+    for suffix, text in forms.items():
+        replace_file(results / paths.table(name, suffix), lambda path, text=text: path.write_text(text, "utf-8"))
