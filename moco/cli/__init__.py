@@ -1,0 +1,86 @@
+"""The `moco` command: one verb per rule, plus the tools around them.
+
+Verbs import what they need when they run, so help and light verbs stay fast and never import torch.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from moco import __version__
+from moco.errors import MocoError
+
+VERBS = {
+    "zoo": "train a tiny model of the zoo",
+    "prepare": "write a task's questions and references",
+    "resolve": "find a model's files and describe them",
+    "generate": "make plain responses",
+    "fit": "fit a method on dev",
+    "merge": "make a checkpoint from a recipe",
+    "answer": "answer questions with a method",
+    "score": "score plain responses or answers",
+    "tabulate": "write a table",
+    "plot": "write a figure",
+    "report": "write the report",
+    "check": "find every mistake in a study before any job",
+    "methods": "list methods and their settings",
+    "new": "write the skeleton of a method",
+    "verify": "compare two results folders by content",
+    "forget": "remove recorded failures, so that the next run tries again",
+}
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(["usage: moco VERB ...", "", *lines, "", "moco VERB --help says what a verb takes."])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 done, 1 the work failed, 2 the request was wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"moco {__version__}")
+        return 0
+    verb = arguments[0]
+    try:
+        return _run(verb, arguments)
+    except MocoError as error:
+        print(f"moco {verb}: {error}", file=sys.stderr)
+        _leave_reason(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"moco {verb}: interrupted; finished requests are in the store", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    if verb not in VERBS:
+        from moco.errors import RequestError
+        from moco.registry import did_you_mean
+
+        raise RequestError("unknown verb", remedy=did_you_mean(verb, VERBS))
+    module = import_module(f"moco.cli.{verb}")
+    parser = argparse.ArgumentParser(prog=f"moco {verb}", description=module.__doc__)
+    module.configure(parser)
+    options = parser.parse_args(arguments[1:])
+    if hasattr(module, "record_failure"):
+        from moco.cli.attempts import run_recorded
+
+        return run_recorded(module, options, arguments)
+    return int(module.run(options) or 0)
+
+
+def _leave_reason(text: str) -> None:
+    """Tell the parent process of a recorded attempt why it failed."""
+    path = os.environ.get("MOCO_REASON_FILE")
+    if path:
+        with open(path, "w", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(text)

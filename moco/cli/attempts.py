@@ -1,0 +1,89 @@
+"""Failures that stay visible: work that fails for good leaves valid files that say so.
+
+With `failures: record` the work runs in a child process. The parent outlives the child's out-of-memory kill and uses
+the grace that a scheduler gives at a time limit. Only after the last attempt are failed files written.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+from moco.errors import FailedInput
+
+_CHILD = "MOCO_CHILD"
+
+
+class Recordable(Protocol):
+    """A verb module whose failure can be recorded."""
+
+    def run(self, options: argparse.Namespace) -> int | None:
+        """Do the work."""
+        ...
+
+    def record_failure(self, options: argparse.Namespace, reason: str) -> None:
+        """Write valid outputs in which everything failed for this reason."""
+        ...
+
+
+def add_attempt_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options by which a rule passes its attempt and its grant of GPUs."""
+    parser.add_argument("--attempt", type=int, default=1, help="number of this attempt, from 1")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs granted by the scheduler")
+    parser.add_argument("--gpus-needed", type=int, default=0, help="GPUs that the job needs")
+
+
+def run_recorded(module: Any, options: argparse.Namespace, arguments: list[str]) -> int:
+    """Run a verb; a failed input or, where failures are recorded, a last failed attempt becomes failed rows."""
+    from moco.config.runtime import runtime_settings
+    from moco.devices import granted_devices
+
+    runtime = runtime_settings()
+    with granted_devices(options.gpus, options.gpus_needed):
+        if runtime.get("failures") != "record" or _CHILD in os.environ:
+            return _run_here(module, options)
+        reason, code = _run_child(arguments)
+    if code in (0, 2) or options.attempt <= runtime.get("retries", 0):
+        return code
+    module.record_failure(options, reason)
+    print(f"recorded as failed: {reason}", file=sys.stderr)
+    return 0
+
+
+def _run_here(module: Any, options: argparse.Namespace) -> int:
+    try:
+        return int(module.run(options) or 0)
+    except FailedInput as error:
+        module.record_failure(options, error.reason)
+        print(f"recorded as failed: {error.reason}", file=sys.stderr)
+        return 0
+
+
+def _run_child(arguments: list[str]) -> tuple[str, int]:
+    """Return why the child failed and its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "reason"
+        environment = {**os.environ, _CHILD: "1", "MOCO_REASON_FILE": str(path)}
+        child = subprocess.Popen([sys.executable, "-m", "moco", *arguments], env=environment)
+        stopped = []
+
+        def stop(number: int, _frame: Any) -> None:
+            stopped.append(number)
+            child.kill()
+
+        previous = signal.signal(signal.SIGTERM, stop)
+        try:
+            code = child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+        if stopped:
+            return "time limit or preemption", 1
+        if code == -signal.SIGKILL:
+            return "killed, most likely out of memory", 1
+        if code < 0:
+            return f"ended by signal {-code}", 1
+        return path.read_text(encoding="utf-8") if path.exists() else f"ended with exit code {code}", code

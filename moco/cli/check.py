@@ -1,0 +1,69 @@
+"""Find every mistake in one or more studies before any job; one line each."""
+
+import argparse
+from pathlib import Path
+
+from moco.cli.options import add_results
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="configuration of a study")
+    add_results(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the mistakes and return 2 when there are any."""
+    import sys
+
+    from moco.config.load import InvalidStudy, Problem, load_study
+    from moco.config.study import Study
+    from moco.errors import MocoError
+    from moco.workflow.check import machine_problems, structural_problems
+    from moco.workflow.slugs import conflicts, refuse_taken_slugs, slugs
+
+    lines: list[str] = []
+    studies: list[tuple[Path, Study]] = []
+    for path in options.files:
+        try:
+            study = load_study(path)
+        except InvalidStudy as error:
+            lines += [problem.line(str(path)) for problem in error.problems]
+            continue
+        except MocoError as error:
+            lines.append(str(error))
+            continue
+        problems = structural_problems(study) or machine_problems(study, options.results)
+        lines += [problem.line(str(path)) for problem in problems]
+        try:
+            refuse_taken_slugs(study, options.results)
+        except MocoError as error:
+            lines.append(Problem(error.where, error.what, error.remedy).line(str(path)))
+        for other_path, other in studies:
+            lines += [
+                Problem(f"{kind}.{name}", f"means something else in {other_path}", "rename it in one of the two").line(
+                    str(path)
+                )
+                for kind, name in conflicts(slugs(study), slugs(other))
+            ]
+            if other.study == study.study:
+                lines.append(Problem("study", f"{other_path} has the same name", "rename one of them").line(str(path)))
+        studies.append((path, study))
+    for line in lines:
+        print(line, file=sys.stderr)
+    if not lines:
+        for path, study in studies:
+            print(f"{path}: study {study.study} is ready ({_size(study)})")
+    return 2 if lines else 0
+
+
+def _size(study: object) -> str:
+    from moco.config.study import Study
+    from moco.workflow.matrix import Matrix
+
+    assert isinstance(study, Study)
+    matrix = Matrix(study)
+    return (
+        f"{len(matrix.models)} models, {len(matrix.pools)} pools, {len(matrix.tasks)} tasks in {len(matrix.batches)} "
+        f"batches, {len(matrix.variants)} method variants, {len(matrix.not_applicable)} pairs not applicable"
+    )

@@ -1,0 +1,78 @@
+"""List methods, or show one with its settings."""
+
+import argparse
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("id", nargs="?", help="show this method only")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def describe(id: str) -> dict[str, Any]:
+    """Return what a method declares, as JSON values."""
+    from dataclasses import asdict
+    from inspect import cleandoc
+
+    from pydantic_core import PydanticUndefined
+
+    from moco.methods.catalogue import make_method, method_class
+
+    cls = method_class(id)
+    params = {
+        name: {
+            "type": str(field.annotation).removeprefix("typing.").replace("<class '", "").replace("'>", ""),
+            "default": None if field.default is PydanticUndefined else field.default,
+            "required": field.is_required(),
+            "role": cls.Params.role(name),
+            "doc": field.description,
+        }
+        for name, field in cls.Params.model_fields.items()
+    }
+    required = any(param["required"] for param in params.values())
+    needs = None if required else asdict(make_method(id, {}).needs(3))
+    if needs is not None:
+        needs = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in needs.items()}
+    return {
+        "id": id,
+        "level": cls.level,
+        "paper": cls.paper,
+        "task_types": None if cls.task_types is None else sorted(cls.task_types),
+        "doc": cleandoc(cls.__doc__ or ""),
+        "module": cls.__module__,
+        "params": params,
+        "needs": needs,
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the list."""
+    import json
+
+    from moco.methods.catalogue import method_ids
+
+    entries = [describe(options.id)] if options.id else [describe(id) for id in method_ids()]
+    if options.json:
+        print(json.dumps(entries[0] if options.id else entries, indent=2))
+        return
+    for entry in entries:
+        first = entry["doc"].splitlines()[0]
+        print(f"{entry['id']}  ({entry['level']})\n    {first}")
+        if options.id:
+            print(_details(entry))
+
+
+def _details(entry: dict[str, Any]) -> str:
+    lines = [
+        "",
+        *(f"    {line}".rstrip() for line in entry["doc"].splitlines()[2:]),
+        "",
+        f"    paper: {entry['paper']}",
+    ]
+    types = "all" if entry["task_types"] is None else ", ".join(entry["task_types"])
+    lines.append(f"    task types: {types}")
+    for name, param in entry["params"].items():
+        default = "required" if param["required"] else f"default {param['default']!r}"
+        lines.append(f"    {name}: {param['type']}, {default}. {param['doc']}")
+    return "\n".join(lines)

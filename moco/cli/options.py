@@ -1,0 +1,38 @@
+"""Options that several verbs share."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from moco.errors import RequestError
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the results folder."""
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
+
+
+def add_spec(parser: argparse.ArgumentParser) -> None:
+    """Add the job's slice of the configuration."""
+    parser.add_argument("--spec", required=True, type=parse_spec, help="slice of the configuration, as JSON")
+
+
+def parse_spec(text: str) -> Any:
+    """Return the value of `--spec`.
+
+    Raises:
+        RequestError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RequestError(f"not JSON ({error})", where="--spec", remedy="copy it from the log of the rule") from None
+
+
+def parse_samples(text: str) -> list[int]:
+    """Return the sample indices of `3` or `1-4`."""
+    first, _, last = text.partition("-")
+    if not first.isdigit() or (last and not last.isdigit()):
+        raise RequestError(f"{text!r} is no sample range", where="--samples", remedy="write 0 or 1-4")
+    return list(range(int(first), int(last or first) + 1))

@@ -1,0 +1,216 @@
+"""Every mistake in a study, found before any job.
+
+Structural mistakes are in the study itself and stop every plan; the others depend on this machine (files, disk) and are
+what `moco check` looks at in addition.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from moco.config.expand import expand
+from moco.config.load import Problem
+from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
+from moco.config.study import Comparison, Study
+from moco.errors import MocoError
+from moco.paths import BLOCKS
+from moco.registry import did_you_mean
+from moco.scoring import task_types
+from moco.tasks.layout import split_layout, task_type
+from moco.workflow.matrix import Matrix, concrete_entry
+from moco.zoo.roster import ROSTER
+
+_LARGEST_CHECKED_FILE = 200_000_000
+
+
+def structural_problems(study: Study) -> list[Problem]:
+    """Return the mistakes that any machine can see."""
+    problems = [problem for check in (_pools, _models, _tasks, _methods, _names) for problem in check(study)]
+    if problems:
+        return problems
+    return list(_comparisons(study))
+
+
+def machine_problems(study: Study, results: Path) -> list[Problem]:
+    """Return missing files, unpinned revisions, unreadable data, and checkpoints that do not fit on the disk."""
+    return [*_model_files(study), *_data(study), *_disk(study, results)]
+
+
+def _pools(study: Study) -> Iterator[Problem]:
+    for pool, entry in study.pools.items():
+        for name in entry.models:
+            if name not in study.models:
+                yield Problem(f"pools.{pool}", f"unknown model {name!r}", did_you_mean(name, study.models))
+        if entry.descriptions is not None and len(entry.descriptions) != len(entry.models):
+            what = f"{len(entry.descriptions)} descriptions for {len(entry.models)} models"
+            yield Problem(f"pools.{pool}.descriptions", what, "write one per model, in order")
+        copies = max(entry.models.count(name) for name in entry.models)
+        if copies > BLOCKS[-1][1] + 1:
+            yield Problem(f"pools.{pool}", f"{copies} copies of one model", f"use at most {BLOCKS[-1][1] + 1}")
+        known = list(dict.fromkeys(name for name in entry.models if name in study.models))
+        yield from _twice(study, pool, known)
+
+
+def _twice(study: Study, pool: str, names: list[str]) -> Iterator[Problem]:
+    seen: dict[object, str] = {}
+    for name in names:
+        identity = _identity(name, study.models[name])
+        if identity in seen:
+            what = f"{seen[identity]} and {name} are the same checkpoint under different settings"
+            yield Problem(f"pools.{pool}", what, f"for plain copies write {seen[identity]} several times")
+        seen.setdefault(identity, name)
+
+
+def _identity(name: str, entry: ModelEntry) -> object:
+    match entry:
+        case HubModel():
+            return ("hub", entry.repo, entry.revision)
+        case LocalModel():
+            return ("local", entry.path)
+        case AdapterModel():
+            return ("adapter", entry.base, entry.path, entry.repo, entry.revision)
+        case ZooModel():
+            return ("zoo", entry.recipe or name, entry.steps)
+
+
+def _models(study: Study) -> Iterator[Problem]:
+    for name, entry in study.models.items():
+        key = f"models.{name}"
+        if isinstance(entry, AdapterModel):
+            if entry.base not in study.models:
+                what = f"base {entry.base!r} is not a model of this study"
+                yield Problem(f"{key}.base", what, did_you_mean(entry.base, study.models))
+            elif isinstance(study.models[entry.base], AdapterModel):
+                yield Problem(f"{key}.base", "is itself an adapter", "name the full model")
+            if (entry.path is None) == (entry.repo is None):
+                yield Problem(key, "an adapter needs either path or repo", "give one of them")
+        if isinstance(entry, ZooModel) and (entry.recipe or name) not in ROSTER:
+            what = f"the zoo has no model {entry.recipe or name!r}"
+            yield Problem(f"{key}.recipe", what, did_you_mean(entry.recipe or name, ROSTER))
+
+
+def _tasks(study: Study) -> Iterator[Problem]:
+    for name, declared in study.tasks.items():
+        key = f"tasks.{name}"
+        if declared.decoding not in study.decoding:
+            what = f"unknown decoding preset {declared.decoding!r}"
+            yield Problem(f"{key}.decoding", what, did_you_mean(declared.decoding, study.decoding))
+        try:
+            entry = concrete_entry(study, name)
+            kind = task_type(entry, key)
+            split_layout(entry, key)
+        except MocoError as error:
+            yield Problem(error.where or key, error.what, error.remedy)
+            continue
+        if kind not in task_types():
+            yield Problem(f"{key}.type", f"no scorer for task type {kind!r}", did_you_mean(kind, task_types()))
+        for split in ("dev", "test"):
+            if entry.limit.get(split, 1) < 1:
+                yield Problem(f"{key}.limit.{split}", f"leaves no {split} item", "allow at least one")
+
+
+def _methods(study: Study) -> Iterator[Problem]:
+    matrix = Matrix(study)
+    for name in study.methods:
+        try:
+            matrix.make_variant(name)
+        except MocoError as error:
+            yield Problem(error.where or f"methods.{name}", error.what, error.remedy)
+
+
+def _names(study: Study) -> Iterator[Problem]:
+    if len(set(study.seeds)) < len(study.seeds):
+        yield Problem("seeds", "a seed is written twice", "write every seed once")
+    for number, block in enumerate(study.compare):
+        for kind, names, known in (
+            ("pools", block.pools, study.pools),
+            ("tasks", block.tasks, study.tasks),
+            ("methods", block.methods, study.methods),
+        ):
+            for name in () if isinstance(names, str) else names:
+                if name not in known:
+                    what = f"unknown {kind[:-1]} {name!r}"
+                    yield Problem(f"compare.{number}.{kind}", what, did_you_mean(name, known))
+
+
+def _comparisons(study: Study) -> Iterator[Problem]:
+    """Find methods that a comparison names but that can run nowhere in it."""
+    matrix = Matrix(study)
+    for number, block in enumerate(study.compare):
+        for variant in matrix.block_methods(block):
+            yield from _nowhere(matrix, number, block, variant)
+
+
+def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> Iterator[Problem]:
+    chosen = set(matrix.block_tasks(block))
+    batches = [batch for batch in matrix.batches.values() if set(batch.tasks) <= chosen]
+    pools = matrix.block_pools(block)
+    key = f"methods.{variant}"
+    where = f" in compare.{number}" if len(matrix.study.compare) > 1 else ""
+    of_type = [matrix.type_obstacle(variant, batch) for batch in batches]
+    if of_type and all(of_type):
+        yield Problem(key, f"fits no task{where}: {of_type[0]}", "leave it out, or add a task that it can do")
+        return
+    of_pool = [matrix.pool_obstacle(pool, variant) for pool in pools]
+    if of_pool and all(of_pool):
+        what = f"fits no pool{where}: {of_pool[0]} (pool {pools[0]})"
+        yield Problem(key, what, "leave it out, or add a pool that it can use")
+
+
+def _model_files(study: Study) -> Iterator[Problem]:
+    for name, entry in study.models.items():
+        key = f"models.{name}"
+        path = entry.path if isinstance(entry, (LocalModel, AdapterModel)) else None
+        if path is not None:
+            yield from _path_problems(f"{key}.path", lambda path=path: expand(path))  # type: ignore[misc]
+        repo = entry.repo if isinstance(entry, (HubModel, AdapterModel)) else None
+        if repo is not None and getattr(entry, "revision", None) is None:
+            yield Problem(f"{key}.revision", "is not pinned", f"write the commit of {repo}")
+
+
+def _path_problems(key: str, find: Callable[[], Path]) -> Iterator[Problem]:
+    try:
+        path = find()
+    except MocoError as error:
+        yield Problem(key, error.what, error.remedy)
+        return
+    if not path.exists():
+        yield Problem(key, f"{path} does not exist", "correct the path")
+
+
+def _data(study: Study) -> Iterator[Problem]:
+    from moco.tasks.paths import source_files
+    from moco.tasks.sources import load
+    from moco.tasks.splits import cut_splits
+
+    for name in study.tasks:
+        key = f"tasks.{name}"
+        entry = concrete_entry(study, name)
+        try:
+            files = source_files(entry).values()
+            missing = [path for path in files if not path.exists()]
+            if missing:
+                yield Problem(f"{key}.source", f"{missing[0]} does not exist", "correct the path")
+            elif files and sum(path.stat().st_size for path in files) <= _LARGEST_CHECKED_FILE:
+                cut_splits(entry, load(entry, key), key)
+        except MocoError as error:
+            where = key if error.where.startswith(key) else f"{key} ({error.where})"
+            yield Problem(where, error.what, error.remedy)
+
+
+def _disk(study: Study, results: Path) -> Iterator[Problem]:
+    from moco.workflow.plan import Plan
+
+    plan = Plan(study)
+    needed = 0.0
+    for derived in plan.derived.values():
+        sizes = [study.models[name].parameters or 0 for name in study.pools[derived.pool].models]
+        needed += 2 * max(sizes, default=0)
+    needed += sum(4 * ROSTER[entry.recipe or name].parameters for name, entry in plan.matrix.models.items() if isinstance(entry, ZooModel))
+    place = results.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        what = f"planned checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free below {place}"
+        yield Problem("models", what, "free space, or use another folder")

@@ -1,0 +1,281 @@
+"""What is compared: tasks in batches, and which method applies to which pool and batch, with the reason where not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from moco.config.models import AdapterModel, ModelEntry, ZooModel
+from moco.config.study import Comparison, Study
+from moco.config.tasks import TaskEntry, TaskSource
+from moco.errors import RequestError
+from moco.methods.base import Method, Needs
+from moco.methods.catalogue import make_method
+from moco.registry import did_you_mean
+from moco.tasks.layout import split_layout, task_type
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as planned: its source resolved, its type and splits known."""
+
+    name: str
+    entry: TaskEntry
+    type: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tasks that are worked on in one job: of one domain, type, split layout and decoding, in the same comparisons."""
+
+    name: str
+    tasks: tuple[str, ...]
+    type: str
+    splits: tuple[str, ...]
+    decoding: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method variant on one pool and one batch."""
+
+    pool: str
+    batch: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """A pair that never becomes a job, with the reason that tables show."""
+
+    pool: str
+    batch: str
+    variant: str
+    reason: str
+
+
+def concrete_entry(study: Study, name: str) -> TaskEntry:
+    """Return a task whose source is not another task; limits and seeds of the task itself stay.
+
+    Raises:
+        RequestError: The other task is unknown, or tasks refer to each other in a circle.
+    """
+    entry, seen = study.tasks[name], [name]
+    source = entry.source
+    while isinstance(source, TaskSource):
+        if source.task not in study.tasks:
+            raise RequestError(
+                f"unknown task {source.task!r}", where=f"tasks.{seen[-1]}.source", remedy=did_you_mean(source.task, study.tasks)
+            )
+        if source.task in seen:
+            raise RequestError(f"source leads back to {source.task!r}", where=f"tasks.{name}.source", remedy="name a real source")
+        seen.append(source.task)
+        entry = entry.model_copy(update={"type": entry.type or study.tasks[source.task].type})
+        source = study.tasks[source.task].source
+    return entry.model_copy(update={"source": source})
+
+
+class Matrix:
+    """The comparisons of a study, resolved.
+
+    Args:
+        study: The study.
+
+    Raises:
+        RequestError: A name is unknown, or a declaration does not fit.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Tasks that some comparison uses."""
+        used = dict.fromkeys(task for block in self.study.compare for task in self.block_tasks(block))
+        tasks = {}
+        for name in used:
+            entry = concrete_entry(self.study, name)
+            where = f"tasks.{name}"
+            tasks[name] = Task(name, entry, task_type(entry, where), split_layout(entry))
+        return tasks
+
+    @cached_property
+    def variants(self) -> dict[str, Method]:
+        """Method variants that some comparison uses, with checked settings."""
+        used = dict.fromkeys(name for block in self.study.compare for name in self.block_methods(block))
+        return {name: self.make_variant(name) for name in used}
+
+    def make_variant(self, name: str) -> Method:
+        """Return a method variant of the study."""
+        variant = self.study.methods[name]
+        return make_method(variant.method or name, dict(variant.params), where=f"methods.{name}")
+
+    def block_tasks(self, block: Comparison) -> tuple[str, ...]:
+        """Return the tasks of a comparison."""
+        return _chosen(block.tasks, self.study.tasks, "task")
+
+    def block_pools(self, block: Comparison) -> tuple[str, ...]:
+        """Return the pools of a comparison."""
+        return _chosen(block.pools, self.study.pools, "pool")
+
+    def block_methods(self, block: Comparison) -> tuple[str, ...]:
+        """Return the method variants of a comparison."""
+        return _chosen(block.methods, self.study.methods, "method")
+
+    @cached_property
+    def batches(self) -> dict[str, Batch]:
+        """Batches by name; every task is in exactly one."""
+        groups: dict[tuple[str, str, tuple[str, ...], str, tuple[int, ...]], list[str]] = {}
+        for name, task in self.tasks.items():
+            member = tuple(
+                number for number, block in enumerate(self.study.compare) if name in self.block_tasks(block)
+            )
+            key = (task.entry.domain, task.type, task.splits, task.entry.decoding, member)
+            groups.setdefault(key, []).append(name)
+        everywhere = tuple(range(len(self.study.compare)))
+        batches = {}
+        for (domain, kind, splits, decoding, member), names in groups.items():
+            parts = [domain, kind]
+            parts += [split for split in splits if split not in ("dev", "test")]
+            parts += [] if "dev" in splits else ["nodev"]
+            parts += [decoding] if decoding != "default" else []
+            parts += ["in" + "_".join(map(str, member))] if member != everywhere else []
+            batch = Batch("-".join(parts), tuple(sorted(names)), kind, splits, decoding)
+            batches[batch.name] = batch
+        return batches
+
+    @cached_property
+    def pools(self) -> tuple[str, ...]:
+        """Pools that some comparison uses."""
+        return tuple(dict.fromkeys(pool for block in self.study.compare for pool in self.block_pools(block)))
+
+    @cached_property
+    def models(self) -> dict[str, ModelEntry]:
+        """Models that some pool in use needs, bases of adapters and parents of zoo models included."""
+        from moco.zoo.roster import lookup
+
+        used: dict[str, ModelEntry] = {}
+
+        def add(name: str) -> None:
+            if name in used:
+                return
+            entry = self.study.models[name]
+            if isinstance(entry, AdapterModel):
+                add(entry.base)
+            if isinstance(entry, ZooModel):
+                model = lookup(entry.recipe or name)
+                if model.parent and self.zoo_parent(name) is not None:
+                    add(str(self.zoo_parent(name)))
+            used[name] = entry
+
+        for pool in self.pools:
+            for model in self.study.pools[pool].models:
+                add(model)
+        return used
+
+    def zoo_parent(self, name: str) -> str | None:
+        """Return the study's model that a zoo model is trained from, where the study lists it."""
+        from moco.zoo.roster import lookup
+
+        entry = self.study.models[name]
+        if not isinstance(entry, ZooModel):
+            return None
+        parent = lookup(entry.recipe or name).parent
+        for other, candidate in self.study.models.items():
+            same = isinstance(candidate, ZooModel) and (candidate.recipe or other) == parent
+            if same and isinstance(candidate, ZooModel) and candidate.steps == entry.steps:
+                return other
+        return None
+
+    def needs(self, pool: str, variant: str) -> Needs:
+        """Return what a variant needs with a pool."""
+        return self.variants[variant].needs(len(self.study.pools[pool].models))
+
+    @cached_property
+    def _resolved(self) -> tuple[tuple[Cell, ...], tuple[NotApplicable, ...]]:
+        cells: dict[Cell, None] = {}
+        others: dict[NotApplicable, None] = {}
+        for block in self.study.compare:
+            chosen = set(self.block_tasks(block))
+            batches = [batch for batch in self.batches.values() if set(batch.tasks) <= chosen]
+            for pool in self.block_pools(block):
+                for variant in self.block_methods(block):
+                    for batch in batches:
+                        reason = self.obstacle(pool, variant, batch)
+                        if reason is None:
+                            cells[Cell(pool, batch.name, variant)] = None
+                        else:
+                            others[NotApplicable(pool, batch.name, variant, reason)] = None
+        return tuple(cells), tuple(others)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All method x pool x batch combinations that become jobs."""
+        return self._resolved[0]
+
+    @property
+    def not_applicable(self) -> tuple[NotApplicable, ...]:
+        """All combinations that do not, with reasons."""
+        return self._resolved[1]
+
+    def obstacle(self, pool: str, variant: str, batch: Batch) -> str | None:
+        """Return why a variant cannot run on a pool and batch, or None."""
+        return self.type_obstacle(variant, batch) or self.pool_obstacle(pool, variant)
+
+    def type_obstacle(self, variant: str, batch: Batch) -> str | None:
+        """Return why a variant does not fit a batch's tasks, or None."""
+        method = self.variants[variant]
+        if method.task_types is not None and batch.type not in method.task_types:
+            return f"{method.id} does not apply to {batch.type} tasks"
+        fit = self.needs(self.pools[0], variant).fit
+        missing = [split for split in (fit.splits if fit else ()) if split not in batch.splits]
+        return f"needs a {missing[0]} split to fit on" if missing else None
+
+    def pool_obstacle(self, pool: str, variant: str) -> str | None:
+        """Return why a variant does not fit a pool, or None."""
+        entry, needs = self.study.pools[pool], self.needs(pool, variant)
+        if len(entry.models) < needs.min_models:
+            return f"needs at least {needs.min_models} models, the pool has {len(entry.models)}"
+        if needs.descriptions and not self.descriptions(pool):
+            return "needs a description of every model"
+        for aspect in sorted(needs.same):
+            values = {name: self.declared(name, aspect) for name in entry.models}
+            known = {value for value in values.values() if value is not None}
+            if len(known) > 1:
+                (first, one), (second, other) = _two_that_differ(values)
+                return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
+        return None
+
+    def descriptions(self, pool: str) -> tuple[str, ...] | None:
+        """Return one description per member, or None when some are missing."""
+        entry = self.study.pools[pool]
+        texts = entry.descriptions or tuple(self.study.models[name].description for name in entry.models)
+        return texts if all(texts) else None
+
+    def declared(self, name: str, aspect: str) -> str | None:
+        """Return a model's declared architecture or tokenizer group; adapters have their base's."""
+        entry = self.study.models[name]
+        value = entry.family if aspect == "architecture" else entry.tokenizer
+        if value is None and isinstance(entry, AdapterModel):
+            return self.declared(entry.base, aspect)
+        if value is None and isinstance(entry, ZooModel):
+            from moco.zoo.roster import lookup
+
+            model = lookup(entry.recipe or name)
+            return model.family if aspect == "architecture" else model.tokenizer
+        return value
+
+
+def _chosen(names: Sequence[str] | str, known: Mapping[str, object], kind: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return tuple(known)
+    for name in names:
+        if name not in known:
+            raise RequestError(f"unknown {kind} {name!r}", where=f"compare.{kind}s", remedy=did_you_mean(name, known))
+    return tuple(names)
+
+
+def _two_that_differ(values: Mapping[str, str | None]) -> tuple[tuple[str, str | None], tuple[str, str | None]]:
+    known = [(name, value) for name, value in values.items() if value is not None]
+    first = known[0]
+    return first, next(pair for pair in known if pair[1] != first[1])

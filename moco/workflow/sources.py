@@ -1,0 +1,87 @@
+"""Source hashes: a job reruns when the code that decides its result changes, and not for comments or layout."""
+
+import ast
+import hashlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).parents[1]
+HASHED_PACKAGES = ("moco.prompts", "moco.decoding", "moco.optimize", "moco.merging", "moco.training", "moco.scoring")
+
+
+def syntax_digest(source: str) -> str:
+    """Return a digest of a module's syntax tree.
+
+    Positions, comments, docstrings and layout do not count, nor do fields that only some Python versions have.
+    """
+    return hashlib.sha256(_walk(ast.parse(source)).encode()).hexdigest()
+
+
+def _walk(node: Any) -> str:
+    if isinstance(node, ast.AST):
+        parts = [
+            f"{name}={_walk(value)}"
+            for name, value in ast.iter_fields(node)
+            if name not in ("kind", "type_comment") and value is not None and value != []
+            for value in [_without_docstring(node, name, value)]
+        ]
+        return f"{type(node).__name__}({','.join(parts)})"
+    if isinstance(node, list):
+        return f"[{','.join(_walk(item) for item in node)}]"
+    return f"{type(node).__name__}:{node!r}"
+
+
+def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if name != "body" or not isinstance(node, holders) or ast.get_docstring(node, clean=False) is None:
+        return value
+    return value[1:]
+
+
+def _imported(tree: ast.AST, module: str) -> set[str]:
+    """Return the dotted names that a module imports, wherever in it, names of packages and of their members."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = module.rsplit(".", node.level)[0]
+                base = f"{parent}.{base}" if base else parent
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    return names
+
+
+@cache
+def _file_of(module: str) -> Path | None:
+    if module.partition(".")[0] == _PACKAGE.name:
+        stem = _PACKAGE.parent.joinpath(*module.split("."))
+        return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _is_hashed(module: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in HASHED_PACKAGES)
+
+
+def source_hash(*modules: str) -> str:
+    """Return the hash of modules and, transitively, of what they import from the packages that decide results."""
+    pending, files = list(modules), {}
+    while pending:
+        module = pending.pop()
+        path = _file_of(module)
+        if module in files or path is None:
+            continue
+        source = path.read_text(encoding="utf-8")
+        files[module] = syntax_digest(source)
+        pending.extend(name for name in _imported(ast.parse(source), module) if _is_hashed(name))
+    listing = ",".join(f"{module}:{files[module]}" for module in sorted(files))
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]

@@ -1,0 +1,41 @@
+"""What the Snakefile calls once: from its configuration to a plan, with the environment that jobs inherit."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from moco.config.load import InvalidStudy, study_from
+from moco.config.runtime import VARIABLE, runtime_json
+from moco.errors import MocoError
+from moco.workflow.check import structural_problems
+from moco.workflow.plan import Plan
+from moco.workflow.slugs import refuse_taken_slugs
+
+
+def start(config: dict[str, Any], workflow: Any) -> Plan:
+    """Return the plan of a configuration, or stop Snakemake with one line.
+
+    Jobs find the `moco` of this environment first on their path, and the study's runtime settings in `MOCO_RUNTIME`.
+
+    Args:
+        config: The merged configuration.
+        workflow: Snakemake's workflow object.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    origin = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
+    try:
+        study = study_from(config, origin)
+        problems = structural_problems(study)
+        if problems:
+            raise InvalidStudy(problems, origin)
+        plan = Plan(study)
+        plan.build()
+        refuse_taken_slugs(study, Path("results"))
+    except MocoError as error:
+        raise WorkflowError(str(error)) from None
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.environ[VARIABLE] = runtime_json(study)
+    return plan

@@ -1,0 +1,14 @@
+from moco.workflow.start import start
+
+PLAN = start(config, workflow)
+TABLES = PLAN.tables
+FIGURES = PLAN.figures
+
+
+def attempt(wildcards, attempt):
+    return attempt
+
+
+wildcard_constraints:
+    table="|".join(TABLES),
+    figure="|".join(FIGURES),
