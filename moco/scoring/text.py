@@ -1,0 +1,248 @@
+"""Clean-up and reading of replies, shared by the strict scorers: thoughts, boxes, elements, sentences, negation."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+
+_STRAIGHT = str.maketrans(
+    {
+        "‘": "'",
+        "’": "'",
+        "‚": "'",
+        "‛": "'",
+        "′": "'",
+        "“": '"',
+        "”": '"',
+        "„": '"',
+        "‟": '"',
+        "«": '"',
+        "»": '"',
+        "−": "-",
+        "⁄": "/",
+        "\u200b": None,
+        "\ufeff": None,
+    }
+)
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
+_PLAIN_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
+_SUPERSCRIPT_RUN = re.compile(f"[{_SUPERSCRIPTS}]+")
+_VULGAR_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_THOUGHT_TAG = re.compile(r"[<\[◁](/?)(?:think|thinking|thought|thoughts|reasoning)[>\]▷]", re.IGNORECASE)
+_TEXT_WRAPPER = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt|sf|sc|normal)?|math(?:rm|bf|it|sf|tt)|mbox|operatorname\*?)\s?\{([^{}]*)\}"
+)
+_OPENING_WRAPPER = re.compile(r"\\(?:text(?:bf|it|rm|tt|sf|sc|normal)?|math(?:rm|bf|it|sf|tt)|mbox)\s?\{")
+_MAX_WRAPPER_DEPTH = 6
+_BLANKS = re.compile(r"[^\S\n]+")
+_BLANK_LINES = re.compile(r" ?\n(?: ?\n)+ ?")
+_HEAD, _TAIL = 4_000, 16_000
+_STRONG_EMPHASIS = re.compile(r"(?<!\w)\*\*+|\*\*+(?!\w)|`+")
+_ANY_EMPHASIS = re.compile(r"(?<!\w)[*_]+(?=\S)|(?<=\S)[*_]+(?!\w)|`+")
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
+_BOX = re.compile(r"\\(?:boxed|fbox|box)(?![a-z])[ \t]*", re.IGNORECASE)
+_LONGEST_BOX = 5_000
+_UNESCAPED_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_ONLY_BRACKETS = re.compile(r"[\s\\$]*[()\[\]{}<>][()\[\]{}<>\s\\$]*")
+_TEXT_OPENER = re.compile(r"\s*\\(?:text|mbox|mathrm)\s?\{(?=.*\}\s*$)", re.DOTALL)
+_ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[。])\s*|\s*\n\s*")
+_NEGATED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|cannot|rather\s+than|instead\s+of|except|rul(?:e|es|ed|ing)\s+out|eliminat\w+|wrong|incorrect)"
+    r"|n't)(?:\s+[\w'/-]+){0,2}\s+[(\[\"'$]*$",
+    re.IGNORECASE,
+)
+_NEGATED_AFTER = re.compile(
+    r"[)\]\"'$]*\s*(?:(?:is|are|was|were|does|do|can|would|seems)\s+(?:also\s+|clearly\s+|definitely\s+)?"
+    r"(?:not|never|wrong|incorrect|false|ruled\s+out|eliminated|out)\b|(?:is|are|was|were|does|do|ca|would)n't\b"
+    r"|cannot\b)",
+    re.IGNORECASE,
+)
+_NEGATION_WINDOW = 80
+_MATH_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+
+
+def plain_unicode(text: str) -> str:
+    """Return `text` in compatibility form with straight quotes and plain minus signs; exponents stay exponents.
+
+    Compatibility normalisation alone would read a raised 2 as the digit 2, so that ten squared became 102.
+    """
+    raised = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_PLAIN_DIGITS) + "}", text)
+    spaced = _VULGAR_FRACTION.sub(" ", raised)
+    return unicodedata.normalize("NFKC", spaced.translate(_STRAIGHT)).translate(_STRAIGHT)
+
+
+def without_thoughts(text: str) -> str | None:
+    """Return `text` without closed thoughts, or None when a thought was begun and not ended.
+
+    A closing tag without an opening one ends a thought that the prompt opened.
+    """
+    kept: list[str] = []
+    position, inside = 0, False
+    for tag in _THOUGHT_TAG.finditer(text):
+        if tag[1]:
+            if not inside:
+                kept.clear()
+            position, inside = tag.end(), False
+        elif not inside:
+            kept.append(text[position : tag.start()])
+            inside = True
+    return None if inside else "".join([*kept, text[position:]])
+
+
+def visible_answer(reply: str) -> str | None:
+    """Return what a reply says outside its thoughts, cleaned up, or None when nothing is left to read.
+
+    Of a very long reply only the beginning and the end are read: that is where answers stand, and it bounds the time.
+    """
+    spoken = without_thoughts(reply)
+    if spoken is None:
+        return None
+    if len(spoken) > _HEAD + _TAIL:
+        spoken = spoken[:_HEAD] + "\n" + spoken[-_TAIL:]
+    cleaned = _BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", plain_unicode(spoken)))
+    return cleaned.strip() or None
+
+
+def unwrapped(text: str) -> str:
+    r"""Return `text` with LaTeX text wrappers such as `\text{...}` replaced by what they hold."""
+    for _ in range(_MAX_WRAPPER_DEPTH):
+        text, count = _TEXT_WRAPPER.subn(r"\1", text)
+        if not count:
+            break
+    opener = _OPENING_WRAPPER.match(text)
+    if opener and _closing_brace(text, opener.end() - 1) == len(text) - 1:
+        return text[opener.end() : -1].strip()
+    return text
+
+
+def without_strong_emphasis(text: str) -> str:
+    """Return `text` without heading marks, double asterisks and backticks; single marks may be arithmetic."""
+    return _STRONG_EMPHASIS.sub("", _HEADING.sub("", text))
+
+
+def without_emphasis(text: str) -> str:
+    """Return `text` without any Markdown emphasis or heading marks."""
+    return _ANY_EMPHASIS.sub("", _HEADING.sub("", text))
+
+
+def without_math_delimiters(text: str) -> str:
+    """Return `text` without the dollar signs or brackets that put all of it in mathematics mode."""
+    text = text.strip()
+    for opening, closing in _MATH_DELIMITERS:
+        long_enough = len(text) > len(opening) + len(closing)
+        if long_enough and text.startswith(opening) and text.endswith(closing):
+            inner = text[len(opening) : -len(closing)]
+            if opening not in inner:
+                return inner.strip()
+    return text
+
+
+def last_box(text: str) -> str | None:
+    r"""Return the content of the last non-empty box command, or None.
+
+    Braces are balanced and escaped ones do not count. A command without braces takes the rest of its line. A box that
+    holds brackets only reaches to the last closing brace of its line, because such an answer cannot be balanced.
+    """
+    for command in reversed(list(_BOX.finditer(text))):
+        content = _box_content(text, command.end())
+        if content:
+            return content
+    return None
+
+
+def _box_content(text: str, start: int) -> str:
+    line_end = text.find("\n", start)
+    line = text[start : len(text) if line_end < 0 else line_end]
+    if not text.startswith("{", start):
+        return line.strip().rstrip("$").strip()
+    reach = line[1 : line.rfind("}")] if "}" in line[1:] else line[1:]
+    brackets = _without_text_opener(reach)
+    if _ONLY_BRACKETS.fullmatch(brackets):
+        return brackets.strip()
+    closing = _closing_brace(text, start)
+    return (reach if closing is None else text[start + 1 : closing]).strip()
+
+
+def _without_text_opener(content: str) -> str:
+    opener = _TEXT_OPENER.match(content)
+    return content[opener.end() :].rstrip()[:-1] if opener else content
+
+
+def _closing_brace(text: str, opening: int) -> int | None:
+    depth = 0
+    for brace in _UNESCAPED_BRACE.finditer(text, opening, opening + _LONGEST_BOX):
+        if brace[0] == "{":
+            depth += 1
+        elif brace[0] == "}":
+            depth -= 1
+            if depth == 0:
+                return brace.start()
+    return None
+
+
+def last_answer_element(text: str) -> str | None:
+    """Return the content of the last closed and non-empty `<answer>` element, or None."""
+    tags = list(_ANSWER_TAG.finditer(text))
+    for opening, closing in reversed(list(pairwise(tags))):
+        content = text[opening.end() : closing.start()].strip()
+        if not opening[1] and closing[1] and content:
+            return content
+    return None
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of `text`; a line break ends one."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of `text`."""
+    end = _SENTENCE_END.search(text.lstrip())
+    return text.lstrip()[: end.start()].strip() if end else text.strip()
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of `text` that are not blank, trimmed."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def is_negated(text: str, start: int, end: int) -> bool:
+    """Return whether what stands at `text[start:end]` is denied just before or just after it, in the same clause."""
+    before = text[max(0, start - _NEGATION_WINDOW) : start]
+    after = text[end : end + _NEGATION_WINDOW]
+    return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
+
+
+def occurrences(text: str, wanted: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of `wanted` in `text` that are not part of a longer word or number."""
+    if not wanted:
+        return
+    position = text.find(wanted)
+    while position >= 0:
+        end = position + len(wanted)
+        if _free_before(text, position, wanted) and _free_after(text, end, wanted):
+            yield position, end
+        position = text.find(wanted, position + 1)
+
+
+def _free_before(text: str, start: int, wanted: str) -> bool:
+    if start == 0 or not wanted[0].isalnum():
+        return True
+    before = text[start - 1]
+    if before.isalnum() or before == "_":
+        return False
+    if not wanted[0].isdigit():
+        return True
+    joined = before in ".,/" and start > 1 and text[start - 2].isdigit()
+    return not joined and before not in "-+"
+
+
+def _free_after(text: str, end: int, wanted: str) -> bool:
+    if end == len(text) or not wanted[-1].isalnum():
+        return True
+    after = text[end]
+    if after.isalnum() or after == "_":
+        return False
+    joined = wanted[-1].isdigit() and after in ".,/" and text[end + 1 : end + 2].isdigit()
+    return not joined
