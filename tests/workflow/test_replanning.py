@@ -1,0 +1,167 @@
+"""What a change plans: nothing that it does not reach, everything that it does."""
+
+import pytest
+import pyarrow.parquet as pq
+
+from moco import paths
+from moco.records import REFERENCES, Provenance, read_rows, write_rows
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_is_planned_after_a_finished_run(project):
+    assert "Nothing to be done" in project.snakemake("--dry-run").stdout + project.snakemake("--dry-run").stderr
+
+
+def test_both_entry_points_plan_the_same(project):
+    done = project.snakemake("--dry-run", "-s", "workflow/Snakefile")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_added_model_plans_its_own_work_and_the_pools_collaborations(project):
+    def change(config):
+        config["models"]["reverse"] = {"kind": "zoo", "steps": 10}
+        config["pools"]["pair"].append("reverse")
+
+    project.edit_config(change)
+    planned = project.planned()
+    assert planned.stages() == {
+        "zoo": 1,
+        "resolve": 3,  # the model, and the soup of each task
+        "generate": 2,
+        "score_plain": 4,
+        "fit": 6,
+        "merge": 2,
+        "generate_fitted": 2,
+        "answer": 10,
+        "score": 10,
+    }
+    generating = [message for message in planned.messages if "answers: " in message and "weight" not in message]
+    assert generating == ["reverse answers: mixed", "reverse answers: quiz"]
+    assert [message for message in planned.messages if message.startswith("scoring add")] == []
+
+
+def test_added_model_in_a_second_pool_leaves_the_first_pool_alone(project):
+    def change(config):
+        config["models"]["reverse"] = {"kind": "zoo", "steps": 10}
+        config["pools"]["other"] = ["add", "reverse"]
+
+    project.edit_config(change)
+    planned = project.planned()
+    assert not any("_pair_" in rule for rule in planned.counts)
+    assert any("_other_" in rule for rule in planned.counts)
+
+
+def test_changed_method_parameter_plans_that_variant_only(project):
+    project.edit_config(lambda config: config["methods"]["refine-2"].update(rounds=3))
+    planned = project.planned()
+    assert planned.stages() == {"fit": 2, "answer": 2, "score": 2}
+    assert all("refine-2" in message for message in planned.messages if "pair" in message or message.startswith("scoring"))
+
+
+def test_edited_method_source_plans_that_method_only(project):
+    project.edit("moco/methods/text/majority_vote.py", "len(tied) == 1", "1 == len(tied)")
+    planned = project.planned()
+    assert planned.stages() == {"answer": 2, "score": 2}
+    assert "text_majority_vote answers with pair" in planned.messages
+
+
+def test_edited_source_of_a_method_with_a_model_plans_fit_merge_and_generate(project):
+    project.edit("moco/methods/weight/greedy_soup.py", "weight = 1 / len(members)", "weight = 1.0 / len(members)")
+    planned = project.planned()
+    assert planned.stages() == {
+        "fit": 2,
+        "merge": 2,
+        "resolve": 2,
+        "generate_fitted": 2,
+        "answer": 2,
+        "score": 2,
+    }
+
+
+def test_edited_shared_module_plans_every_method_that_imports_it(project):
+    project.edit("moco/prompts/blocks.py", 'return f"[{title}]', 'return f"<{title}>')
+    planned = project.planned()
+    assert planned.stages() == {"fit": 2, "answer": 2, "score": 2}
+    assert "refine-2 answers with pair" in planned.messages
+
+
+def test_edited_selection_plans_the_methods_that_select_by_dev(project):
+    project.edit("moco/optimize/selection.py", "-means[index], index", "-means[index], -index")
+    planned = project.planned()
+    assert planned.stages()["fit"] == 6
+    assert not any("control_random" in message for message in planned.messages)
+
+
+def test_comment_and_docstring_plan_nothing(project):
+    project.edit("moco/methods/text/majority_vote.py", '"""Majority vote over', '# why\n"""A vote over')
+    project.edit("moco/prompts/blocks.py", '"""Return a delimited block', '"""Give back a delimited block')
+    assert "Nothing to be done" in project.planned().output
+
+
+def test_runtime_settings_plan_nothing(project):
+    def change(config):
+        config["engine"].update(batch_rows=3, batch_tokens=999, flush_seconds=5, resident_gb=1, attention="eager")
+        config.update(failures="record", retries=2)
+
+    project.edit_config(change)
+    assert "Nothing to be done" in project.planned().output
+
+
+def test_rewritten_test_references_plan_scores_of_that_batch_and_split_only(project):
+    path = project.results / paths.references("mixed", "test")
+    rows = read_rows(path, REFERENCES)
+    write_rows(path, REFERENCES, [{**row, "gold_json": '"999"'} for row in rows], Provenance("prepare"))
+    planned = project.planned()
+    assert planned.stages() == {"score_plain": 2, "score": 5}
+    assert all("multiple_choice" not in rule for rule in planned.counts)
+
+
+def test_rewritten_dev_references_reach_fits(project):
+    path = project.results / paths.references("mixed", "dev")
+    rows = read_rows(path, REFERENCES)
+    write_rows(path, REFERENCES, [{**row, "gold_json": '"999"'} for row in rows], Provenance("prepare"))
+    assert project.planned().stages()["fit"] == 3
+
+
+def test_one_more_sample_plans_the_missing_block_and_that_method_only(project):
+    def change(config):
+        config["pools"]["double"] = ["add", "add"]
+        config["compare"] = [
+            {"pools": ["pair"], "tasks": ["mixed", "quiz"], "methods": "all"},
+            {"pools": ["double"], "tasks": ["mixed", "quiz"], "methods": ["text_majority_vote"]},
+        ]
+
+    project.edit_config(change)
+    planned = project.planned()
+    assert planned.stages() == {"generate": 2, "answer": 2, "score": 2}
+    assert all("s1_4" in rule for rule in planned.counts if rule.startswith("generate"))
+    before = {path: path.stat().st_mtime_ns for path in (project.results / "generations").rglob("s0.parquet")}
+    project.snakemake()
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_added_task_plans_its_batch_and_generates_only_its_own_items(project):
+    def change(config):
+        task = {"source": {**config["tasks"]["mixed"]["source"], "seed": 5}, "domain": "zoo"}
+        config["tasks"]["more"] = task
+
+    project.edit_config(change)
+    planned = project.planned()
+    assert not any("multiple_choice" in rule for rule in planned.counts)
+    assert "preparing more" in planned.messages
+    assert "preparing mixed" not in planned.messages
+    project.snakemake()
+    for model in ("add", "recall"):
+        path = project.results / paths.perf(paths.generation(model, "mixed", "test", "default", 1, 0))
+        assert all(pq.read_table(path)["cached"].to_pylist())
+
+
+def test_renamed_pool_generates_nothing(project):
+    def change(config):
+        config["pools"] = {"renamed": config["pools"]["pair"]}
+
+    project.edit_config(change)
+    shards = sorted((project.folder / ".moco/store/generations").rglob("*.parquet"))
+    project.snakemake()
+    assert sorted((project.folder / ".moco/store/generations").rglob("*.parquet")) == shards
