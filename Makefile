@@ -15,7 +15,7 @@ else
 TORCH ?= torch==2.13.0
 endif
 
-.PHONY: install demo tour test lint lock clean
+.PHONY: install demo tour test lint reference lock clean
 
 install: $(VENV)/installed
 
@@ -43,6 +43,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+
+reference: install
+	$(BIN)/python -m moco.config.reference
 
 lock: install
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -69,17 +69,15 @@ def _lease(needed: int, held: ExitStack) -> list[int]:
         )
     folder = Path(tempfile.gettempdir()) / f"moco-devices-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    leased: list[int] = []
     while True:
-        for device in range(count):
-            if device in leased:
-                continue
-            lock = FileLock(folder / f"{device}.lock", timeout=0)
-            try:
-                held.enter_context(lock)
-            except Timeout:
-                continue
-            leased.append(device)
-            if len(leased) == needed:
-                return leased
+        # All or nothing: a job that held some devices while it waits for more could block another such job for ever.
+        with ExitStack() as attempt:
+            leased: list[int] = []
+            for device in range(count):
+                with suppress(Timeout):
+                    attempt.enter_context(FileLock(folder / f"{device}.lock", timeout=0))
+                    leased.append(device)
+                if len(leased) == needed:
+                    held.enter_context(attempt.pop_all())
+                    return leased
         time.sleep(0.5)

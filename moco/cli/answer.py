@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.methods.job import AnswerJob
+    from moco.methods.answering import AnswerJob
     from moco.progress import set_up_logging
 
     set_up_logging()

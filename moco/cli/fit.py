@@ -23,7 +23,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.methods.job import FitJob
+    from moco.methods.fitting import FitJob
     from moco.progress import set_up_logging
 
     set_up_logging()

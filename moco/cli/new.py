@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the file."""
+    import keyword
     import re
 
     import moco
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
         raise RequestError("exists", where=str(path), remedy="choose another name or delete the file")
     folder.mkdir(parents=True, exist_ok=True)
     cls = "".join(word.capitalize() for word in short.split("_"))
+    if keyword.iskeyword(cls) or f" {cls}" in _SKELETON.partition("@method")[0]:
+        cls += "Method"
     path.write_text(_SKELETON.format(id=options.name, level=level, cls=cls), encoding="utf-8")
     print(
         f"wrote {path}\nnext: state its idea in the docstring, its settings in Params, then write answer;\n"

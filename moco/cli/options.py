@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def parse_spec(text: str) -> Any:
 
 def parse_samples(text: str) -> list[int]:
     """Return the sample indices of `3` or `1-4`."""
-    first, _, last = text.partition("-")
-    if not first.isdigit() or (last and not last.isdigit()):
+    found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", text)
+    samples = list(range(int(found[1]), int(found[2] or found[1]) + 1)) if found else []
+    if not samples:
         raise RequestError(f"{text!r} is no sample range", where="--samples", remedy="write 0 or 1-4")
-    return list(range(int(first), int(last or first) + 1))
+    return samples

@@ -5,11 +5,11 @@
 * runtime: never changes a result; recorded nowhere but in performance files.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from moco.registry import did_you_mean
 
@@ -65,17 +65,26 @@ class Section(BaseModel):
             raise TypeError(f"{cls.__name__}.{name} is neither identity, numerics nor runtime")
         return extra["role"]  # type: ignore[return-value]
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    remedy = did_you_mean(str(key), cls.model_fields)
-                    raise PydanticCustomError(
-                        "unknown_key", "unknown key {key}; {remedy}", {"key": repr(key), "remedy": remedy}
-                    )
-        return data
+    def _refuse_unknown_keys(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Report unknown keys together with the mistakes in known ones."""
+        unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
+        if not unknown:
+            return handler(data)
+        found = [InitErrorDetails(type=_unknown_key(key, cls.model_fields), loc=(), input=data) for key in unknown]
+        try:
+            handler({key: value for key, value in data.items() if key not in unknown})
+        except ValidationError as error:
+            found += [
+                InitErrorDetails(
+                    type=PydanticCustomError(entry["type"], entry["msg"], entry.get("ctx")),
+                    loc=entry["loc"],
+                    input=entry["input"],
+                )
+                for entry in error.errors()
+            ]
+        raise ValidationError.from_exception_data(cls.__name__, found)
 
     def slice(self, *roles: Role) -> dict[str, Any]:
         """Return the fields of the given classes (default: identity) as JSON values, nested sections likewise."""
@@ -86,6 +95,11 @@ class Section(BaseModel):
 
     def _kept(self, name: str, wanted: tuple[Role, ...]) -> bool:
         return type(self).role(name) in wanted or isinstance(getattr(self, name), Section)
+
+
+def _unknown_key(key: Any, known: Iterable[str]) -> PydanticCustomError:
+    remedy = did_you_mean(str(key), known)
+    return PydanticCustomError("unknown_key", "unknown key {key}; {remedy}", {"key": repr(key), "remedy": remedy})
 
 
 def _plain(value: Any, wanted: tuple[Role, ...]) -> Any:

@@ -1,6 +1,6 @@
 """From YAML to a study; every mistake becomes one line with file, key and remedy."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,11 @@ class _UniqueKeys(yaml.SafeLoader):
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be one word", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", key_node.start_mark)
         seen.add(key)
@@ -82,6 +86,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RequestError(
             f"not valid YAML{line}: {error.problem}", where=str(path), remedy="correct that line"
         ) from None
+    except yaml.YAMLError as error:
+        raise RequestError(f"not valid YAML: {error}", where=str(path), remedy="correct the file") from None
     if not isinstance(content, dict):
         raise RequestError("holds no settings", where=str(path), remedy="see config/README.md")
     return content
@@ -113,10 +119,10 @@ _TAGS = frozenset({"hub", "local", "adapter", "zoo", "synthetic", "moco", "table
 
 
 def _key(location: tuple[int | str, ...]) -> str:
-    """Return the place of a mistake as a user wrote it, without the names of union branches."""
+    """Return the place of a mistake as a user wrote it, without the names of union branches and types."""
     parts: list[str] = []
     for place, part in enumerate(location):
-        if part == "[key]":
+        if "[" in str(part):
             continue
         before = location[place - 1] if place else None
         branch = part in _TAGS and (before == "source" or (place == 2 and location[0] == "models"))

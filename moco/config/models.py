@@ -14,6 +14,9 @@ from moco.config.fields import SLUG, Section, identity, runtime
 Slug = Annotated[str, Field(pattern=SLUG)]
 
 
+CAPABILITIES = frozenset({"weights", "logits", "top_logits", "tokenizer", "trainable"})
+
+
 class _Model(Section):
     family: str | None = identity("Architecture as in the checkpoint's model_type, for instance llama or qwen2.", None)
     tokenizer: str | None = identity("Name shared by all models with the same vocabulary and token ids.", None)
@@ -22,6 +25,11 @@ class _Model(Section):
     engine: EngineSettings | None = identity("Engine of this model; the study's engine when left out.", None)
     description: str = identity("One sentence on what the model is good at; routers read it.", "")
     gpus: int = runtime("GPUs that the model needs where GPUs are used.", 1, ge=0)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the model offers to methods; everything, where its weights are at hand."""
+        return CAPABILITIES
 
 
 class HubModel(_Model):
@@ -53,7 +61,7 @@ class ZooModel(_Model):
     """A tiny model that the workflow trains itself."""
 
     kind: Literal["zoo"] = identity("A tiny model that the workflow trains itself.")
-    recipe: str | None = identity("Which one (`moco zoo --list`); the model's own name when left out.", None)
+    recipe: str | None = identity("Which one: base, add, reverse or recall; the model's own name when left out.", None)
     steps: int | None = identity("Training steps instead of the recipe's own; for tests.", None, ge=1)
 
 

@@ -86,8 +86,7 @@ def visible_text(text: str, *, thinking: bool = False) -> tuple[str, str]:
     Returns:
         Visible text, stripped, and `none`, `closed` or `unclosed`; an unclosed thought leaves an empty text.
     """
-    if CLOSE_THOUGHT in text:
-        return text.rsplit(CLOSE_THOUGHT, 1)[1].strip(), "closed"
-    if thinking or OPEN_THOUGHT in text:
+    _, close, after = text.rpartition(CLOSE_THOUGHT)
+    if OPEN_THOUGHT in after or (thinking and not close):
         return "", "unclosed"
-    return text.strip(), "none"
+    return after.strip(), "closed" if close else "none"

@@ -11,6 +11,8 @@ from moco.models.info import ModelInfo
 
 log = logging.getLogger("moco")
 
+_WIDTH = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
 
 class EngineRoom:
     """Loads engines on demand and counts the loads.
@@ -30,7 +32,7 @@ class EngineRoom:
         if key in self._engines:
             self._engines.move_to_end(key)
             return self._engines[key]
-        self._make_room(settings.resident_gb * 1e9)
+        self._make_room(settings.resident_gb * 1e9 - info.parameters * _WIDTH[settings.dtype])
         started = time.monotonic()
         from moco.engines.transformers import TransformersEngine
 
@@ -41,7 +43,7 @@ class EngineRoom:
         return engine
 
     def _make_room(self, limit: float) -> None:
-        while self._engines and sum(engine.memory_bytes for engine in self._engines.values()) > limit / 2:
+        while self._engines and sum(engine.memory_bytes for engine in self._engines.values()) > limit:
             _, engine = self._engines.popitem(last=False)
             engine.close()
 

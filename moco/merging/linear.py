@@ -52,6 +52,8 @@ class _Reader:
 def merge_linear(folders: Sequence[Path], weights: Sequence[float], output: Path) -> None:
     """Write sum(weight_i * tensor_i) for every tensor, summed in float64 and rounded once to the inputs' type.
 
+    Tensors of integers or booleans (masks, positions) are those of the first checkpoint.
+
     Args:
         folders: Checkpoints with the same tensors.
         weights: One per checkpoint; used as they are, not normalised.
@@ -63,9 +65,7 @@ def merge_linear(folders: Sequence[Path], weights: Sequence[float], output: Path
     shards: list[list[str]] = []
     size = 0
     for name in sorted(headers):
-        total = sum(weight * reader(name).to(torch.float64) for weight, reader in zip(weights, readers, strict=True))
-        assert isinstance(total, torch.Tensor)
-        merged = total.to(readers[0](name).dtype).contiguous()
+        merged = _combined(name, readers, weights)
         if shard and size + merged.nbytes > _SHARD_BYTES:
             _save(shard, output, shards)
             shard, size = {}, 0
@@ -73,6 +73,16 @@ def merge_linear(folders: Sequence[Path], weights: Sequence[float], output: Path
         size += merged.nbytes
     _save(shard, output, shards)
     _name_shards(output, shards)
+
+
+def _combined(name: str, readers: Sequence[_Reader], weights: Sequence[float]) -> torch.Tensor:
+    first = readers[0](name)
+    if not first.is_floating_point():
+        return first
+    total = weights[0] * first.to(torch.float64)
+    for weight, reader in zip(weights[1:], readers[1:], strict=True):
+        total += weight * reader(name).to(torch.float64)
+    return total.to(first.dtype).contiguous()
 
 
 def _save(shard: dict[str, torch.Tensor], output: Path, shards: list[list[str]]) -> None:

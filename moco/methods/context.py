@@ -39,6 +39,9 @@ class _Plain(Mapping[str, Response]):
         self._ctx.record_plain(uid, response, self._member, self._model, self._sample)
         return response
 
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._responses
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._responses)
 
@@ -56,6 +59,8 @@ class _Context:
         seed: Run seed.
         scorer: Rule set under which answers are extracted.
         decoding: The task's settings.
+        answers: Answers that the task asks for per item.
+        extracts: Whether the method may read answers out of replies.
         plain: Gives the plain responses of a model with a stored sample index, by item.
         generate: Runs requests.
         logits: Gives cached logits of a model, by kind.
@@ -71,6 +76,8 @@ class _Context:
         seed: int = 1,
         scorer: str = "strict",
         decoding: Decoding | None = None,
+        answers: int = 1,
+        extracts: bool = True,
         plain: PlainSource | None = None,
         generate: Generate | None = None,
         logits: Callable[[str, str], Any] | None = None,
@@ -79,6 +86,8 @@ class _Context:
         self.pool = tuple(pool)
         self.questions = tuple(questions)
         self.decoding = decoding or Decoding()
+        self.answers = answers
+        self._extracts = extracts
         self._method, self._seed, self._scorer = method, seed, scorer
         self._plain: PlainSource = plain or _undeclared("plain responses")
         self._generate: Generate = generate or _undeclared("requests of its own")
@@ -123,6 +132,8 @@ class _Context:
 
     def extract(self, question: Question, text: str) -> Extraction:
         """Read the answer out of a reply, as the scorer does."""
+        if not self._extracts:
+            _undeclared("extraction of answers")()
         return scorer_for(question.type, self._scorer).extract(question, text)
 
     def normal_form(self, question: Question, parsed: str) -> str:

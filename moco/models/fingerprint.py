@@ -8,6 +8,7 @@ from typing import Any
 
 from moco.digest import digest, file_digest
 from moco.errors import RequestError
+from moco.records import read_json
 
 _SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".py"})
 _IGNORED = frozenset({"zoo.json", "recipe.json", "README.md"})
@@ -59,7 +60,7 @@ def tokenizer_digest(folder: Path) -> str:
     """Return the digest of a tokenizer's vocabulary and token ids; templates and names do not count."""
     path = folder / "tokenizer.json"
     if path.exists():
-        data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data: Mapping[str, Any] = read_json(path)
         model = data["model"]
         added = [[token["id"], token["content"]] for token in data.get("added_tokens", [])]
         return digest("tokenizer", model.get("type"), model.get("vocab"), model.get("merges"), added)[:32]

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moco.config.models import CAPABILITIES
 from moco.errors import FailedInput
 from moco.records import read_json, write_json
-
-CAPABILITIES = frozenset({"weights", "logits", "top_logits", "tokenizer", "trainable"})
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """From a declared model to a real one: find the files, fingerprint them, compare with what was declared."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from moco.digest import digest
 from moco.errors import RequestError, WorkError
 from moco.models.fingerprint import checkpoint_digest, count_parameters, tokenizer_digest
 from moco.models.info import ModelInfo, relative_location
+from moco.records import read_json
 
 
 def hub_folder(repo: str, revision: str | None, where: str) -> Path:
@@ -52,7 +52,7 @@ def _read_config(folder: Path, name: str, where: str) -> dict[str, Any]:
         raise RequestError(
             f"{path} is missing", where=where, remedy="give the folder of a checkpoint in the transformers layout"
         )
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return dict(read_json(path))
 
 
 def _prompt_mode(*folders: Path) -> str:
@@ -60,7 +60,7 @@ def _prompt_mode(*folders: Path) -> str:
         if (folder / "chat_template.jinja").is_file():
             return "chat"
         path = folder / "tokenizer_config.json"
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("chat_template"):
+        if path.is_file() and read_json(path).get("chat_template"):
             return "chat"
     return "raw"
 

@@ -1,20 +1,20 @@
 """Choosing models by their plain dev responses."""
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from moco.methods.context import FitContext
 
 
-def dev_means(ctx: FitContext) -> list[float]:
-    """Return each member's mean dev score, in pool order.
-
-    A member without a single scored dev item counts as minus infinity.
-    """
-    means = []
+def dev_means(ctx: FitContext) -> list[float | None]:
+    """Return each member's mean dev score, in pool order; None for a member without a single scored dev item."""
+    means: list[float | None] = []
     for member in ctx.pool:
-        scores = list(ctx.dev_scores(member.index).values())
-        means.append(sum(scores) / len(scores) if scores else float("-inf"))
+        scores = ctx.dev_scores(member.index).values()
+        means.append(fmean(scores) if scores else None)
     return means
 
 
-def ranking(means: list[float]) -> list[int]:
-    """Return member positions from best to worst; equal means keep pool order."""
-    return sorted(range(len(means)), key=lambda index: (-means[index], index))
+def ranking(means: Sequence[float | None]) -> list[int]:
+    """Return member positions from best to worst; equal means keep pool order, members without a mean come last."""
+    return sorted(range(len(means)), key=lambda index: (means[index] is None, -(means[index] or 0.0), index))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moco.digest import file_digest
@@ -30,7 +31,10 @@ def differences(first: Path, second: Path, *, strict: bool = False) -> Iterator[
         if not one.exists() or not other.exists():
             yield f"{name}: only in {first if one.exists() else second}"
             continue
-        difference = _difference(one, other, strict)
+        try:
+            difference = _difference(one, other, strict)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            difference = " ".join(f"damaged ({error})".split())
         if difference:
             yield f"{name}: {difference}"
 

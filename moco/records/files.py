@@ -8,15 +8,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moco.digest import canonical_json
 from moco.errors import WorkError
 from moco.records.schemas import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _METADATA = b"moco"
 _PACKAGES = ("moco", "numpy", "pyarrow", "pydantic", "torch", "transformers")
@@ -106,7 +108,7 @@ def read_rows(path: Path, schema: Schema, columns: Sequence[str] | None = None) 
     return list(_read(path, schema, columns).to_pylist())
 
 
-def read_frame(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_frame(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the rows of a record file as a data frame; errors as in `read_rows`."""
     frame: pd.DataFrame = _read(path, schema, columns).to_pandas()
     return frame

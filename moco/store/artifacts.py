@@ -4,6 +4,7 @@ A folder is published by one rename and handed out as hard links, so Snakemake m
 work is still there.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,19 @@ def link_tree(source: Path, target: Path) -> None:
             os.link(path.resolve(), destination)
         except OSError:
             shutil.copy2(path, destination)
+
+
+def _publish(folder: Path, final: Path) -> None:
+    """Rename a folder; from another file system it is copied beside its place first."""
+    try:
+        folder.rename(final)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        draft = final.with_name(f".{final.name}.tmp")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(folder, draft)
+        draft.rename(final)
 
 
 class ArtifactStore:
@@ -61,6 +75,6 @@ class ArtifactStore:
             scratch = work / "scratch"
             scratch.mkdir(exist_ok=True)
             build(output, scratch)
-            output.rename(final)
+            _publish(output, final)
             shutil.rmtree(work, ignore_errors=True)
         return final, False

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -128,7 +128,7 @@ class Partition:
     def _set_aside(self, path: Path, reason: str) -> None:
         log.warning("%s is damaged (%s): set aside, its requests will be generated again", path, reason)
         self._where = {key: place for key, place in self._where.items() if place[0] != path}
-        if path.exists():
+        with suppress(FileNotFoundError):  # another process was first
             path.rename(path.with_suffix(".damaged"))
 
     def write(self, rows: Iterable[Stored]) -> None:

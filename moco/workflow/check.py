@@ -5,6 +5,7 @@ what `moco check` looks at in addition.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,9 +27,7 @@ _LARGEST_CHECKED_FILE = 200_000_000
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
     problems = [problem for check in (_pools, _models, _tasks, _methods, _names) for problem in check(study)]
-    if problems:
-        return problems
-    return list(_comparisons(study))
+    return problems or list(_comparisons(study)) or list(_rule_names(study))
 
 
 def machine_problems(study: Study, results: Path) -> list[Problem]:
@@ -98,12 +97,14 @@ def _tasks(study: Study) -> Iterator[Problem]:
         try:
             entry = concrete_entry(study, name)
             kind = task_type(entry, key)
-            split_layout(entry, key)
+            splits = split_layout(entry, key)
         except MocoError as error:
             yield Problem(error.where or key, error.what, error.remedy)
             continue
         if kind not in task_types():
             yield Problem(f"{key}.type", f"no scorer for task type {kind!r}", did_you_mean(kind, task_types()))
+        if "test" not in splits:
+            yield Problem(f"{key}.source", "has no test split", "add test items")
         for split in ("dev", "test"):
             if entry.limit.get(split, 1) < 1:
                 yield Problem(f"{key}.limit.{split}", f"leaves no {split} item", "allow at least one")
@@ -121,12 +122,16 @@ def _methods(study: Study) -> Iterator[Problem]:
 def _names(study: Study) -> Iterator[Problem]:
     if len(set(study.seeds)) < len(study.seeds):
         yield Problem("seeds", "a seed is written twice", "write every seed once")
+    if not study.compare:
+        yield Problem("compare", "is empty", "leave it out to compare everything")
     for number, block in enumerate(study.compare):
         for kind, names, known in (
             ("pools", block.pools, study.pools),
             ("tasks", block.tasks, study.tasks),
             ("methods", block.methods, study.methods),
         ):
+            if not names and kind != "methods":
+                yield Problem(f"compare.{number}.{kind}", "is empty", "name some, or leave it out for all")
             for name in () if isinstance(names, str) else names:
                 if name not in known:
                     what = f"unknown {kind[:-1]} {name!r}"
@@ -155,6 +160,22 @@ def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> It
     if of_pool and all(of_pool):
         what = f"fits no pool{where}: {of_pool[0]} (pool {pools[0]})"
         yield Problem(key, what, "leave it out, or add a pool that it can use")
+
+
+def _rule_names(study: Study) -> Iterator[Problem]:
+    """Find pools and batches that rules could not tell apart, since names of rules have no dashes."""
+    from moco.workflow.plan import Plan
+
+    plan = Plan(study)
+    made = (plan.generate_rules, plan.fitted_generate_rules, plan.fit_rules, plan.answer_rules)
+    names = Counter(
+        rule.name for rules in (*made, plan.score_plain_rules, plan.score_answers_rules) for rule in rules()
+    )
+    for name, count in names.items():
+        if count > 1:
+            remedy = "rename a pool or a domain: their names must differ in more than - and _"
+            yield Problem("pools", f"{count} rules would be called {name}", remedy)
+            return
 
 
 def _model_files(study: Study) -> Iterator[Problem]:

@@ -236,6 +236,10 @@ class Matrix:
         entry, needs = self.study.pools[pool], self.needs(pool, variant)
         if len(entry.models) < needs.min_models:
             return f"needs at least {needs.min_models} models, the pool has {len(entry.models)}"
+        for name in entry.models:
+            missing = sorted(needs.capabilities - self.study.models[name].capabilities)
+            if missing:
+                return f"{name} is a {self.study.models[name].kind} model without {missing[0]}"
         if needs.descriptions and not self.descriptions(pool):
             return "needs a description of every model"
         for aspect in sorted(needs.same):

@@ -209,7 +209,8 @@ class Plan:
         if wildcards.model in self.derived:
             return canonical_json({"kind": "merge"})
         entry = self.matrix.models[wildcards.model]
-        return canonical_json({"entry": entry.slice(), "engine": self.engine(wildcards.model).slice()})
+        declared = {name: value for name, value in entry.slice().items() if name not in ("description", "engine")}
+        return canonical_json({"entry": declared, "engine": self.engine(wildcards.model).slice()})
 
     def resolve_words(self, wildcards: Wildcards) -> str:
         """Command-line words that name the models a merged model may be made of."""
@@ -656,6 +657,11 @@ class Plan:
     def score_inputs(self) -> list[str]:
         """All test score files under the study's own rule set."""
         return [results(path) for path in self.score_files(self.study.scorer)]
+
+    @cached_property
+    def further_scores(self) -> list[str]:
+        """All test score files under the further rule sets."""
+        return [results(path) for scorer in self.scorers[1:] for path in self.score_files(scorer)]
 
     def analysis_json(self, _wildcards: Wildcards) -> str:
         """The study as tables and figures see it."""

@@ -6,19 +6,21 @@ from typing import Any
 from moco.config.study import Study
 from moco.digest import digest
 from moco.errors import RequestError
-from moco.records import read_json, write_json
 
 
 def slugs(study: Study) -> dict[str, dict[str, str]]:
     """Return what every name of a study means, as digests, by kind of name."""
     kinds: dict[str, dict[str, Any]] = {
-        "models": dict(study.models),
-        "tasks": dict(study.tasks),
-        "pools": dict(study.pools),
-        "methods": dict(study.methods),
-        "decoding": dict(study.decoding),
+        "models": {
+            name: {**entry.slice(), "engine": (entry.engine or study.engine).slice()}
+            for name, entry in study.models.items()
+        },
+        "tasks": {name: entry.slice() for name, entry in study.tasks.items()},
+        "pools": {name: entry.slice() for name, entry in study.pools.items()},
+        "methods": {name: entry.slice() for name, entry in study.methods.items()},
+        "decoding": {name: entry.slice() for name, entry in study.decoding.items()},
     }
-    return {kind: {name: digest(entry.slice())[:16] for name, entry in entries.items()} for kind, entries in kinds.items()}
+    return {kind: {name: digest(meaning)[:16] for name, meaning in names.items()} for kind, names in kinds.items()}
 
 
 def conflicts(mine: dict[str, dict[str, str]], other: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
@@ -33,6 +35,8 @@ def conflicts(mine: dict[str, dict[str, str]], other: dict[str, dict[str, str]])
 
 def claim_slugs(study: Study, results: Path) -> None:
     """Note the names of a study in its results folder."""
+    from moco.records import write_json
+
     write_json(results / "studies" / f"{study.study}.json", slugs(study))
 
 
@@ -46,6 +50,8 @@ def refuse_taken_slugs(study: Study, results: Path) -> None:
     for path in sorted((results / "studies").glob("*.json")):
         if path.stem == study.study:
             continue
+        from moco.records import read_json  # brings pyarrow, which a plan of one study does without
+
         for kind, name in conflicts(mine, read_json(path)):
             raise RequestError(
                 f"study {path.stem!r} uses this name for something else",

@@ -72,6 +72,13 @@ def _is_hashed(module: str) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in HASHED_PACKAGES)
 
 
+@cache
+def _summary(source: str, module: str) -> tuple[str, frozenset[str]]:
+    """Return a module's digest and what it imports of the packages that decide results."""
+    names = _imported(ast.parse(source), module)
+    return syntax_digest(source), frozenset(name for name in names if _is_hashed(name))
+
+
 def source_hash(*modules: str) -> str:
     """Return the hash of modules and, transitively, of what they import from the packages that decide results."""
     pending, files = list(modules), {}
@@ -80,8 +87,7 @@ def source_hash(*modules: str) -> str:
         path = _file_of(module)
         if module in files or path is None:
             continue
-        source = path.read_text(encoding="utf-8")
-        files[module] = syntax_digest(source)
-        pending.extend(name for name in _imported(ast.parse(source), module) if _is_hashed(name))
+        files[module], imported = _summary(path.read_text(encoding="utf-8"), module)
+        pending.extend(imported)
     listing = ",".join(f"{module}:{files[module]}" for module in sorted(files))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]

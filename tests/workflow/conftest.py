@@ -30,7 +30,13 @@ class Project:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOCO_", "SNAKEMAKE"))}
         shared = {"MOCO_SHARED": os.environ["MOCO_SHARED"]} if "MOCO_SHARED" in os.environ else {}
-        return {**kept, **shared, "MOCO_CACHE": str(self.cache), "PYTHONPATH": str(self.folder), "HOME": str(self.folder)}
+        return {
+            **kept,
+            **shared,
+            "MOCO_CACHE": str(self.cache),
+            "PYTHONPATH": str(self.folder),
+            "HOME": str(self.folder),
+        }
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -41,10 +47,14 @@ class Project:
             text=True,
         )
         if check and done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+            raise AssertionError(
+                f"{command} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+            )
         return done
 
-    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, cores: int = 2, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", str(cores), *arguments, check=check, **environment)
 
     def planned(self, *arguments: str) -> "Planned":
@@ -62,6 +72,15 @@ class Project:
         text = path.read_text()
         assert old in text, f"{old!r} is not in {name}"
         path.write_text(text.replace(old, new, 1))
+
+    def logged_command(self, verb: str, needle: str) -> str:
+        """Return a command as the log of a finished run shows it, without its redirection."""
+        logs = "".join(path.read_text() for path in (self.folder / ".snakemake/log").glob("*.log"))
+        for line in logs.splitlines():
+            found = re.search(rf"(moco {verb} .*{re.escape(needle)}.*?) >results/logs", line)
+            if found:
+                return found[1]
+        raise AssertionError(f"no `moco {verb}` with {needle} in the log")
 
     def copy(self, folder: Path) -> "Project":
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
@@ -111,6 +130,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, zoo_cache: Path) -> Proje
     """A finished small study; tests copy it and leave it alone."""
     project = new_project(tmp_path_factory.mktemp("finished") / "project", zoo_cache)
     project.snakemake("--printshellcmds")
+    return project
+
+
+@pytest.fixture
+def blank(finished: Project, tmp_path: Path) -> Project:
+    """The finished study's code and configuration without anything that it made."""
+    project = finished.copy(tmp_path / "project")
+    for name in ("results", ".moco", ".snakemake"):
+        shutil.rmtree(project.folder / name)
     return project
 
 

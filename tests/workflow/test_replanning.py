@@ -1,7 +1,7 @@
 """What a change plans: nothing that it does not reach, everything that it does."""
 
-import pytest
 import pyarrow.parquet as pq
+import pytest
 
 from moco import paths
 from moco.records import REFERENCES, Provenance, read_rows, write_rows
@@ -56,7 +56,9 @@ def test_changed_method_parameter_plans_that_variant_only(project):
     project.edit_config(lambda config: config["methods"]["refine-2"].update(rounds=3))
     planned = project.planned()
     assert planned.stages() == {"fit": 2, "answer": 2, "score": 2}
-    assert all("refine-2" in message for message in planned.messages if "pair" in message or message.startswith("scoring"))
+    assert all(
+        "refine-2" in message for message in planned.messages if "pair" in message or message.startswith("scoring")
+    )
 
 
 def test_edited_method_source_plans_that_method_only(project):

@@ -65,7 +65,9 @@ rule plot:
 
 rule write_report:
     input:
-        tables=expand("<results>/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]),
+        tables=expand(
+            "<results>/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]
+        ),
         figures=expand("<results>/figures/{figure}.png", figure=FIGURES),
         scores=PLAN.score_inputs,
     output:
@@ -87,18 +89,18 @@ rule write_report:
 
 
 rule tables:
-    localrule: True
     input:
         expand("<results>/tables/{table}.csv", table=TABLES),
+    localrule: True
 
 
 rule figures:
-    localrule: True
     input:
         expand("<results>/figures/{figure}.pdf", figure=FIGURES),
-
-
-rule report_html:
     localrule: True
+
+
+rule report:
     input:
         "<results>/report.html",
+    localrule: True

@@ -6,7 +6,7 @@ from typing import Literal
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.selection import dev_means
+from moco.optimize.selection import dev_means, ranking
 from moco.tasks.item import Question
 
 
@@ -51,7 +51,7 @@ class MajorityVote(Method):
     def _vote(self, ctx: AnswerContext, state: State, question: Question, parsed: list[str | None]) -> Answer:
         voters: dict[str, list[int]] = {}
         for index, answer in enumerate(parsed):
-            if answer is not None:
+            if answer is not None and answer.strip():
                 voters.setdefault(ctx.normal_form(question, answer), []).append(index)
         votes = {form: len(members) for form, members in voters.items()}
         if not voters:
@@ -76,7 +76,5 @@ class MajorityVote(Method):
     ) -> str:
         if self.params.tie == "random":
             return sorted(tied)[int(ctx.rng("tie", question.uid).integers(len(tied)))]
-        means = state.data["dev_means"]
-        involved = sorted(index for form in tied for index in voters[form])
-        best = max(involved, key=lambda index: (means[index], -index))
-        return next(form for form in tied if best in voters[form])
+        form_of = {index: form for form in tied for index in voters[form]}
+        return next(form_of[index] for index in ranking(state.data["dev_means"]) if index in form_of)

@@ -48,7 +48,9 @@ class MultiagentRefine(Method):
         """Settings of multi-agent refinement."""
 
         rounds: int = identity("Rounds in total; the first is the plain answer, the others refine it.", 3, ge=1)
-        early_stop: bool = identity("Skip further rounds of an item once all readable answers agree.", False)
+        early_stop: bool = identity(
+            "Skip further rounds of an item once all its answers are readable and agree.", False
+        )
 
     def needs(self, models: int) -> Needs:
         """Dev scores choose the summariser; round 1 is shared."""

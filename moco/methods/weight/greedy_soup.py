@@ -1,12 +1,15 @@
 """Greedy soup: average models one after another, keeping those that do not hurt on dev."""
 
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Recipe, Request, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.optimize.selection import dev_means, ranking
+
+_ROUNDING = 1e-9  # of the difference of two means
 
 
 @method("weight_greedy_soup", level="weight", paper="2203.05482")
@@ -48,7 +51,7 @@ class GreedySoup(Method):
         for index in order[1:]:
             tried = [*kept, index]
             score = self._dev_score(ctx, tried)
-            keep = score >= best + self.params.min_gain
+            keep = score - best >= self.params.min_gain - _ROUNDING
             steps.append({"tried": tried, "dev": score, "kept": keep})
             if keep:
                 kept, best = tried, score
@@ -62,11 +65,13 @@ class GreedySoup(Method):
         single = members[0] if len(members) == 1 else None
         name: int | str = single if single is not None else ctx.merge(_uniform(ctx, members))
         requests = [Request(name, item.uid, item.prompt, "candidate", decoding=decoding) for item in ctx.questions]
-        replies = ctx.generate(requests)
+        try:
+            replies = ctx.generate(requests)
+        finally:
+            if isinstance(name, str):
+                ctx.discard(name)
         scores = ctx.score({item.uid: reply.text for item, reply in zip(ctx.questions, replies, strict=True)})
-        if isinstance(name, str):
-            ctx.discard(name)
-        return sum(scores.values()) / len(scores) if scores else 0.0
+        return fmean(scores.values()) if scores else 0.0
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the soup's plain responses."""

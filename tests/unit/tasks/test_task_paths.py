@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from moco.config.expand import expand
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
-from moco.config.expand import expand
 from moco.tasks.paths import source_files
 
 

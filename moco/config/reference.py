@@ -1,0 +1,100 @@
+"""The configuration reference: every key, its type, default, class and meaning, from the typed configuration itself.
+
+`python -m moco.config.reference` rewrites the generated part of `config/README.md`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic_core import PydanticUndefined
+
+from moco.config.decoding import Decoding
+from moco.config.engine import EngineSettings
+from moco.config.fields import Section
+from moco.config.models import AdapterModel, HubModel, LocalModel, ZooModel
+from moco.config.study import Comparison, PoolEntry, Site, Study
+from moco.config.tasks import MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
+from moco.digest import canonical_json
+
+MARK = "<!-- generated: make reference -->"
+
+_SECTIONS: tuple[tuple[str, type[Section]], ...] = (
+    ("Study", Study),
+    ("Models: hub checkpoint", HubModel),
+    ("Models: local folder", LocalModel),
+    ("Models: adapter", AdapterModel),
+    ("Models: zoo", ZooModel),
+    ("Engine", EngineSettings),
+    ("Decoding preset", Decoding),
+    ("Pool", PoolEntry),
+    ("Task", TaskEntry),
+    ("Task source: synthetic", SyntheticSource),
+    ("Task source: MoCo JSON", MocoSource),
+    ("Task source: tables", TableSource),
+    ("Task source: another task", TaskSource),
+    ("Comparison", Comparison),
+    ("Site", Site),
+)
+
+
+def reference() -> str:
+    """Return the reference as Markdown."""
+    parts = [MARK]
+    for title, section in _SECTIONS:
+        rows = [_row(section, name) for name in section.model_fields]
+        parts.append(
+            "\n".join([f"## {title}", "", "| key | type | default | class | meaning |", "|---|---|---|---|---|", *rows])
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(section: type[Section], name: str) -> str:
+    field = section.model_fields[name]
+    cells = [f"`{name}`", _type(field.annotation), _default(field), section.role(name), field.description or ""]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), [arg for arg in get_args(annotation) if arg is not Ellipsis]
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " or ".join(str(value) for value in arguments)
+    if origin in (tuple, list):
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
+    if arguments:
+        sections = [arg for arg in arguments if isinstance(arg, type) and issubclass(arg, Section)]
+        names = ["a section, by `kind`"] if len(sections) > 1 else [_type(arg) for arg in arguments]
+        return " or ".join(names)
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "section"
+    return {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null"}.get(
+        annotation, "any"
+    )
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default if field.default is not PydanticUndefined else field.default_factory()
+    if isinstance(value, Section):
+        return "its defaults"
+    if isinstance(value, dict) and any(isinstance(item, Section) for item in value.values()):
+        return ", ".join(f"`{name}`" for name in value) + " with its defaults"
+    if isinstance(value, tuple) and any(isinstance(item, Section) for item in value):
+        return "all with all"
+    return f"`{canonical_json(value)}`"
+
+
+def main() -> None:
+    """Rewrite the generated part of the configuration's README."""
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "config/README.md")
+    written = path.read_text(encoding="utf-8").partition(MARK)[0]
+    path.write_text(written + reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

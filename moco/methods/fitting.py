@@ -1,0 +1,146 @@
+"""The job that fits: a method on one pool and the dev splits of one batch of tasks."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from moco import paths
+from moco.config.runtime import engine_settings
+from moco.digest import digest
+from moco.errors import RequestError, WorkError
+from moco.methods import state as states
+from moco.methods.base import Recipe
+from moco.methods.context import FitContext
+from moco.methods.job import MethodJob, perf_path
+from moco.methods.lockstep import Lockstep
+from moco.records import (
+    CALLS,
+    PERF,
+    Provenance,
+    write_json,
+    write_rows,
+)
+from moco.store.artifacts import ArtifactStore, link_tree
+from moco.store.generations import store_root, work_root
+from moco.tasks.item import Reference
+from moco.tasks.prepare import read_questions, read_references
+
+
+class FitJob(MethodJob):
+    """Fits a method on every task of a batch."""
+
+    def run(self) -> None:
+        """Write the fit folder of every task; finished fits come from the store."""
+        if self.needs.fit is None:
+            raise RequestError("has nothing to fit", where=self.variant, remedy="run `moco answer`")
+        if self.needs.fit_runs_models:
+            Lockstep(self.execute).run([self._worker(task) for task in self.tasks])
+        else:
+            for task in self.tasks:
+                self._worker(task)(None)
+
+    def _worker(self, task: str) -> Callable[[Any], None]:
+        def work(generate: Any) -> None:
+            root = store_root(self.results)
+            artifacts = ArtifactStore(root, work_root(self.results))
+            folder, _ = artifacts.make(
+                "fits", self._key(task), lambda output, scratch: self._fit(task, output, scratch, generate)
+            )
+            self._publish(task, folder)
+
+        return work
+
+    def _publish(self, task: str, folder: Path) -> None:
+        target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
+        shutil.rmtree(target, ignore_errors=True)
+        link_tree(folder, target)
+        for name in self.needs.models:
+            slug = paths.fitted_model(self.pool, task, self.variant, self.seed, name)
+            recipe = self.results / paths.recipe_json(slug)
+            recipe.parent.mkdir(parents=True, exist_ok=True)
+            recipe.write_bytes((folder / "recipes" / f"{name}.json").read_bytes())
+
+    def _key(self, task: str) -> str:
+        assert self.needs.fit is not None
+        folder = self.results / paths.task_folder(task)
+        inputs: dict[str, Any] = {}
+        for split in self.needs.fit.splits:
+            inputs[split] = [vars(question) for question in read_questions(folder, split)]
+            if self.needs.fit.references or self.needs.fit.dev_scores:
+                inputs[f"{split}_references"] = [vars(item) for item in read_references(folder, split).values()]
+        spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "decoding_name")}
+        models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
+        return digest("fit", spec, self.seed, models, inputs)
+
+    def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
+        needs = self.needs.fit
+        assert needs is not None
+        folder = self.results / paths.task_folder(task)
+        questions = [question for split in needs.splits for question in read_questions(folder, split)]
+        references: dict[str, dict[str, Reference]] = {}
+        if needs.references:
+            references = {split: read_references(folder, split) for split in needs.splits}
+        candidates = Candidates(self, scratch)
+        ctx = FitContext(
+            plain=self.plain_reader(task, needs.splits, self.member_samples(needs.plain)),
+            references=references,
+            dev_scores=self.dev_scores(task) if needs.dev_scores else None,
+            fingerprints={name: info.fingerprint for name, info in self.infos.items()},
+            merge=candidates.make if needs.generates else None,
+            discard=candidates.discard if needs.generates else None,
+            workdir=scratch,
+            **self.common(questions, generate),
+        )
+        learned = self.method.fit(ctx)
+        if sorted(learned.models) != sorted(self.needs.models):
+            raise WorkError(
+                f"fit made models {sorted(learned.models)}, needs declares {sorted(self.needs.models)}",
+                where=self.variant,
+            )
+        provenance = Provenance("fit", self.spec, {"questions": digest([vars(question) for question in questions])})
+        write_rows(output / states.CALLS, CALLS, ctx.calls, provenance)
+        write_rows(perf_path(output / states.CALLS), PERF, self.perf_rows(ctx.calls), provenance)
+        used = sorted(ctx.references_used | ({"dev"} if needs.dev_scores else set()))
+        about = {"method": self.spec["method"], "params": self.spec["params"], "references_used": used, "status": "ok"}
+        states.write_state(output, learned, about)
+
+    def write_failed(self, reason: str) -> None:
+        """Write fit folders that say why there is no fit."""
+        for task in self.tasks:
+            target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
+            shutil.rmtree(target, ignore_errors=True)
+            write_json(target / states.FAILED, {"reason": reason})
+            for name in self.needs.models:
+                slug = paths.fitted_model(self.pool, task, self.variant, self.seed, name)
+                write_json(self.results / paths.recipe_json(slug), {"failed": f"fit: {reason}"})
+
+
+class Candidates:
+    """Models that a search makes and deletes again.
+
+    Args:
+        job: The fit they belong to.
+        scratch: Its work folder.
+    """
+
+    def __init__(self, job: MethodJob, scratch: Path) -> None:
+        self._job, self._scratch = job, scratch
+
+    def make(self, recipe: Recipe) -> str:
+        """Merge a candidate and return its name."""
+        from moco.merging.build import build_merge
+
+        name = f"candidate-{digest(recipe.as_json(), self._scratch.parent.name)[:16]}"
+        folder = self._scratch / name
+        shutil.rmtree(folder, ignore_errors=True)
+        infos = list(self._job.infos.values())
+        root = self._job.results.resolve().parent
+        info = build_merge(name, recipe, infos, folder, root)
+        self._job.inference.add(info, engine_settings(name, info.engine))
+        return name
+
+    def discard(self, name: str) -> None:
+        """Delete a candidate."""
+        self._job.inference.remove(name)
+        shutil.rmtree(self._scratch / name, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What tests share: constructed items, scripted models, and contexts made of them."""

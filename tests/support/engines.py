@@ -1,0 +1,152 @@
+"""Scripted models: replies are a function of model, prompt and sample; every access is recorded and may fail."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from moco.config.decoding import Decoding
+from moco.digest import digest
+from moco.methods.base import Recipe, Request, Response
+from moco.prompts import blocks
+from moco.tasks.item import Question
+
+Reply = Callable[[str, str, int], str]
+Replies = Reply | Mapping[str, str | Mapping[str, str]]
+
+
+class ScriptedError(RuntimeError):
+    """The failure that a script asked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that reached a scripted model."""
+
+    model: str
+    uid: str
+    prompt: str
+    purpose: str
+    sample: int
+    decoding: Decoding | None
+
+
+def fingerprint(model: str) -> str:
+    """Return the fingerprint of a scripted model."""
+    return f"fingerprint-of-{model}"
+
+
+def varied(model: str, prompt: str, sample: int) -> str:
+    """Reply with an answer that differs between models, prompts and samples, in the form that the prompt asks for."""
+    number = int(hashlib.sha256(f"{model}|{prompt}|{sample}".encode()).hexdigest()[:12], 16)
+    start = f"Reply number {number}."
+    if blocks.answer_format("multiple_choice") in prompt or "\nA) " in prompt:
+        return f"{start} The answer is {'ABC'[number % 3]}"
+    return f"{start} The answer is \\box{{{number % 3}}}"
+
+
+class Engine:
+    """Answers for all models of a test.
+
+    Replies are a function of (model, prompt, sample), or a mapping from the model to its one text or to texts by
+    item. A merged model `m` of `a` and `b` is named `a+b` there; one of a single input is that input.
+
+    Args:
+        replies: The script.
+        fail_at: Number (from 1) of the access that fails: reading plain responses or dev scores, one request, a merge.
+        finished: Replies of own requests that an earlier run has finished.
+    """
+
+    def __init__(
+        self, replies: Replies = varied, *, fail_at: int | None = None, finished: Mapping[Asked, str] | None = None
+    ) -> None:
+        self._replies, self._fail_at = replies, fail_at
+        self.finished: dict[Asked, str] = dict(finished or {})
+        self.names: dict[str, str] = {}
+        self.accesses = 0
+        self.requests: list[Asked] = []
+        self.generated: list[Asked] = []
+        self.rounds: list[list[Asked]] = []
+        self.loads: Counter[str] = Counter()
+        self.reads: list[tuple[str, str, int]] = []
+        self.merged: list[Recipe] = []
+        self.discarded: list[str] = []
+
+    def access(self) -> None:
+        """Count an access, and fail when it is the one that was to fail."""
+        self.accesses += 1
+        if self.accesses == self._fail_at:
+            raise ScriptedError(f"access {self.accesses} fails")
+
+    def text(self, model: str, prompt: str, sample: int, uid: str) -> str:
+        """Return what a model replies."""
+        if model in self.discarded:
+            raise LookupError(f"{model} is discarded")
+        name = self.names.get(model, model)
+        if callable(self._replies):
+            return self._replies(name, prompt, sample)
+        script = self._replies[name]
+        return script if isinstance(script, str) else script[uid]
+
+    def plain(self, model: str, sample: int, questions: Sequence[Question]) -> dict[str, Response]:
+        """Return a model's plain responses."""
+        self.access()
+        self.reads.append(("plain", model, sample))
+        return {item.uid: self._response(model, item.prompt, sample, item.uid) for item in questions}
+
+    def _response(self, model: str, prompt: str, sample: int, uid: str) -> Response:
+        text = self.text(model, prompt, sample, uid)
+        key = digest(self.names.get(model, model), prompt, sample)
+        return Response(text, key=key, prompt_tokens=len(prompt.split()), completion_tokens=len(text.split()))
+
+    def generate(self, models: Sequence[str]) -> Callable[[Sequence[Request]], list[Response]]:
+        """Return what runs one round of requests of a pool, model by model."""
+
+        def run(requests: Sequence[Request]) -> list[Response]:
+            asked = [
+                Asked(
+                    models[request.member] if isinstance(request.member, int) else request.member,
+                    request.uid,
+                    request.prompt,
+                    request.purpose,
+                    request.sample,
+                    request.decoding,
+                )
+                for request in requests
+            ]
+            self.requests.extend(asked)
+            self.rounds.append(asked)
+            responses: dict[int, Response] = {}
+            for model in dict.fromkeys(item.model for item in asked):
+                self.loads[model] += 1
+                for index, item in enumerate(asked):
+                    if item.model == model:
+                        responses[index] = self._one(item)
+            return [responses[index] for index in range(len(asked))]
+
+        return run
+
+    def _one(self, item: Asked) -> Response:
+        if item not in self.finished:
+            self.access()
+            self.generated.append(item)
+            self.finished[item] = self.text(item.model, item.prompt, item.sample, item.uid)
+        return self._response(item.model, item.prompt, item.sample, item.uid)
+
+    def merge(self, recipe: Recipe) -> str:
+        """Make a model of others."""
+        self.access()
+        self.merged.append(recipe)
+        name = f"merged-{digest(recipe.as_json())[:8]}-{len(self.merged)}"
+        self.know(name, recipe)
+        return name
+
+    def know(self, name: str, recipe: Recipe) -> None:
+        """Let `name` be the model that a recipe makes."""
+        self.names[name] = "+".join(source.removeprefix(fingerprint("")) for source in recipe.inputs)
+
+    def discard(self, name: str) -> None:
+        """Delete a merged model."""
+        if name not in self.names or name in self.discarded:
+            raise LookupError(f"{name} does not exist")
+        self.discarded.append(name)

@@ -1,0 +1,491 @@
+"""`moco check`: every mistake is one line with file, key and remedy."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from moco.cli import main
+from moco.config.load import load_study, read_yaml
+from moco.errors import RequestError
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+BASE = """
+study: s
+models:
+  add: {kind: zoo}
+  recall: {kind: zoo}
+pools:
+  pair: [add, recall]
+tasks:
+  t: {source: {kind: synthetic, skills: [add], items: {dev: 4, test: 4}}}
+"""
+
+
+def changed(**changes: object) -> str:
+    """Return the base study with keys replaced; a dotted key goes deeper, with `__` for the dot."""
+    content = yaml.safe_load(BASE)
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        place = content
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], *texts: str) -> tuple[int, list[str]]:
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / f"study{number}.yaml")
+        paths[-1].write_text(text, encoding="utf-8")
+    code = main(["check", *map(str, paths), "--results", str(tmp_path / "results")])
+    return code, capsys.readouterr().err.splitlines()
+
+
+ZOO = {"kind": "zoo"}
+FAMILIES = {
+    "add": {"kind": "local", "path": ".", "family": "llama", "tokenizer": "one"},
+    "recall": {"kind": "local", "path": "..", "family": "gpt_neox", "tokenizer": "one"},
+}
+TOKENIZERS = {
+    "add": {"kind": "local", "path": ".", "family": "llama", "tokenizer": "one"},
+    "recall": {"kind": "local", "path": "..", "family": "llama", "tokenizer": "two"},
+}
+SYNTHETIC = {"kind": "synthetic", "skills": ["add"]}
+
+MISTAKES = {
+    "unknown top-level key": (changed(modles={}), "", "unknown key 'modles'; did you mean models or methods?"),
+    "unknown key of a model": (
+        changed(models__add={"kind": "zoo", "recpie": "add"}),
+        "models.add",
+        "unknown key 'recpie'; did you mean recipe?",
+    ),
+    "unknown key of a source": (
+        changed(tasks__t={"source": {**SYNTHETIC, "sead": 1}}),
+        "tasks.t.source",
+        "unknown key 'sead'; did you mean seed?",
+    ),
+    "unknown setting of a method": (
+        changed(methods={"text_majority_vote": {"tye": "dev"}}),
+        "methods.text_majority_vote",
+        "unknown key 'tye'; did you mean tie?; see `moco methods text_majority_vote`",
+    ),
+    "wrong value of a setting": (
+        changed(methods={"text_majority_vote": {"tie": "coin"}}),
+        "methods.text_majority_vote.tie",
+        "Input should be 'random' or 'dev'; see `moco methods text_majority_vote`",
+    ),
+    "unknown method": (
+        changed(methods={"text_majority_votes": {}}),
+        "methods.text_majority_votes",
+        "unknown method 'text_majority_votes'; did you mean text_majority_vote?",
+    ),
+    "unknown method of a variant": (
+        changed(methods={"mine": {"method": "control_randon"}}),
+        "methods.mine",
+        "unknown method 'control_randon'; did you mean control_random?",
+    ),
+    "unknown model in a pool": (
+        changed(pools__pair=["add", "recal"]),
+        "pools.pair",
+        "unknown model 'recal'; did you mean recall?",
+    ),
+    "unknown pool in a comparison": (
+        changed(compare=[{"pools": ["pairs"]}]),
+        "compare.0.pools",
+        "unknown pool 'pairs'; did you mean pair?",
+    ),
+    "unknown task in a comparison": (
+        changed(compare=[{"tasks": ["u"]}]),
+        "compare.0.tasks",
+        "unknown task 'u'; known: t",
+    ),
+    "unknown method in a comparison": (
+        changed(compare=[{"methods": ["control_random"]}]),
+        "compare.0.methods",
+        "unknown method 'control_random'; known: none",
+    ),
+    "unknown task as a source": (
+        changed(tasks__evo={"source": "tt"}),
+        "tasks.evo.source",
+        "unknown task 'tt'",
+    ),
+    "sources in a circle": (
+        changed(tasks__a={"source": "b"}, tasks__b={"source": "a"}),
+        "tasks.a.source",
+        "source leads back to 'a'; name a real source",
+    ),
+    "unknown zoo model": (
+        changed(models__add={"kind": "zoo", "recipe": "addd"}),
+        "models.add.recipe",
+        "the zoo has no model 'addd'; did you mean add?",
+    ),
+    "unknown kind of model": (
+        changed(models__add={"kind": "zooo"}),
+        "models.add.kind",
+        "is missing or unknown; one of 'hub', 'local', 'adapter', 'zoo'",
+    ),
+    "no kind of source": (
+        changed(tasks__t={"source": {"skills": ["add"]}}),
+        "tasks.t.source.kind",
+        "is missing or unknown; add `kind`",
+    ),
+    "unknown decoding preset": (
+        changed(decoding={"default": {}, "greedy": {}}, tasks__t__decoding="gredy"),
+        "tasks.t.decoding",
+        "unknown decoding preset 'gredy'; did you mean greedy?",
+    ),
+    "unknown task type": (
+        changed(tasks__t__type="exact_matches"),
+        "tasks.t.type",
+        "no scorer for task type 'exact_matches'; did you mean exact_match?",
+    ),
+    "type against form": (
+        changed(tasks__t__type="multiple_choice"),
+        "tasks.t",
+        "type is multiple_choice, but items of form 'exact' are exact_match",
+    ),
+    "wrong type": (changed(seeds="x"), "seeds", "input should be a valid tuple (found 'x')"),
+    "wrong type in a comparison": (changed(compare=[{"tasks": 3}]), "compare.0.tasks", "valid tuple (found 3)"),
+    "number out of range": (
+        changed(decoding={"default": {"top_p": 1.5}}),
+        "decoding.default.top_p",
+        "less than or equal to 1 (found 1.5)",
+    ),
+    "missing key": (changed(models__add={"kind": "local"}), "models.add.path", "is missing; add it"),
+    "illegal name": (
+        changed(models={"add": ZOO, "recall": ZOO, "b.c": ZOO}),
+        "models.b.c",
+        "'b.c' is not a name; use letters, digits, _ and single - only",
+    ),
+    "name with a double dash": (
+        changed(pools={"a--b": ["add"]}),
+        "pools.a--b",
+        "'a--b' is not a name; use letters, digits, _ and single - only",
+    ),
+    "study with an illegal name": (changed(study="my study"), "study", "'my study' is not a name"),
+    "pool below the minimum of a method": (
+        changed(pools={"one": ["add"]}, methods={"weight_greedy_soup": {}}),
+        "methods.weight_greedy_soup",
+        "fits no pool: needs at least 2 models, the pool has 1 (pool one); leave it out, or add a pool",
+    ),
+    "architectures that differ": (
+        changed(models=FAMILIES, methods={"weight_greedy_soup": {}}),
+        "methods.weight_greedy_soup",
+        "models must share one architecture: add has llama, recall has gpt_neox (pool pair)",
+    ),
+    "tokenizers that differ": (
+        changed(models=TOKENIZERS, methods={"weight_greedy_soup": {}}),
+        "methods.weight_greedy_soup",
+        "models must share one tokenizer: add has one, recall has two (pool pair)",
+    ),
+    "one checkpoint twice": (
+        changed(models__again={"kind": "zoo", "recipe": "add", "context": 64}, pools__pair=["add", "again"]),
+        "pools.pair",
+        "add and again are the same checkpoint under different settings; for plain copies write add several times",
+    ),
+    "adapter without its base": (
+        changed(models__lora={"kind": "adapter", "base": "ad", "path": "."}),
+        "models.lora.base",
+        "base 'ad' is not a model of this study; did you mean add?",
+    ),
+    "adapter on an adapter": (
+        changed(
+            models__lora={"kind": "adapter", "base": "add", "path": "."},
+            models__more={"kind": "adapter", "base": "lora", "path": "."},
+        ),
+        "models.more.base",
+        "is itself an adapter; name the full model",
+    ),
+    "adapter without files": (
+        changed(models__lora={"kind": "adapter", "base": "add"}),
+        "models.lora",
+        "an adapter needs either path or repo; give one of them",
+    ),
+    "too few descriptions": (
+        changed(pools__pair={"models": ["add", "recall"], "descriptions": ["adds"]}),
+        "pools.pair.descriptions",
+        "1 descriptions for 2 models; write one per model, in order",
+    ),
+    "too many copies": (changed(pools__pair=["add"] * 33), "pools.pair", "33 copies of one model; use at most 32"),
+    "no dev where a method fits": (
+        changed(
+            tasks__t={"source": {**SYNTHETIC, "items": {"dev": 0, "test": 4}}}, methods={"control_best_single": {}}
+        ),
+        "methods.control_best_single",
+        "fits no task: needs a dev split to fit on; leave it out, or add a task that it can do",
+    ),
+    "dev limited to nothing": (
+        changed(tasks__t__limit={"dev": 0}),
+        "tasks.t.limit.dev",
+        "leaves no dev item; allow at least one",
+    ),
+    "no test split": (
+        changed(tasks__t={"source": {**SYNTHETIC, "items": {"dev": 4}}}),
+        "tasks.t.source",
+        "has no test split; add test items",
+    ),
+    "distill without dev": (
+        changed(tasks__t={"source": {**SYNTHETIC, "items": {"test": 4}}, "distill": 0.5}),
+        "tasks.t",
+        "distill is cut off dev, but the source has no dev split; remove distill",
+    ),
+    "seed written twice": (changed(seeds=[1, 2, 1]), "seeds", "a seed is written twice; write every seed once"),
+    "nothing compared": (changed(compare=[]), "compare", "is empty; leave it out to compare everything"),
+    "no pool in a comparison": (
+        changed(compare=[{"pools": []}]),
+        "compare.0.pools",
+        "is empty; name some, or leave it out for all",
+    ),
+    "missing folder of a model": (
+        changed(models__add={"kind": "local", "path": "/nowhere/x"}),
+        "models.add.path",
+        "/nowhere/x does not exist; correct the path",
+    ),
+    "missing file of a task": (
+        changed(tasks__t={"source": {"kind": "moco", "path": "/nowhere/x.json"}, "type": "exact_match"}),
+        "tasks.t.source",
+        "/nowhere/x.json does not exist; correct the path",
+    ),
+    "undefined variable in a model": (
+        changed(models__add={"kind": "local", "path": "$MOCO_NO_SUCH/x"}),
+        "models.add.path",
+        "environment variable MOCO_NO_SUCH is not set; set it or write the path",
+    ),
+    "undefined variable in a task": (
+        changed(tasks__t={"source": {"kind": "moco", "path": "${MOCO_NO_SUCH}/x"}, "type": "exact_match"}),
+        "tasks.t (${MOCO_NO_SUCH}/x)",
+        "environment variable MOCO_NO_SUCH is not set; set it or write the path",
+    ),
+    "revision not pinned": (
+        changed(models__add={"kind": "hub", "repo": "o/n", "revision": None}),
+        "models.add.revision",
+        "is not pinned; write the commit of o/n",
+    ),
+    "names that differ in a dash only": (
+        changed(pools={"a-b": ["add"], "a_b": ["recall"]}, methods={"control_random": {}}),
+        "pools",
+        "2 rules would be called answer_a_b_general_exact_match_unfitted; rename a pool or a domain",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_file_key_and_remedy(name, tmp_path, capsys):
+    text, key, message = MISTAKES[name]
+    code, lines = check(tmp_path, capsys, text)
+    assert code == 2
+    origin = f"{tmp_path / 'study0.yaml'}: " + (f"{key}: " if key else "")
+    ours = [line for line in lines if line.startswith(origin) and message in line]
+    assert len(ours) == 1, lines
+    assert all("Traceback" not in line for line in lines)
+    assert all(line.startswith(str(tmp_path / "study0.yaml")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MISTAKES if name not in ("wrong type in a comparison", "sources in a circle")]
+)
+def test_one_mistake_gives_one_line(name, tmp_path, capsys):
+    assert len(check(tmp_path, capsys, MISTAKES[name][0])[1]) == 1
+
+
+def test_a_study_without_mistakes_is_ready(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text(changed(methods={"control_random": {}, "weight_greedy_soup": {}}))
+    assert main(["check", str(tmp_path / "study.yaml"), "--results", str(tmp_path / "results")]) == 0
+    out = capsys.readouterr().out
+    assert "study s is ready (2 models, 1 pools, 1 tasks in 1 batches, 2 method variants, 0 pairs" in out
+
+
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/test/small.yaml"])
+def test_the_studies_of_the_repository_are_ready(path, tmp_path, capsys):
+    root = Path(__file__).parents[3]
+    assert main(["check", str(root / path), "--results", str(tmp_path / "results")]) == 0, capsys.readouterr().err
+
+
+def test_plain_copies_of_a_model_are_allowed(tmp_path, capsys):
+    text = changed(pools__pair=["add", "add", "add"], methods={"text_majority_vote": {}, "weight_greedy_soup": {}})
+    assert check(tmp_path, capsys, text) == (0, [])
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_method_that_fits_no_task_type_is_named(tmp_path, capsys):
+    from moco.methods.base import Answer, Method, Needs, method
+
+    @method("text_choosy", level="text", task_types={"multiple_choice"}, paper="none")
+    class Choosy(Method):
+        """Answers multiple choice only."""
+
+        def needs(self, _models):
+            return Needs()
+
+        def answer(self, _ctx, _state):
+            yield Answer("", "")
+
+    code, lines = check(tmp_path, capsys, changed(methods={"text_choosy": {}}))
+    assert code == 2
+    line = "methods.text_choosy: fits no task: text_choosy does not apply to exact_match tasks; leave it out, or add"
+    assert len(lines) == 1
+    assert line in lines[0]
+    both = changed(methods={"text_choosy": {}}, tasks__q={"source": {**SYNTHETIC, "form": "choice"}})
+    assert check(tmp_path, capsys, both) == (0, [])
+
+
+def test_a_comparison_in_which_a_method_can_run_nowhere_is_named(tmp_path, capsys):
+    text = changed(
+        pools={"pair": ["add", "recall"], "one": ["add"]},
+        methods={"weight_greedy_soup": {}},
+        compare=[{"pools": ["pair"]}, {"pools": ["one"]}],
+    )
+    _, lines = check(tmp_path, capsys, text)
+    assert len(lines) == 1
+    assert "fits no pool in compare.1: needs at least 2 models" in lines[0]
+
+
+def test_checkpoints_that_do_not_fit_on_the_disk_are_refused(tmp_path, capsys):
+    big = {"kind": "local", "path": str(tmp_path), "parameters": 1e15}
+    text = changed(
+        models={"add": big, "recall": {**big, "path": str(tmp_path / "x")}}, methods={"weight_greedy_soup": {}}
+    )
+    (tmp_path / "x").mkdir()
+    code, lines = check(tmp_path, capsys, text)
+    assert code == 2
+    assert len(lines) == 1
+    found = re.search(
+        r": models: planned checkpoints need 2000000\.0 GB, [\d.]+ GB are free below .*; free space", lines[0]
+    )
+    assert found, lines
+
+
+def test_a_source_whose_dev_split_is_empty_is_found_where_a_method_fits(tmp_path, capsys):
+    items = [{"id": 1, "input": "1+1?", "output": "2"}]
+    path = tmp_path / "data.json.gz"
+    path.write_bytes(gzip.compress(json.dumps({"dev": [], "test": items}).encode()))
+    source = {"source": {"kind": "moco", "path": str(path)}, "type": "exact_match"}
+    code, lines = check(tmp_path, capsys, changed(tasks={"t": source}, methods={"control_best_single": {}}))
+    assert code == 2
+    assert len(lines) == 1
+    assert "tasks.t" in lines[0]
+    assert "dev" in lines[0]
+
+
+def test_two_studies_may_not_mean_different_things_by_one_name(tmp_path, capsys):
+    other = changed(study="other", pools={"pair": ["recall", "add"]})
+    code, lines = check(tmp_path, capsys, changed(), other)
+    first, second = tmp_path / "study0.yaml", tmp_path / "study1.yaml"
+    assert code == 2
+    assert lines == [f"{second}: pools.pair: means something else in {first}; rename it in one of the two"]
+
+
+def test_two_studies_with_different_engines_mean_different_models(tmp_path, capsys):
+    code, lines = check(tmp_path, capsys, changed(), changed(study="other", engine={"dtype": "float32"}))
+    assert code == 2
+    assert [line.split(": ")[1] for line in lines] == ["models.add", "models.recall"]
+
+
+def test_two_studies_that_agree_are_ready_whatever_their_runtime_settings(tmp_path, capsys):
+    other = changed(study="other", engine={"batch_rows": 1}, retries=2, pools__more=["add"])
+    assert check(tmp_path, capsys, changed(), other) == (0, [])
+
+
+def test_two_studies_may_not_have_one_name(tmp_path, capsys):
+    code, lines = check(tmp_path, capsys, changed(), changed())
+    assert code == 2
+    assert lines == [
+        f"{tmp_path / 'study1.yaml'}: study: {tmp_path / 'study0.yaml'} has the same name; rename one of them"
+    ]
+
+
+def test_a_name_that_a_study_of_this_results_folder_took_is_refused(tmp_path, capsys):
+    from moco.workflow.slugs import claim_slugs
+
+    (tmp_path / "old.yaml").write_text(changed(study="old", tasks__t__seed=5))
+    claim_slugs(load_study(tmp_path / "old.yaml"), tmp_path / "results")
+    code, lines = check(tmp_path, capsys, changed())
+    assert code == 2
+    assert len(lines) == 1
+    assert "tasks.t: study 'old' uses this name for something else; rename it" in lines[0]
+    assert check(tmp_path, capsys, changed(study="old"))[0] == 0
+
+
+def test_all_mistakes_of_one_kind_are_reported_together(tmp_path, capsys):
+    text = changed(
+        seeds=[1, 1],
+        pools__pair=["ad", "recal"],
+        methods={"text_x": {}, "mine": {"method": "control_random", "x": 1}},
+        tasks__t__decoding="other",
+        models__lora={"kind": "adapter", "base": "nobody"},
+    )
+    _, lines = check(tmp_path, capsys, text)
+    keys = sorted(line.split(": ")[1] for line in lines)
+    assert keys == sorted(
+        [
+            "pools.pair",
+            "pools.pair",
+            "models.lora.base",
+            "models.lora",
+            "tasks.t.decoding",
+            "methods.text_x",
+            "methods.mine",
+            "seeds",
+        ]
+    )
+
+
+def test_an_unknown_key_hides_no_other_mistake(tmp_path, capsys):
+    text = changed(
+        modles={}, modells={}, seeds="x", models__add={"kind": "zoo", "x": 1, "steps": 0}, decoding={"d": {"top_p": 9}}
+    )
+    _, lines = check(tmp_path, capsys, text)
+    assert len(lines) == 6
+
+
+def test_mistakes_of_all_files_are_reported(tmp_path, capsys):
+    _, lines = check(tmp_path, capsys, changed(seeds="x"), "study: [", changed(study="c", retries=-1))
+    assert [Path(line.split(": ")[0]).name for line in lines] == ["study0.yaml", "study1.yaml", "study2.yaml"]
+
+
+YAML = {
+    "key written twice": (BASE + "study: t\n", r"line 10: key 'study' is written twice; correct that line"),
+    "key written twice below": (
+        "study: s\nmodels:\n  a: {kind: zoo}\n  a: {kind: zoo}\n",
+        r"line 4: key 'a' is written",
+    ),
+    "mapping as a key": ("study: {{ name }}\n", r"line 1: a key must be one word; correct that line"),
+    "open bracket": ("study: [\n", r"not valid YAML in line 2"),
+    "control character": ("study: \x01\n", r"not valid YAML: unacceptable character"),
+    "a list": ("- 1\n", r"holds no settings; see config/README.md"),
+    "nothing": ("", r"holds no settings"),
+}
+
+
+@pytest.mark.parametrize("name", YAML)
+def test_a_file_that_is_no_configuration_is_one_line(name, tmp_path, capsys):
+    text, message = YAML[name]
+    code, lines = check(tmp_path, capsys, text)
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{tmp_path / 'study0.yaml'}: ")
+    assert re.search(message, lines[0])
+
+
+def test_a_missing_file_and_a_binary_file_are_one_line(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    for name in ("binary.yaml", "missing.yaml"):
+        with pytest.raises(RequestError, match=rf"{name}: cannot be read .*; name a YAML file"):
+            read_yaml(tmp_path / name)
+
+
+def test_merge_keys_of_yaml_work(tmp_path):
+    (tmp_path / "s.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(tmp_path / "s.yaml") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+
+
+def test_replay_only_steers_a_run(tmp_path):
+    (tmp_path / "s.yaml").write_text(BASE + "replay: bundle.tar\n")
+    (tmp_path / "t.yaml").write_text(BASE)
+    assert load_study(tmp_path / "s.yaml") == load_study(tmp_path / "t.yaml")

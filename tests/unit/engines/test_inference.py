@@ -1,0 +1,161 @@
+"""Requests through the store: nothing twice, order kept, every model loaded once."""
+
+import pytest
+
+from moco.config.decoding import Decoding
+from moco.config.engine import EngineSettings
+from moco.engines.inference import Inference, Job
+from moco.errors import RequestError, WorkError
+from moco.models.info import ModelInfo
+from moco.store.generations import GenerationStore
+
+HOT = Decoding(max_new_tokens=6, temperature=1.0, top_p=1.0)
+GREEDY = Decoding(max_new_tokens=6, temperature=0)
+QUESTIONS = [f"What is {number} + {number * 7}?" for number in range(5)]
+
+
+@pytest.fixture
+def make(tiny_checkpoint, resolved, tmp_path):
+    infos = {}
+    for name, seed in (("one", 0), ("two", 1)):
+        folder = tiny_checkpoint("base", seed)
+        infos[name] = ModelInfo(**{**vars(resolved(folder, name)), "location": str(folder)})
+
+    def inference(**settings) -> Inference:
+        engines = dict.fromkeys(infos, EngineSettings(**settings))
+        return Inference(infos, engines, GenerationStore(tmp_path / "store"), tmp_path)
+
+    return inference
+
+
+def counted(inference: Inference, model: str) -> list:
+    """Note every request that reaches an engine."""
+    seen: list = []
+    engine = inference.room.engine(inference.info(model), inference.settings(model))
+    real = engine.generate
+
+    def generate(requests):
+        seen.extend(requests)
+        yield from real(requests)
+
+    engine.generate = generate
+    return seen
+
+
+def test_a_second_run_loads_no_model_and_says_the_same(make):
+    jobs = [Job("one", question, HOT, seed=1) for question in QUESTIONS]
+    first = make()
+    replies = first.run(jobs)
+    assert first.room.loads == 1
+    assert not any(reply.cached for reply in replies)
+    second = make(batch_rows=2, flush_seconds=1)
+    again = second.run(jobs)
+    assert second.room.loads == 0
+    assert all(reply.cached for reply in again)
+    assert [reply.response for reply in again] == [reply.response for reply in replies]
+    assert [reply.seconds for reply in again] == [reply.seconds for reply in replies]
+
+
+def test_only_what_is_missing_is_generated(make):
+    make().run([Job("one", question, HOT, seed=1) for question in QUESTIONS[:3]])
+    second = make()
+    seen = counted(second, "one")
+    replies = second.run([Job("one", question, HOT, seed=1) for question in QUESTIONS])
+    assert len(seen) == 2
+    assert [reply.cached for reply in replies] == [True, True, True, False, False]
+
+
+def test_equal_requests_are_generated_once(make):
+    inference = make()
+    seen = counted(inference, "one")
+    jobs = [Job("one", QUESTIONS[0], GREEDY, seed=seed, sample=sample) for seed in (1, 2) for sample in (0, 1)]
+    replies = inference.run([*jobs, Job("one", QUESTIONS[1], GREEDY, seed=1)])
+    assert len(seen) == 2
+    assert len({reply.response.key for reply in replies}) == 2
+    assert replies[0] == replies[1] == replies[2] == replies[3]
+
+
+def test_samples_and_seeds_are_different_requests(make):
+    inference = make()
+    jobs = [Job("one", QUESTIONS[0], HOT, seed=seed, sample=sample) for seed in (1, 2) for sample in (0, 1)]
+    replies = inference.run(jobs)
+    assert len({reply.response.key for reply in replies}) == 4
+    assert len({reply.response.text for reply in replies}) > 1
+
+
+def test_replies_come_in_the_order_of_the_requests_and_models_are_loaded_once(make):
+    inference = make(resident_gb=0)
+    jobs = [Job(model, question, HOT, seed=1) for question in QUESTIONS for model in ("one", "two", "one")]
+    replies = inference.run(jobs)
+    assert inference.room.loads == 2
+    alone = {}
+    for job in dict.fromkeys(jobs):
+        alone[job] = make().run([job])[0].response
+    assert [reply.response for reply in replies] == [alone[job] for job in jobs]
+    assert replies[0].response.key != replies[1].response.key
+
+
+def test_models_stay_loaded_while_memory_allows(make):
+    roomy, narrow = make(), make(resident_gb=0)
+    for place, question in enumerate(QUESTIONS):
+        for model in ("one", "two"):
+            roomy.run([Job(model, question, GREEDY, seed=1)])
+            narrow.run([Job(model, question + "!", GREEDY, seed=place)])
+    assert roomy.room.loads == 2
+    assert narrow.room.loads == 10
+    roomy.room.close()
+    roomy.run([Job("one", "new", GREEDY, seed=1)])
+    assert roomy.room.loads == 3
+
+
+def test_interrupted_work_is_in_the_store(make):
+    inference = make(batch_rows=1)
+    engine = inference.room.engine(inference.info("one"), inference.settings("one"))
+    real = engine.generate
+
+    def killed(requests):
+        for number, row in enumerate(real(requests)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield row
+
+    engine.generate = killed
+    jobs = [Job("one", question, HOT, seed=1) for question in QUESTIONS]
+    with pytest.raises(KeyboardInterrupt):
+        inference.run(jobs)
+    assert sum(reply.cached for reply in make().run(jobs)) == 3
+
+
+def test_a_reply_that_never_comes_is_an_error(make):
+    inference = make()
+    engine = inference.room.engine(inference.info("one"), inference.settings("one"))
+    engine.generate = lambda _requests: iter(())
+    with pytest.raises(WorkError, match="one: 2 replies are missing after generation; run again"):
+        inference.run([Job("one", question, HOT, seed=1) for question in QUESTIONS[:2]])
+
+
+def test_an_unknown_model_is_named_with_a_suggestion(make):
+    with pytest.raises(RequestError, match=r"model 'onne' is not part of this job; did you mean one\?"):
+        make().run([Job("onne", "x", HOT, seed=1)])
+
+
+def test_a_model_may_come_and_go(make):
+    inference = make()
+    info = ModelInfo(**{**vars(inference.info("one")), "name": "candidate"})
+    inference.add(info, EngineSettings())
+    key = inference.run([Job("candidate", "x", HOT, seed=1)])[0].response.key
+    assert inference.run([Job("one", "x", HOT, seed=1)])[0].response.key == key
+    inference.remove("candidate")
+    with pytest.raises(RequestError):
+        inference.run([Job("candidate", "x", HOT, seed=1)])
+
+
+def test_a_response_says_what_it_cost(make):
+    reply = make().run([Job("one", QUESTIONS[0], HOT, seed=1)])[0]
+    response = reply.response
+    assert response.completion_tokens in range(1, 7)
+    assert response.finish in ("stop", "length")
+    assert response.prompt_tokens > 5
+    assert response.mean_logprob < 0
+    assert (response.thought, response.prompt_flag) == ("none", "ok")
+    assert reply.seconds > 0

@@ -1,0 +1,130 @@
+"""`moco verify`: content counts; times, places, logs and library versions do not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from moco.cli import main
+from moco.records import PERF, SCORES, Provenance, write_json, write_rows
+from moco.records.compare import differences
+
+ROWS = [
+    {"uid": f"t/test/{n}", "answer": 0, "status": "ok", "reason": None, "score": n / 7, "parsed": None, "rule": "r"}
+    for n in range(5)
+]
+
+
+def fill(folder: Path) -> Path:
+    write_rows(folder / "scores/strict/a.parquet", SCORES, ROWS, Provenance("score", {"x": 1}))
+    write_rows(folder / "scores/strict/a_perf.parquet", PERF, [], Provenance("score"))
+    write_json(folder / "models/m/model.json", {"name": "m", "location": "a", "base": {"location": "b", "name": "n"}})
+    for name in ("tables/x.csv", "figures/x.pdf", "logs/x.log", "benchmarks/x.tsv", "report.html"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("one")
+    return folder
+
+
+@pytest.fixture
+def two(tmp_path):
+    first = fill(tmp_path / "first")
+    shutil.copytree(first, tmp_path / "second")
+    return first, tmp_path / "second"
+
+
+def with_metadata(path: Path, change) -> None:
+    table = pq.read_table(path, partitioning=None)
+    content = json.loads(table.schema.metadata[b"moco"])
+    change(content)
+    pq.write_table(table.replace_schema_metadata({b"moco": json.dumps(content).encode()}), path)
+
+
+def test_equal_folders_are_equal(two, capsys):
+    assert list(differences(*two, strict=True)) == []
+    assert main(["verify", *map(str, two)]) == 0
+    assert capsys.readouterr().out == "equal\n"
+
+
+def test_what_depends_on_the_machine_does_not_count(two):
+    second = two[1]
+    perf = [{"key": "k", "model": "m", "cached": True, "seconds": 1.0}]
+    write_rows(second / "scores/strict/a_perf.parquet", PERF, perf, Provenance("score"))
+    (second / "logs/x.log").write_text("two")
+    (second / "logs/more.log").write_text("two")
+    (second / "benchmarks/x.tsv").unlink()
+    (second / "checkpoints/m").mkdir(parents=True)
+    (second / "checkpoints/m/model.safetensors").write_text("w")
+    (second / "tables/.x.csv.12.tmp").write_text("half")
+    write_json(second / "models/m/model.json", {"name": "m", "location": "c", "base": {"location": "d", "name": "n"}})
+    assert list(differences(*two)) == []
+
+
+def test_the_layout_of_a_parquet_file_does_not_count(two):
+    path = two[1] / "scores/strict/a.parquet"
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table, path, compression="none", row_group_size=2)
+    assert list(differences(*two, strict=True)) == []
+
+
+def test_a_changed_row_is_found_with_column_and_row(two, capsys):
+    rows = [dict(row) for row in ROWS]
+    rows[3]["score"] = 0.5
+    write_rows(two[1] / "scores/strict/a.parquet", SCORES, rows, Provenance("score", {"x": 1}))
+    assert list(differences(*two)) == ["scores/strict/a.parquet: column score differs in row 3"]
+    assert main(["verify", *map(str, two)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 files differ"
+
+
+def test_numbers_of_rows_columns_and_provenance_count(two):
+    path = two[1] / "scores/strict/a.parquet"
+    write_rows(path, SCORES, ROWS[:4], Provenance("score", {"x": 1}))
+    assert list(differences(*two)) == ["scores/strict/a.parquet: 5 and 4 rows"]
+    write_rows(path, SCORES, ROWS, Provenance("score", {"x": 2}))
+    assert list(differences(*two)) == ["scores/strict/a.parquet: provenance differs"]
+    pq.write_table(pa.table({"uid": ["a"]}), path)
+    assert list(differences(*two)) == ["scores/strict/a.parquet: columns differ"]
+
+
+def test_versions_of_libraries_count_only_when_asked(two):
+    with_metadata(two[1] / "scores/strict/a.parquet", lambda content: content["versions"].update(numpy="0.1"))
+    assert list(differences(*two)) == []
+    assert list(differences(*two, strict=True)) == ["scores/strict/a.parquet: provenance differs"]
+
+
+@pytest.mark.parametrize(("name", "line"), [("tables/x.csv", "bytes differ"), ("figures/x.pdf", "bytes differ")])
+def test_tables_and_figures_are_compared_by_bytes(two, name, line):
+    (two[1] / name).write_text("two")
+    assert list(differences(*two)) == [f"{name}: {line}"]
+
+
+def test_json_is_compared_by_content(two):
+    path = two[1] / "models/m/model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=None))
+    assert list(differences(*two)) == []
+    write_json(path, {"name": "other"})
+    assert list(differences(*two)) == ["models/m/model.json: content differs"]
+
+
+def test_a_file_on_one_side_only_is_named(two):
+    (two[0] / "tables/x.csv").unlink()
+    (two[1] / "models/m/model.json").unlink()
+    assert list(differences(*two)) == [
+        f"models/m/model.json: only in {two[0]}",
+        f"tables/x.csv: only in {two[1]}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["scores/strict/a.parquet", "models/m/model.json"])
+def test_a_damaged_file_is_one_line(two, name, capsys):
+    (two[1] / name).write_bytes(b"{damaged")
+    assert main(["verify", *map(str, two)]) == 1
+    captured = capsys.readouterr()
+    assert [line for line in (captured.out + captured.err).splitlines() if name in line and "damaged" in line]
+
+
+def test_something_that_is_no_folder_is_a_wrong_request(tmp_path, capsys):
+    assert main(["verify", str(tmp_path), str(tmp_path / "none")]) == 2
+    assert "is no folder; name two results folders" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""Exactly one study is loaded, whoever names it."""
+
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT, new_project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bare(tmp_path, zoo_cache):
+    """A project whose embedded study and a second one have nothing in common."""
+    project = new_project(tmp_path / "project", zoo_cache)
+    other = {
+        "study": "other",
+        "models": {"only": {"kind": "zoo", "recipe": "add", "steps": 10}},
+        "pools": {"alone": ["only"]},
+        "tasks": {"sums": {"source": {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}}},
+    }
+    (project.folder / "other.yaml").write_text(yaml.safe_dump(other))
+    return project
+
+
+def tasks(planned):
+    return {message.removeprefix("preparing ") for message in planned.messages if message.startswith("preparing")}
+
+
+def test_embedded_study_without_any_configuration(bare):
+    assert tasks(bare.planned()) == {"mixed", "quiz"}
+
+
+def test_named_configuration_file_alone(bare):
+    assert tasks(bare.planned("--configfile", "other.yaml")) == {"sums"}
+
+
+def test_single_setting_changes_the_embedded_study(bare):
+    planned = bare.planned("--config", "seeds=[1,2]")
+    assert tasks(planned) == {"mixed", "quiz"}
+    assert any(message == "add answers: mixed" for message in planned.messages)
+    assert planned.counts["generate_zoo_exact_match_dev_test_s0"] == 4
+
+
+def test_configuration_file_of_a_profile(bare):
+    folder = bare.folder / "profiles/mine"
+    folder.mkdir()
+    (folder / "profile.yaml").write_text("configfile: other.yaml\n")
+    assert tasks(bare.planned("--workflow-profile", "profiles/mine")) == {"sums"}
+
+
+def test_command_line_wins_over_a_profile(bare):
+    folder = bare.folder / "profiles/mine"
+    folder.mkdir()
+    (folder / "profile.yaml").write_text("configfile: other.yaml\n")
+    planned = bare.planned("--profile", "profiles/mine", "--configfile", "config/config.yaml")
+    assert tasks(planned) == {"mixed", "quiz"}
+
+
+def test_mistake_is_one_line_without_a_traceback(bare):
+    done = bare.snakemake("--dry-run", "--config", "seed=3", check=False)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "unknown key 'seed'; did you mean seeds?" in output
+    assert "Traceback" not in output
+
+
+def test_study_that_uses_a_name_of_another_study_is_refused(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    shutil.copy(ROOT / "config/test/small.yaml", project.folder / "second.yaml")
+    project.edit_config(lambda config: config.update(study="second"), "second.yaml")
+    assert project.planned("--configfile", "second.yaml").stages() == {}
+    project.edit_config(lambda config: config["pools"].update(pair=["recall", "add"]), "second.yaml")
+    done = project.snakemake("--dry-run", "--configfile", "second.yaml", check=False)
+    assert "study 'small' uses this name for something else" in done.stdout + done.stderr
+
+
+def test_default_profile_shares_no_key_with_another_profile():
+    profiles = {path.parent.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("profiles/*/profile.yaml")}
+    default = set(profiles.pop("default"))
+    assert profiles
+    for name, profile in profiles.items():
+        assert not default & set(profile), name
+        assert "set-resources" not in profile

@@ -1,0 +1,79 @@
+"""Killed in the middle, run again: what was stored is not made again, and the result is the same."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import BIN
+
+pytestmark = pytest.mark.slow
+
+RUNTIME = json.dumps({"engine": {"batch_rows": 1, "flush_seconds": 0.01}})
+
+
+def stored_keys(project):
+    shards = sorted((project.folder / ".moco/store/generations").rglob("*.parquet"))
+    return [key for shard in shards for key in pq.read_table(shard, columns=["key"])["key"].to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("verb", "needle"),
+    [
+        ("generate", "--model add --tasks mixed"),
+        ("answer", "--method refine-2 --seed 1 --split test"),
+        ("fit", "--method weight_greedy_soup"),
+    ],
+)
+def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
+    project = finished.copy(tmp_path / "project")
+    command = finished.logged_command(verb, needle)
+    subprocess.run(["rm", "-rf", str(project.folder / ".moco/store")], check=True)
+    environment = {**project.environment, "MOCO_RUNTIME": RUNTIME, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(stored_keys(project)) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, "the work ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    survived = stored_keys(project)
+    assert len(survived) >= 3
+    subprocess.run(["bash", "-c", command], cwd=project.folder, env=environment, check=True, capture_output=True)
+    after = stored_keys(project)
+    assert after[: len(survived)] == survived or set(survived) <= set(after)
+    assert len(after) == len(set(after)), "a stored request was generated again"
+    assert len(after) > len(survived)
+    done = project.run("moco", "verify", str(finished.results), str(project.results), check=False)
+    assert done.stdout == "equal\n", done.stdout
+
+
+def test_killed_workflow_finishes_with_the_same_result(finished, blank):
+    project = blank
+    process = subprocess.Popen(
+        [str(BIN / "snakemake"), "--cores", "2"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 180
+    while not stored_keys(project) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    project.snakemake("--unlock")
+    project.snakemake()
+    assert project.run("moco", "verify", str(finished.results), str(project.results)).stdout == "equal\n"
+    keys = stored_keys(project)
+    assert len(keys) == len(set(keys))

@@ -1,0 +1,59 @@
+"""A result depends on the study, and on nothing of how it was run."""
+
+import pytest
+
+from moco import paths
+from moco.records import ANSWERS, CALLS, read_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("rows", "cores"), [(1, 1), (3, 2), (16, 2)])
+def test_batch_size_and_parallel_jobs_do_not_change_results(finished, blank, rows, cores):
+    project = blank
+    project.edit_config(lambda config: config["engine"].update(batch_rows=rows))
+    project.snakemake(cores=cores)
+    assert project.run("moco", "verify", str(finished.results), str(project.results)).stdout == "equal\n"
+
+
+@pytest.mark.parametrize("method", ["refine-2", "text_majority_vote", "weight_greedy_soup"])
+def test_answering_by_hand_without_any_reference_gives_the_same(finished, project, method):
+    command = finished.logged_command("answer", f"--method {method} ")
+    removed = list(project.results.rglob("references.parquet")) + list((project.results / "scores").rglob("*.parquet"))
+    for path in removed:
+        path.unlink()
+    answered = list((project.results / "answers/pair").glob(f"*/{method}/seed1/test.parquet"))
+    assert answered
+    for path in answered:
+        path.unlink()
+    project.run("bash", "-c", command)
+    for path in answered:
+        original = finished.results / path.relative_to(project.results)
+        assert read_rows(path, ANSWERS) == read_rows(original, ANSWERS)
+
+
+def test_copies_of_one_model_are_different_samples(blank):
+    project = blank
+
+    def change(config):
+        config["pools"] = {"copies": ["add", "add", "add"]}
+        config["methods"] = {"text_majority_vote": {}, "refine-2": {"method": "text_multiagent_refine", "rounds": 2}}
+        del config["tasks"]["quiz"]
+
+    project.edit_config(change)
+    project.snakemake()
+    calls = read_rows(project.results / paths.calls("copies", "mixed", "text_majority_vote", 1, "test"), CALLS)
+    for uid in {call["uid"] for call in calls}:
+        assert [call["sample"] for call in calls if call["uid"] == uid] == [0, 1, 2]
+    own = read_rows(project.results / paths.calls("copies", "mixed", "refine-2", 1, "test"), CALLS)
+    assert {call["sample"] for call in own if call["purpose"] == "refine 2"} == {0, 1, 2}
+
+
+def test_references_never_reach_questions_and_test_references_never_reach_fits(finished):
+    planned = finished.snakemake("--dry-run", "--forceall", "--detailed-summary").stdout
+    for line in planned.splitlines():
+        columns = line.split("\t")
+        if columns[0].startswith(("results/answers", "results/generations")):
+            assert "references.parquet" not in line
+        if columns[0].startswith("results/fits"):
+            assert "/test/" not in line
