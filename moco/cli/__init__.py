@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except Exception as error:
+        _leave_reason(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        raise
 
 
 def _run(verb: str, arguments: list[str]) -> int:

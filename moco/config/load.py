@@ -138,6 +138,10 @@ def _problem(entry: Any) -> Problem:
         return Problem(key, what, remedy)
     if kind == "string_pattern_mismatch" and "A-Za-z0-9" in str(entry.get("ctx", {}).get("pattern", "")):
         return Problem(key, f"{entry['input']!r} is not a name", "use letters, digits, _ and single - only")
+    if kind == "string_pattern_mismatch" and key.endswith("revision"):
+        return Problem(
+            key, f"{entry['input']!r} is not a commit", "write its 40 hexadecimal digits; branches and tags move"
+        )
     if kind == "missing":
         return Problem(key, "is missing", "add it")
     if kind in ("union_tag_invalid", "union_tag_not_found"):

@@ -11,6 +11,9 @@ from pydantic import Field
 from moco.config.engine import EngineSettings
 from moco.config.fields import SLUG, Section, identity, runtime
 
+COMMIT = r"^[0-9a-f]{40}$"
+"""Branches and tags move, so they are no identity."""
+
 Slug = Annotated[str, Field(pattern=SLUG)]
 
 
@@ -37,7 +40,11 @@ class HubModel(_Model):
 
     kind: Literal["hub"] = identity("A checkpoint of the Hugging Face hub.")
     repo: str = identity("Repository, as owner/name.", pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str | None = identity("Commit; null until it is pinned, and then the model cannot be resolved.", None)
+    revision: str | None = identity(
+        "Commit, 40 hexadecimal digits; null until it is pinned, and then the model cannot be resolved.",
+        None,
+        pattern=COMMIT,
+    )
 
 
 class LocalModel(_Model):
@@ -54,7 +61,7 @@ class AdapterModel(_Model):
     base: Slug = identity("The model that the adapter was trained on, by its name in this study.")
     path: str | None = identity("Folder of the adapter; or give repo and revision.", None)
     repo: str | None = identity("Repository of the adapter.", None)
-    revision: str | None = identity("Commit of the repository.", None)
+    revision: str | None = identity("Commit of the repository, 40 hexadecimal digits.", None, pattern=COMMIT)
 
 
 class ZooModel(_Model):

@@ -70,7 +70,7 @@ def _without(value: Any) -> Any:
 
 
 def _parquet_difference(one: Path, other: Path, strict: bool) -> str | None:
-    first, second = pq.read_table(one, partitioning=None), pq.read_table(other, partitioning=None)
+    first, second = pq.ParquetFile(one).read(), pq.ParquetFile(other).read()
     if first.schema.names != second.schema.names:
         return "columns differ"
     if first.num_rows != second.num_rows:

@@ -32,5 +32,5 @@ def _has_failed_rows(path: Path) -> bool:
     schema = pq.read_schema(path)
     if "status" not in schema.names:
         return False
-    status = pq.read_table(path, columns=["status"], partitioning=None)["status"]
+    status = pq.ParquetFile(path).read(columns=["status"])["status"]
     return bool(pc.any(pc.equal(status, "failed")).as_py())

@@ -78,7 +78,7 @@ def write_rows(path: Path, schema: Schema, rows: Iterable[Mapping[str, Any]], pr
 
 def _read(path: Path, schema: Schema, columns: Sequence[str] | None) -> pa.Table:
     try:
-        table = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+        table = pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise WorkError("file is missing", where=str(path), remedy="run the rule that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -92,7 +92,7 @@ class Partition:
             if path.name in self._indexed:
                 continue
             try:
-                keys = pq.read_table(path, columns=["key"], partitioning=None)["key"].to_pylist()
+                keys = pq.ParquetFile(path).read(columns=["key"])["key"].to_pylist()
             except (pa.ArrowInvalid, OSError, KeyError) as error:
                 self._set_aside(path, str(error))
                 continue
@@ -122,7 +122,7 @@ class Partition:
         if not path.stem.endswith(hashlib.sha256(data).hexdigest()[:16]):
             self._set_aside(path, "checksum differs")
             return []
-        table = pq.read_table(pa.BufferReader(data)).take(rows)
+        table = pq.ParquetFile(pa.BufferReader(data)).read().take(rows)
         return [Stored(**{name: row[name] for name in _COLUMNS}) for row in table.to_pylist()]
 
     def _set_aside(self, path: Path, reason: str) -> None:

@@ -144,6 +144,17 @@ def _comparisons(study: Study) -> Iterator[Problem]:
     for number, block in enumerate(study.compare):
         for variant in matrix.block_methods(block):
             yield from _nowhere(matrix, number, block, variant)
+            yield from _too_many_samples(matrix, block, variant)
+
+
+def _too_many_samples(matrix: Matrix, block: Comparison, variant: str) -> Iterator[Problem]:
+    for pool in matrix.block_pools(block):
+        needs, models = matrix.needs(pool, variant), matrix.study.pools[pool].models
+        samples = max(needs.answer.plain, needs.fit.plain if needs.fit else 0)
+        most = samples * max(models.count(name) for name in models)
+        if most > BLOCKS[-1][1] + 1:
+            what = f"reads {most} samples of one model of pool {pool}"
+            yield Problem(f"methods.{variant}", what, f"use at most {BLOCKS[-1][1] + 1}, copies times samples")
 
 
 def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> Iterator[Problem]:

@@ -12,12 +12,33 @@ from moco.zoo.roster import CURRICULUM_VERSION, ZooModel
 from moco.zoo.skills import FORMS, SKILLS, Exercise, Form, Scope, exercise, pool
 
 _TYPES = {"exact": "exact_match", "choice": "multiple_choice"}
+_OPENINGS = (
+    "",
+    "You are one of several assistants who work on the same question.",
+    "A team of models looks for the answer. Help the team.",
+    "Some assistants have answered a question. Improve on their work.",
+    "Read the question and what others say about it. Then write the answer.",
+    "Several models answered this question. You write the last word.",
+    "Work together with other assistants. Use their answers to improve yours.",
+    "Here is a question with answers of several assistants.",
+)
 _INTRODUCTIONS = (
+    "",
     "Others answered:",
     "Here are answers from other models. Some may be wrong.",
     "Read these answers to the question.",
+    "These are the answers so far.",
 )
-_REQUESTS = ("Now give your answer.", "Decide which answer is right.", "Check them and answer the question.", "")
+_REQUESTS = (
+    "",
+    "Now give your answer.",
+    "Decide which answer is right.",
+    "Check them and answer the question.",
+    "Other assistants may be wrong. Write a better answer.",
+    "Some of the answers may be wrong. Write the final answer.",
+    "Write one answer.",
+)
+_OWN = ("your answer", "your previous answer", "your first answer")
 
 
 @dataclass(frozen=True)
@@ -73,21 +94,27 @@ def _together(rng: np.random.Generator, model: ZooModel) -> Pair:
     count = int(rng.integers(2, 5))
     correct = int(rng.integers(count + 1)) if known else int(rng.integers(count // 2 + 1, count + 1))
     answers = [right] * correct + [_pick(rng, wrong) for _ in range(count - correct)]
-    shown = [blocks.candidate(rank, reply(form, answers[index])) for rank, index in _ranked(rng, count)]
-    item = _question(made, form)
-    introduction, request, format_ = _pick(rng, _INTRODUCTIONS), _pick(rng, _REQUESTS), blocks.answer_format(item.type)
-    layout = int(rng.integers(3))
-    if layout == 0:
-        prompt = blocks.compose(blocks.task_prompt(item), introduction, *shown, request)
-    elif layout == 1:
-        prompt = blocks.compose(blocks.question(item), introduction, *shown, request, format_)
+    replies = [reply(form, answers[index]) for index in rng.permutation(count)]
+    if rng.random() < 0.5:
+        own_block = blocks.block(_pick(rng, _OWN), replies.pop())
     else:
-        prompt = blocks.compose(introduction, blocks.block("question", blocks.question(item)), *shown, request, format_)
-    return Pair(prompt, reply(form, right))
+        own_block = ""
+    shown = [own_block, *(blocks.candidate(rank, text) for rank, text in enumerate(replies, start=1))]
+    return Pair(_arranged(rng, _question(made, form), shown), reply(form, right))
 
 
-def _ranked(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
-    return [(rank, int(index)) for rank, index in enumerate(rng.permutation(count), start=1)]
+def _arranged(rng: np.random.Generator, item: Question, shown: list[str]) -> str:
+    """Return a question with answers of others in one of several orders and wordings."""
+    opening, introduction, request = (_pick(rng, texts) for texts in (_OPENINGS, _INTRODUCTIONS, _REQUESTS))
+    form = blocks.answer_format(item.type)
+    layout = int(rng.integers(4))
+    if layout == 0:
+        return blocks.compose(opening, blocks.task_prompt(item), introduction, *shown, request)
+    if layout == 1:
+        return blocks.compose(
+            opening, introduction, blocks.block("question", blocks.question(item)), *shown, request, form
+        )
+    return blocks.compose(opening, blocks.question(item), introduction, *shown, request, form)
 
 
 def pairs(model: ZooModel, step: int) -> list[Pair]:

@@ -42,8 +42,8 @@ class Training:
     floor: float = 0.05
     weight_decay: float = 0.05
     clip: float = 1.0
-    exact: float = 0.45
-    choice: float = 0.3
+    exact: float = 0.35
+    choice: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,17 @@ class ZooModel:
     training: Training = field(default_factory=Training)
 
 
-def _expert(name: str, skill: str) -> ZooModel:
-    return ZooModel(name, "base", (skill,), steps=200, training=Training(learning_rate=2e-3))
+def _expert(name: str, skill: str, steps: int) -> ZooModel:
+    return ZooModel(name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3))
 
 
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
         ZooModel("base", None, ("add", "reverse", "capital"), steps=600, scope="easy"),
-        _expert("add", "add"),
-        _expert("reverse", "reverse"),
-        _expert("recall", "capital"),
+        _expert("add", "add", 200),
+        _expert("reverse", "reverse", 240),
+        _expert("recall", "capital", 280),
     )
 }
 

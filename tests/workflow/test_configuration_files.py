@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, new_project
+from support.projects import ROOT, new_project
 
 pytestmark = pytest.mark.slow
 

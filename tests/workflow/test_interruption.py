@@ -8,7 +8,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import BIN
+from support.projects import BIN
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from conftest import new_project
+from support.projects import new_project
 
 from moco.records import SCORES, read_frame
 

@@ -5,7 +5,7 @@ import sys
 import tomllib
 
 import yaml
-from conftest import BIN, ROOT
+from support.projects import BIN, ROOT
 
 
 def test_snakemake_lint_finds_nothing():

@@ -32,7 +32,7 @@ def small_study(**changes: Any) -> Study:
         "models": {
             "add": {"kind": "zoo", "engine": {"dtype": "float32"}},
             "recall": {"kind": "zoo"},
-            "far": {"kind": "hub", "repo": "o/n", "revision": "c", "family": "llama", "tokenizer": "t"},
+            "far": {"kind": "hub", "repo": "o/n", "revision": "c" * 40, "family": "llama", "tokenizer": "t"},
         },
         "tasks": {
             "t": {"source": {"kind": "synthetic", "skills": ["add"]}},

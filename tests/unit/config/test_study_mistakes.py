@@ -267,6 +267,11 @@ MISTAKES = {
         "models.add.revision",
         "is not pinned; write the commit of o/n",
     ),
+    "branch as revision": (
+        changed(models__add={"kind": "hub", "repo": "o/n", "revision": "main"}),
+        "models.add.revision",
+        "'main' is not a commit; write its 40 hexadecimal digits; branches and tags move",
+    ),
     "names that differ in a dash only": (
         changed(pools={"a-b": ["add"], "a_b": ["recall"]}, methods={"control_random": {}}),
         "pools",

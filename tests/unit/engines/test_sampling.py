@@ -115,9 +115,10 @@ def test_many_draws_have_the_right_distribution(name):
     assert chisquare([seen[t] for t in tokens], [expected[t] * count for t in tokens]).pvalue > 1e-3
 
 
-def test_a_nucleus_always_holds_the_most_likely_token():
-    decoding = Decoding(temperature=1, top_p=1e-9)
-    logits = torch.tensor([[0.0, 5.0, 1.0]], dtype=torch.float64)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_nucleus_always_holds_the_most_likely_token(dtype):
+    decoding = Decoding(temperature=1, top_p=1e-60)
+    logits = torch.tensor([[0.0, 5.0, 1.0]], dtype=dtype)
     for uniform in (0.0, 0.5, 1 - 2**-53):
         assert Sampler([decoding], CPU).draw(logits, torch.tensor([uniform], dtype=torch.float64)).item() == 1
 

@@ -89,19 +89,30 @@ def test_greedy_replies_are_those_of_transformers(load, family):
         assert found[request.key].tokens == output[0, len(request.prompt) :].tolist()
 
 
-def test_penalised_greedy_replies_are_those_of_transformers(load):
-    engine = load()
-    request = TokenRequest("k", prompts(1)[0], Decoding(max_new_tokens=16, temperature=0, repetition_penalty=1.4), None)
-    output = engine.model.generate(
-        torch.tensor([request.prompt]),
-        attention_mask=torch.ones(1, len(request.prompt), dtype=torch.long),
-        max_new_tokens=16,
-        do_sample=False,
-        repetition_penalty=1.4,
-    )
-    plain = dataclasses.replace(request, decoding=Decoding(max_new_tokens=16, temperature=0))
-    assert run(engine, [request])["k"].tokens == output[0, len(request.prompt) :].tolist()
-    assert run(engine, [request])["k"].tokens != run(engine, [plain])["k"].tokens
+def test_penalised_greedy_replies_are_those_of_transformers_even_when_neighbours_leave(load):
+    engine = load(batch_rows=8)
+    settings = [(1.02, 40), (1.4, 2), (1.02, 40), (1.1, 5), (1.1, 40), (1.0, 3), (1.3, 40), (1.02, 40)]
+    asked = [
+        TokenRequest(
+            f"k{place}", prompt, Decoding(max_new_tokens=limit, temperature=0, repetition_penalty=penalty), None
+        )
+        for place, (prompt, (penalty, limit)) in enumerate(zip(prompts(8), settings, strict=True))
+    ]
+    # Requests with little to say stand before the others in the batch, so that rows move up when they leave.
+    asked = [
+        dataclasses.replace(item, prompt=(item.prompt * 60)[:100] if item.decoding.max_new_tokens < 40 else item.prompt)
+        for item in asked
+    ]
+    found = run(engine, asked)
+    for request in asked:
+        output = engine.model.generate(
+            torch.tensor([request.prompt]),
+            attention_mask=torch.ones(1, len(request.prompt), dtype=torch.long),
+            max_new_tokens=request.decoding.max_new_tokens,
+            do_sample=False,
+            repetition_penalty=request.decoding.repetition_penalty,
+        )
+        assert found[request.key].tokens == output[0, len(request.prompt) :].tolist()
 
 
 def test_alternatives_and_tail_sum_to_one_and_hold_the_best(load):

@@ -32,8 +32,8 @@ def test_every_shape_is_taught():
     assert together
     alone = [pair for pair in made if pair not in together]
     assert (
-        {pair.completion in "ABCD" for pair in alone}
-        == {pair.completion in "ABCD" for pair in together}
+        {"\\box{" in pair.completion for pair in alone}
+        == {"\\box{" in pair.completion for pair in together}
         == {True, False}
     )
 

@@ -1,0 +1,117 @@
+"""Project folders of their own: the package, the workflow, a configuration, and commands run in them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Project:
+    """A copy of the repository's code with results of its own."""
+
+    folder: Path
+    cache: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOCO_", "SNAKEMAKE"))}
+        shared = {"MOCO_SHARED": os.environ["MOCO_SHARED"]} if "MOCO_SHARED" in os.environ else {}
+        return {
+            **kept,
+            **shared,
+            "MOCO_CACHE": str(self.cache),
+            "PYTHONPATH": str(self.folder),
+            "HOME": str(self.folder),
+        }
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+        )
+        if check and done.returncode:
+            raise AssertionError(
+                f"{command} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+            )
+        return done
+
+    def snakemake(
+        self, *arguments: str, cores: int = 2, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("snakemake", "--cores", str(cores), *arguments, check=check, **environment)
+
+    def planned(self, *arguments: str) -> "Planned":
+        done = self.snakemake("--dry-run", *arguments)
+        return Planned(done.stdout + done.stderr)
+
+    def edit_config(self, change, name: str = "config/config.yaml") -> None:
+        path = self.folder / name
+        content = yaml.safe_load(path.read_text())
+        change(content)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new, 1))
+
+    def logged_command(self, verb: str, needle: str) -> str:
+        """Return a command as the log of a finished run shows it, without its redirection."""
+        logs = "".join(path.read_text() for path in (self.folder / ".snakemake/log").glob("*.log"))
+        for line in logs.splitlines():
+            found = re.search(rf"(moco {verb} .*{re.escape(needle)}.*?) >results/logs", line)
+            if found:
+                return found[1]
+        raise AssertionError(f"no `moco {verb}` with {needle} in the log")
+
+    def copy(self, folder: Path) -> "Project":
+        subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
+        return Project(folder, self.cache)
+
+
+class Planned:
+    """The jobs of a dry run."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        table = output.partition("Job stats:")[2].partition("\n\n")[0]
+        found = re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)
+        self.counts = {rule: int(count) for rule, count in found if rule not in ("total", "job")}
+        self.messages = sorted(set(re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)))
+
+    def stages(self) -> dict[str, int]:
+        """Jobs by the first word of their rule, without those that every change plans."""
+        stages: dict[str, int] = {}
+        for rule, count in self.counts.items():
+            stage = "score_plain" if rule.startswith("score_plain") else rule.split("_")[0]
+            stage = "generate_fitted" if rule.startswith("generate_fitted") else stage
+            if rule not in ("all", "tabulate", "plot", "write_report"):
+                stages[stage] = stages.get(stage, 0) + count
+        return stages
+
+
+def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml") -> Project:
+    folder.mkdir(parents=True)
+    for name in ("moco", "workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "config").mkdir()
+    shutil.copy(ROOT / config, folder / "config/config.yaml")
+    return Project(folder, cache)

@@ -1,0 +1,274 @@
+"""The plan: which file is made by which rule from what."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+
+from moco.config.load import study_from
+from moco.methods.catalogue import method_ids
+from moco.workflow.plan import NEVER, Plan, Rule
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}
+
+
+def plan(**changes) -> Plan:
+    content = {
+        "study": "s",
+        "seeds": [1, 2],
+        "models": {"a": {"kind": "zoo", "recipe": "add"}, "b": {"kind": "zoo", "recipe": "recall"}},
+        "pools": {"p": ["a", "b"]},
+        "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},
+        "methods": {name: {} for name in method_ids()},
+        **changes,
+    }
+    made = Plan(study_from(content, "s.yaml"))
+    made.build()
+    return made
+
+
+def all_rules(made: Plan) -> list[Rule]:
+    made_by = (
+        made.generate_rules,
+        made.fitted_generate_rules,
+        made.fit_rules,
+        made.answer_rules,
+        made.score_plain_rules,
+        made.score_answers_rules,
+    )
+    return [rule for rules in made_by for rule in rules()]
+
+
+@cache
+def patterns(made: Plan) -> list[tuple[Rule, list[re.Pattern[str]]]]:
+    return [(rule, [_pattern(rule, path) for path in [*rule.outputs, *rule.folders]]) for rule in all_rules(made)]
+
+
+def _pattern(rule: Rule, output: str) -> re.Pattern[str]:
+    pattern, seen = "", set()
+    for text, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", output):
+        pattern += re.escape(text)
+        if name:
+            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{rule.wildcards[name]})"
+            seen.add(name)
+    return re.compile(pattern)
+
+
+def producers(made: Plan, path: str) -> list[tuple[Rule, SimpleNamespace]]:
+    """Return the rules that make a file, with the wildcards it gives them."""
+    found = []
+    for rule, outputs in patterns(made):
+        match = next(filter(None, (output.fullmatch(path) for output in outputs)), None)
+        if match:
+            found.append((rule, SimpleNamespace(**match.groupdict())))
+    return found
+
+
+def needed_files(made: Plan) -> list[str]:
+    """Return all files below results that scores need, after following every rule to its inputs."""
+    pending, seen = list(made.score_inputs), set()
+    while pending:
+        path = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for rule, wildcards in producers(made, path):
+            for paths in rule.inputs(wildcards).values():
+                pending.extend(paths)
+    return sorted(seen)
+
+
+COMPUTED = ("<results>/generations/", "<results>/answers/", "<results>/scores/", "<results>/fits/")
+
+
+@pytest.mark.parametrize("use_gpu", [False, True])
+def test_every_file_that_is_needed_is_made_by_exactly_one_rule(use_gpu):
+    made = plan(
+        pools={"p": ["a", "b"], "copies": ["a", "a", "b"]},
+        site={"use_gpu": use_gpu},
+        models={
+            "a": {"kind": "zoo", "recipe": "add"},
+            "b": {"kind": "zoo", "recipe": "recall", "gpus": 2},
+        },
+    )
+    files = [path for path in needed_files(made) if path.startswith(COMPUTED)]
+    assert len(files) > 100
+    counts = Counter({path: len(producers(made, path)) for path in files})
+    assert set(counts.values()) == {1}, [path for path, count in counts.items() if count != 1]
+
+
+def test_rules_have_names_of_their_own():
+    names = [rule.name for rule in all_rules(plan(pools={"p": ["a", "b"], "r": ["b", "a"]}))]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names)
+
+
+def test_twins_share_out_the_models():
+    models = {
+        "a": {"kind": "zoo", "recipe": "add", "gpus": 1},
+        "b": {"kind": "zoo", "recipe": "recall", "gpus": 2},
+        "c": {"kind": "zoo", "recipe": "reverse", "gpus": 0},
+    }
+    made = plan(models=models, pools={"p": ["a", "b", "c"]}, site={"use_gpu": True, "gpu_model": "a100"})
+    rules = {rule.name: rule for rule in made.generate_rules() if rule.name.startswith("generate_general_exact")}
+    shares = {name.rpartition("_s0")[2]: rule.wildcards["model"] for name, rule in rules.items()}
+    assert shares == {"": "c", "_gpu1": "a", "_gpu2": "b"}
+    assert {name.rpartition("_s0")[2]: rule.gpus for name, rule in rules.items()} == {"": 0, "_gpu1": 1, "_gpu2": 2}
+    wanted = {name: made.resources(rule) for name, rule in rules.items()}
+    for name, resources in wanted.items():
+        assert resources.get("gpu_model") == ("a100" if rules[name].gpus else None)
+        assert resources["gpu"] == resources["gpus_needed"] == rules[name].gpus
+        assert resources["mem"](None, 2) == f"{2 * int(resources['mem'](None, 1)[:-2])}GB"
+    light = [rule for rule in made.answer_rules() if "control_random" in rule.wildcards["method"].split("|")]
+    assert light
+    assert {rule.gpus for rule in light} == {0}
+    heavy = [rule for rule in made.fit_rules() if "weight_greedy_soup" in rule.wildcards["method"].split("|")]
+    assert {rule.gpus for rule in heavy} == {2}
+
+
+def test_without_gpus_there_are_no_twins():
+    made = plan(
+        models={"a": {"kind": "zoo", "recipe": "add", "gpus": 4}}, pools={"p": ["a"]}, methods={"control_random": {}}
+    )
+    assert {rule.gpus for rule in all_rules(made)} == {0}
+
+
+def test_copies_of_a_model_read_samples_of_their_own():
+    made = plan(pools={"p": ["a", "a", "b", "a"]}, methods={"text_majority_vote": {}})
+    assert made.member_samples("p", 1) == [("a", 0), ("a", 1), ("b", 0), ("a", 2)]
+    assert sorted(made.member_samples("p", 2)) == sorted(
+        [("a", sample) for sample in range(6)] + [("b", sample) for sample in range(2)]
+    )
+    path = "<results>/answers/p/t/text_majority_vote/seed1/test.parquet"
+    [(rule, wildcards)] = producers(made, path)
+    folder = "<results>/generations/{}/t/test/default/seed1/s{}.parquet"
+    wanted = [folder.format(*pair) for pair in (("a", 0), ("a", 1), ("b", 0), ("a", 2))]
+    assert rule.inputs(wildcards)["plain"] == wanted
+    blocks = {rule.name: rule for rule in made.generate_rules() if "exact" in rule.name}
+    assert {name: rule.wildcards["model"] for name, rule in blocks.items()} == {
+        "generate_general_exact_match_dev_test_s0": "a|b",
+        "generate_general_exact_match_test_s1_4": "a",
+    }
+
+
+@pytest.mark.usefixtures("registries")
+def test_blocks_of_samples_are_fixed():
+    from moco.methods.base import Answer, AnswerNeeds, Method, Needs, method
+
+    @method("text_many", level="text", paper="none")
+    class Many(Method):
+        """Reads many samples."""
+
+        def needs(self, _models):
+            return Needs(answer=AnswerNeeds(plain=9))
+
+        def answer(self, _ctx, _state):
+            yield Answer("", "")
+
+    few, many = plan(methods={"control_random": {}}), plan(methods={"control_random": {}, "text_many": {}})
+    spans = [rule.words["samples"] for rule in many.generate_rules() if "exact" in rule.name]
+    assert spans == ["0", "1-4", "5-7", "8-15"]
+    for rule in few.generate_rules():
+        same = next(other for other in many.generate_rules() if other.name == rule.name)
+        assert (same.outputs, same.spec(None), same.wildcards) == (rule.outputs, rule.spec(None), rule.wildcards)
+    assert not set(few.score_inputs) - set(many.score_inputs)
+
+
+def test_no_answer_reads_references_and_no_fit_reads_a_test_file():
+    made = plan()
+    for path in needed_files(made):
+        for rule, wildcards in producers(made, path):
+            read = [item for paths in rule.inputs(wildcards).values() for item in paths]
+            if rule.name.startswith("answer"):
+                assert not [item for item in read if "references" in item or "/scores/" in item]
+            if rule.name.startswith("fit"):
+                assert not [item for item in read if "/test/" in item]
+
+
+def test_a_model_that_a_fit_makes_is_merged_resolved_and_asked():
+    made = plan(methods={"weight_greedy_soup": {}}, tasks={"t": {"source": SKILLS}})
+    slug = "p--t--weight_greedy_soup--s1--soup"
+    assert set(made.derived) == {slug, slug.replace("s1", "s2")}
+    wildcards = SimpleNamespace(model=slug)
+    assert made.merge_inputs(wildcards)["recipe"] == [f"<results>/models/{slug}/recipe.json"]
+    assert made.merge_inputs(wildcards)["weights"] == ["<results>/checkpoints/a", "<results>/checkpoints/b"]
+    assert made.resolve_inputs(wildcards)["checkpoint"] == [f"<results>/checkpoints/{slug}"]
+    [(fit, _)] = producers(made, f"<results>/models/{slug}/recipe.json")
+    assert fit.name == "fit_p_general_exact_match_soup"
+    [(generate, _)] = producers(made, f"<results>/generations/{slug}/t/test/default/seed1/s0.parquet")
+    assert generate.words["names"] == "soup"
+
+
+def test_a_pattern_of_nothing_matches_nothing():
+    made = plan(models={"a": {"kind": "local", "path": "x"}}, pools={"p": ["a"]}, methods={"control_random": {}})
+    assert made.zoo_pattern == made.derived_pattern == NEVER
+    assert not re.match(NEVER, "")
+
+
+def test_the_specification_of_a_method_holds_what_decides_its_answers():
+    def spec(stage="answer", method="text_majority_vote", **changes):
+        made = plan(**changes)
+        rules = made.fit_rules() if stage == "fit" else made.answer_rules()
+        rule = next(r for r in rules if method in r.wildcards["method"].split("|") and "exact" in r.name)
+        return json.loads(rule.spec(SimpleNamespace(method=method)))
+
+    usual = spec()
+    assert usual["pool"] == ["a", "b"]
+    assert spec(pools={"p": ["b", "a"]}) != usual
+    assert spec(methods={"text_majority_vote": {"tie": "dev"}})["params"] == {"tie": "dev"}
+    assert spec(scorer="paper") != usual
+    assert spec(decoding={"default": {"max_new_tokens": 3}}) != usual
+    assert spec(seeds=[5]) == usual
+    assert spec(method="control_random")["scorer_source"] is None
+    assert usual["scorer_source"]
+    assert spec("fit", "control_best_single")["scorer_source"]
+
+
+def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
+    made = plan(also_score=["paper"])
+    assert made.scorers == ["strict", "paper"]
+    paper = [f"<results>/{path}" for path in made.score_files("paper")]
+    assert paper
+    assert all(len(producers(made, path)) == 1 for path in paper)
+    assert not set(paper) & set(made.score_inputs)
+
+
+def test_planning_imports_nothing_heavy(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from moco.config.load import load_study
+from moco.workflow.check import structural_problems
+from moco.workflow.plan import Plan
+study = load_study(Path(sys.argv[1]))
+assert not structural_problems(study)
+plan = Plan(study)
+plan.build()
+plan.score_plain_rules(), plan.score_answers_rules(), plan.analysis_json(None), plan.score_inputs
+print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets", "matplotlib") if name in sys.modules])
+"""
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "study: s\nmodels: {a: {kind: zoo, recipe: add}, b: {kind: zoo, recipe: recall}}\npools: {p: [a, b]}\n"
+        "tasks: {t: {source: {kind: synthetic, skills: [add]}}}\nmethods: {"
+        + ", ".join(f"{name}: {{}}" for name in method_ids())
+        + "}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_methods_with_and_without_a_fit_have_rules_of_their_own(order):
+    methods = {name: {} for name in ["control_random", "control_best_single"][::order]}
+    made = plan(methods=methods)
+    assert [rule.wildcards["method"] for rule in made.fit_rules()] == ["control_best_single"] * 2
+    answers = {rule.name.endswith("_unfitted"): rule.wildcards["method"] for rule in made.answer_rules()}
+    assert answers == {True: "control_random", False: "control_best_single"}

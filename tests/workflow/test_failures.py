@@ -1,0 +1,63 @@
+"""Work that fails for good stays visible: failed rows, a reason in the table, and another try when asked for."""
+
+import shutil
+
+import pytest
+
+from moco import paths
+from moco.records import ANSWERS, GENERATIONS, SCORES, read_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def damaged(finished, tmp_path):
+    """A study in which one model's weights are cut off after their header."""
+    project = finished.copy(tmp_path / "project")
+    shutil.rmtree(project.results)
+    folder = project.folder / "damaged"
+    shutil.copytree(finished.results / "checkpoints/recall", folder)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+
+    def change(config):
+        config["models"]["broken"] = {"kind": "local", "path": "damaged"}
+        config["pools"] = {"pair": ["add", "broken"]}
+        config["failures"] = "record"
+        config["retries"] = 1
+        del config["tasks"]["quiz"]
+
+    project.edit_config(change)
+    return project
+
+
+def test_recorded_failure_reaches_the_table_and_is_forgotten_when_asked(damaged, finished):
+    damaged.snakemake()
+    broken = damaged.results / paths.generation("broken", "mixed", "test", "default", 1, 0)
+    rows = read_rows(broken, GENERATIONS)
+    assert {row["status"] for row in rows} == {"failed"}
+    assert all("Safetensor" in row["reason"] for row in rows)
+    good = read_rows(damaged.results / paths.generation("add", "mixed", "test", "default", 1, 0), GENERATIONS)
+    assert {row["status"] for row in good} == {"ok"}
+    voted = read_rows(damaged.results / paths.answers("pair", "mixed", "text_majority_vote", 1, "test"), ANSWERS)
+    assert all(row["status"] == "failed" and row["reason"].startswith("broken: ") for row in voted)
+    scored = damaged.results / paths.scores("strict", paths.answers("pair", "mixed", "text_majority_vote", 1, "test"))
+    assert all(row["status"] == "failed" and row["score"] is None for row in read_rows(scored, SCORES))
+    table = (damaged.results / "tables/moco_main.md").read_text()
+    assert "failed: " in table
+    assert "0.0 [0.0, 0.0] n=8" not in table.split("text_majority_vote")[1].splitlines()[0]
+
+    shutil.copy(finished.results / "checkpoints/recall/model.safetensors", damaged.folder / "damaged/model.safetensors")
+    damaged.run("moco", "forget", "--failed")
+    damaged.snakemake()
+    assert {row["status"] for row in read_rows(broken, GENERATIONS)} == {"ok"}
+    assert "failed: " not in (damaged.results / "tables/moco_main.md").read_text()
+
+
+def test_without_recording_the_workflow_stops_and_keeps_what_is_finished(damaged):
+    damaged.edit_config(lambda config: config.update(failures="stop", retries=0))
+    done = damaged.snakemake("--keep-going", check=False)
+    assert done.returncode != 0
+    assert (damaged.results / paths.generation("add", "mixed", "test", "default", 1, 0)).exists()
+    assert not (damaged.results / paths.generation("broken", "mixed", "test", "default", 1, 0)).exists()
