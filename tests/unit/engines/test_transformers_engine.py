@@ -244,3 +244,15 @@ def test_numbers_are_rounded_to_six_decimals(load):
     for row in run(load(), mixed_requests()).values():
         for value in (*row.logprobs, *row.top_logprobs, *row.tail):
             assert value == round(value, 6)
+
+
+def test_float32_agrees_with_exact_mode_up_to_rounding(load):
+    greedy = [
+        TokenRequest(f"g{place}", prompt, Decoding(max_new_tokens=6, temperature=0), None)
+        for place, prompt in enumerate(prompts(8))
+    ]
+    exact, single = run(load(), greedy), run(load(dtype="float32"), greedy)
+    for key, row in exact.items():
+        assert single[key].tokens == row.tokens
+        assert single[key].logprobs == pytest.approx(row.logprobs, abs=1e-4)
+        assert single[key].logprobs != row.logprobs or single[key].top_logprobs != row.top_logprobs
