@@ -238,7 +238,11 @@ def _disk(study: Study, results: Path) -> Iterator[Problem]:
     for derived in plan.derived.values():
         sizes = [study.models[name].parameters or 0 for name in study.pools[derived.pool].models]
         needed += 2 * max(sizes, default=0)
-    needed += sum(4 * ROSTER[entry.recipe or name].parameters for name, entry in plan.matrix.models.items() if isinstance(entry, ZooModel))
+    needed += sum(
+        4 * ROSTER[entry.recipe or name].parameters
+        for name, entry in plan.matrix.models.items()
+        if isinstance(entry, ZooModel)
+    )
     place = results.resolve()
     while not place.exists():
         place = place.parent

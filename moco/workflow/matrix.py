@@ -65,10 +65,14 @@ def concrete_entry(study: Study, name: str) -> TaskEntry:
     while isinstance(source, TaskSource):
         if source.task not in study.tasks:
             raise RequestError(
-                f"unknown task {source.task!r}", where=f"tasks.{seen[-1]}.source", remedy=did_you_mean(source.task, study.tasks)
+                f"unknown task {source.task!r}",
+                where=f"tasks.{seen[-1]}.source",
+                remedy=did_you_mean(source.task, study.tasks),
             )
         if source.task in seen:
-            raise RequestError(f"source leads back to {source.task!r}", where=f"tasks.{name}.source", remedy="name a real source")
+            raise RequestError(
+                f"source leads back to {source.task!r}", where=f"tasks.{name}.source", remedy="name a real source"
+            )
         seen.append(source.task)
         entry = entry.model_copy(update={"type": entry.type or study.tasks[source.task].type})
         source = study.tasks[source.task].source
@@ -127,9 +131,7 @@ class Matrix:
         """Batches by name; every task is in exactly one."""
         groups: dict[tuple[str, str, tuple[str, ...], str, tuple[int, ...]], list[str]] = {}
         for name, task in self.tasks.items():
-            member = tuple(
-                number for number, block in enumerate(self.study.compare) if name in self.block_tasks(block)
-            )
+            member = tuple(number for number, block in enumerate(self.study.compare) if name in self.block_tasks(block))
             key = (task.entry.domain, task.type, task.splits, task.entry.decoding, member)
             groups.setdefault(key, []).append(name)
         everywhere = tuple(range(len(self.study.compare)))

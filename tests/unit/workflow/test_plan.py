@@ -12,7 +12,8 @@ import pytest
 
 from moco.config.load import study_from
 from moco.methods.catalogue import method_ids
-from moco.workflow.plan import NEVER, Plan, Rule
+from moco.workflow.plan import Plan
+from moco.workflow.rule import NEVER, Rule
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}

@@ -1,0 +1,156 @@
+"""The stages of methods: fit and answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from moco import paths
+from moco.digest import canonical_json
+from moco.scoring import scorer_module
+from moco.workflow.matrix import Cell
+from moco.workflow.response_stage import ResponseStage
+from moco.workflow.rule import Group, Rule, Wildcards, results
+from moco.workflow.sources import source_hash
+
+
+class MethodStage(ResponseStage):
+    """Fits and answers."""
+
+    def method_spec(self, cell: Cell, stage: str) -> dict[str, Any]:
+        """A method job's slice of the configuration."""
+        method = self.matrix.variants[cell.variant]
+        needs = self.matrix.needs(cell.pool, cell.variant)
+        batch = self.matrix.batches[cell.batch]
+        reads_scores = needs.fit is not None and (needs.fit.dev_scores or needs.fit.references)
+        scored = reads_scores if stage == "fit" else needs.answer.extracts
+        spec: dict[str, Any] = {
+            "method": method.id,
+            "params": method.params.slice(),
+            "source": source_hash(type(method).__module__),
+            "pool": list(self.study.pools[cell.pool].models),
+            "tasks": {
+                name: {"type": batch.type, "answers": self.matrix.tasks[name].entry.answers} for name in batch.tasks
+            },
+            "scorer": self.study.scorer,
+            "scorer_source": source_hash(scorer_module(batch.type)) if scored else None,
+            "decoding_name": batch.decoding,
+            "decoding": self.study.decoding[batch.decoding].slice(),
+        }
+        if needs.descriptions:
+            spec["descriptions"] = list(self.matrix.descriptions(cell.pool) or ())
+        return spec
+
+    def _method_specs(self, group: Group, stage: str) -> Callable[[Wildcards], str]:
+        specs = {
+            variant: canonical_json(self.method_spec(Cell(group.pool, group.batch, variant), stage))
+            for variant in group.variants
+        }
+        return lambda wildcards: specs[wildcards.method]
+
+    def fit_rules(self) -> list[Rule]:
+        """Rules that fit methods."""
+        return [self._fit_rule(group) for group in self.groups("fit") if group.needs.fit is not None]
+
+    def _fit_rule(self, group: Group) -> Rule:
+        batch = self.matrix.batches[group.batch]
+        return Rule(
+            name=group.rule_name("fit"),
+            inputs=lambda wildcards: self._fit_inputs(Cell(group.pool, group.batch, wildcards.method), wildcards.seed),
+            outputs=[
+                results(paths.recipe_json(paths.fitted_model(group.pool, task, "{method}", "{seed}", name)))
+                for task in batch.tasks
+                for name in group.needs.models
+            ],
+            folders=[results(paths.fit_folder(group.pool, task, "{method}", "{seed}")) for task in batch.tasks],
+            wildcards=self.method_wildcards(group),
+            spec=self._method_specs(group, "fit"),
+            gpus=group.gpus,
+            words={"pool": group.pool},
+        )
+
+    def _fit_inputs(self, cell: Cell, seed: object) -> dict[str, list[str]]:
+        needs = self.matrix.needs(cell.pool, cell.variant)
+        fit = needs.fit
+        assert fit is not None
+        batch = self.matrix.batches[cell.batch]
+        inputs = {
+            "questions": [results(paths.questions(task, split)) for task in batch.tasks for split in fit.splits],
+            "models": self._model_files(cell.pool),
+            "plain": [
+                results(paths.generation(model, task, split, batch.decoding, seed, sample))
+                for task in batch.tasks
+                for split in fit.splits
+                for model, sample in self.member_samples(cell.pool, fit.plain)
+            ],
+            "weights": self.weights(self.study.pools[cell.pool].models) if needs.fit_runs_models else [],
+        }
+        if fit.references or fit.dev_scores:
+            inputs["references"] = [
+                results(paths.references(task, split)) for task in batch.tasks for split in fit.splits
+            ]
+        if fit.dev_scores:
+            inputs["scores"] = [
+                results(
+                    paths.scores(self.study.scorer, paths.generation(model, task, "dev", batch.decoding, seed, sample))
+                )
+                for task in batch.tasks
+                for model, sample in self.member_samples(cell.pool, 1)
+            ]
+        return inputs
+
+    def _model_files(self, pool: str) -> list[str]:
+        return [results(paths.model_json(name)) for name in dict.fromkeys(self.study.pools[pool].models)]
+
+    def answer_rules(self) -> list[Rule]:
+        """Rules that answer questions."""
+        return [self._answer_rule(group) for group in self.groups("answer")]
+
+    def _answer_rule(self, group: Group) -> Rule:
+        batch = self.matrix.batches[group.batch]
+        return Rule(
+            name=group.rule_name("answer"),
+            inputs=lambda wildcards: self._answer_inputs(
+                Cell(group.pool, group.batch, wildcards.method), wildcards.seed, wildcards.split
+            ),
+            outputs=[
+                results(make(group.pool, task, "{method}", "{seed}", "{split}"))
+                for task in batch.tasks
+                for make in (paths.answers, paths.calls)
+            ],
+            wildcards={**self.method_wildcards(group), "split": "test|distill"},
+            spec=self._method_specs(group, "answer"),
+            gpus=group.gpus,
+            words={"pool": group.pool},
+        )
+
+    def _answer_inputs(self, cell: Cell, seed: object, split: str) -> dict[str, list[str]]:
+        needs = self.matrix.needs(cell.pool, cell.variant)
+        batch = self.matrix.batches[cell.batch]
+        plain = [
+            results(paths.generation(model, task, split, batch.decoding, seed, sample))
+            for task in batch.tasks
+            for model, sample in self.member_samples(cell.pool, needs.answer.plain)
+        ]
+        fitted = [
+            results(
+                paths.generation(
+                    paths.fitted_model(cell.pool, task, cell.variant, seed, name),
+                    task,
+                    split,
+                    batch.decoding,
+                    seed,
+                    sample,
+                )
+            )
+            for task in batch.tasks
+            for name in needs.models
+            for sample in range(needs.answer.fitted_plain)
+        ]
+        return {
+            "questions": [results(paths.questions(task, split)) for task in batch.tasks],
+            "models": self._model_files(cell.pool),
+            "plain": plain + fitted,
+            "fit": [results(paths.fit_folder(cell.pool, task, cell.variant, seed)) for task in batch.tasks]
+            if needs.fit
+            else [],
+            "weights": self.weights(self.study.pools[cell.pool].models) if needs.answer_runs_models else [],
+        }

@@ -1,0 +1,162 @@
+"""The last stages: scores, and what tables and figures are made of."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from moco import paths
+from moco.digest import canonical_json
+from moco.scoring import scorer_module
+from moco.workflow.matrix import Batch
+from moco.workflow.method_stage import MethodStage
+from moco.workflow.rule import (
+    Rule,
+    Wildcards,
+    alternatives,
+    results,
+    word,
+)
+from moco.workflow.sources import source_hash
+
+
+class ScoreStage(MethodStage):
+    """Scores, tables, figures, report."""
+
+    @property
+    def scorers(self) -> list[str]:
+        """Rule sets that score."""
+        return list(dict.fromkeys([self.study.scorer, *self.study.also_score]))
+
+    def score_spec(self, batch: Batch, scorer: str) -> str:
+        """What decides scores, besides their inputs."""
+        return canonical_json({"scorer": scorer, "type": batch.type, "source": source_hash(scorer_module(batch.type))})
+
+    def score_plain_rules(self) -> list[Rule]:
+        """Rules that score plain responses."""
+        rules = []
+        for batch in self.matrix.batches.values():
+            for split in (s for s in ("dev", "test") if s in batch.splits):
+                rules.append(self._score_plain_rule(batch, split))
+        return rules
+
+    def _score_plain_rule(self, batch: Batch, split: str) -> Rule:
+        def generation(task: str, wildcards: Any) -> str:
+            return paths.generation(wildcards.model, task, split, batch.decoding, wildcards.seed, wildcards.sample)
+
+        pattern = [
+            paths.generation("{model}", task, split, batch.decoding, "{seed}", "{sample}") for task in batch.tasks
+        ]
+        return Rule(
+            name=f"score_plain_{word(batch.name)}_{split}",
+            inputs=lambda wildcards: {
+                **self._task_files(batch, split),
+                "replies": [results(generation(task, wildcards)) for task in batch.tasks],
+            },
+            outputs=[results(paths.scores("{scorer}", path)) for path in pattern],
+            wildcards={
+                "scorer": alternatives(self.scorers),
+                "model": alternatives(self.matrix.models),
+                "seed": alternatives(self.study.seeds),
+                "sample": "[0-9]+",
+            },
+            spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
+            gpus=0,
+            words={"tasks": " ".join(batch.tasks), "split": split, "decoding": batch.decoding},
+        )
+
+    def score_answers_rules(self) -> list[Rule]:
+        """Rules that score answers of methods."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for cell in self.matrix.cells:
+            groups.setdefault((cell.pool, cell.batch), []).append(cell.variant)
+        return [
+            self._score_answers_rule(pool, self.matrix.batches[batch], variants)
+            for (pool, batch), variants in groups.items()
+        ]
+
+    def _score_answers_rule(self, pool: str, batch: Batch, variants: Sequence[str]) -> Rule:
+        pattern = [paths.answers(pool, task, "{method}", "{seed}", "{split}") for task in batch.tasks]
+        return Rule(
+            name=f"score_answers_{word(pool)}_{word(batch.name)}",
+            inputs=lambda wildcards: {
+                **self._task_files(batch, wildcards.split),
+                "replies": [
+                    results(paths.answers(pool, task, wildcards.method, wildcards.seed, wildcards.split))
+                    for task in batch.tasks
+                ],
+            },
+            outputs=[results(paths.scores("{scorer}", path)) for path in pattern],
+            wildcards={
+                "scorer": alternatives(self.scorers),
+                "method": alternatives(variants),
+                "seed": alternatives(self.study.seeds),
+                "split": "test|distill",
+            },
+            spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
+            gpus=0,
+            words={"pool": pool, "tasks": " ".join(batch.tasks)},
+        )
+
+    @staticmethod
+    def _task_files(batch: Batch, split: str) -> dict[str, list[str]]:
+        return {
+            "questions": [results(paths.questions(task, split)) for task in batch.tasks],
+            "references": [results(paths.references(task, split)) for task in batch.tasks],
+        }
+
+    @cached_property
+    def score_inputs(self) -> list[str]:
+        """All test score files under the study's own rule set."""
+        return [results(path) for path in self.score_files(self.study.scorer)]
+
+    @cached_property
+    def further_scores(self) -> list[str]:
+        """All test score files under the further rule sets."""
+        return [results(path) for scorer in self.scorers[1:] for path in self.score_files(scorer)]
+
+    def analysis_json(self, _wildcards: Wildcards) -> str:
+        """The study as tables and figures see it."""
+        return canonical_json(self.analysis_spec())
+
+    def score_files(self, scorer: str) -> list[str]:
+        """All test score files under a rule set."""
+        files = []
+        for model, name in self.singles:
+            batch = self.matrix.batches[name]
+            for task in batch.tasks:
+                for seed in self.study.seeds:
+                    files.append(paths.scores(scorer, paths.generation(model, task, "test", batch.decoding, seed, 0)))
+        for cell in self.matrix.cells:
+            for task in self.matrix.batches[cell.batch].tasks:
+                for seed in self.study.seeds:
+                    files.append(paths.scores(scorer, paths.answers(cell.pool, task, cell.variant, seed, "test")))
+        return files
+
+    def analysis_spec(self) -> dict[str, Any]:
+        """The study as tables and figures see it, small enough for a command line."""
+        batches = self.matrix.batches
+        exact = all(self.engine(name).dtype == "float64" for name in self.matrix.models) and not self.study.site.use_gpu
+        return {
+            "study": self.study.study,
+            "scorer": self.study.scorer,
+            "class": "exact" if exact else "scheduled",
+            "seeds": list(self.study.seeds),
+            "min_coverage": self.study.min_coverage,
+            "batches": {
+                batch.name: {
+                    "tasks": {task: self.matrix.tasks[task].entry.domain for task in batch.tasks},
+                    "type": batch.type,
+                    "decoding": batch.decoding,
+                }
+                for batch in batches.values()
+            },
+            "pools": {pool: list(self.study.pools[pool].models) for pool in self.matrix.pools},
+            "singles": [list(pair) for pair in self.singles],
+            "methods": {
+                name: {"method": method.id, "level": method.level} for name, method in self.matrix.variants.items()
+            },
+            "cells": [[cell.pool, cell.batch, cell.variant] for cell in self.matrix.cells],
+            "not_applicable": [
+                [entry.pool, entry.batch, entry.variant, entry.reason] for entry in self.matrix.not_applicable
+            ],
+        }
