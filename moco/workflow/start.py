@@ -24,7 +24,7 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
     """
     from snakemake.exceptions import WorkflowError
 
-    origin = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
+    origin = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
     try:
         study = study_from(config, origin)
         problems = structural_problems(study)
