@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from moco.config.load import InvalidStudy, study_from
 from moco.config.runtime import VARIABLE, runtime_json
@@ -14,7 +14,7 @@ from moco.workflow.slugs import refuse_taken_slugs
 
 
 def start(config: dict[str, Any], workflow: Any) -> Plan:
-    """Return the plan of a configuration, or stop Snakemake with one line.
+    """Return the plan of a configuration, or stop Snakemake with one line per mistake and exit code 2.
 
     Jobs find the `moco` of this environment first on their path, and the study's runtime settings in `MOCO_RUNTIME`.
 
@@ -22,8 +22,6 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         config: The merged configuration.
         workflow: Snakemake's workflow object.
     """
-    from snakemake.exceptions import WorkflowError
-
     origin = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
     try:
         study = study_from(config, origin)
@@ -33,9 +31,17 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         plan = Plan(study)
         plan.build()
         refuse_taken_slugs(study, Path("results"))
+    except InvalidStudy as error:
+        _stop(*(problem.line(error.origin) for problem in error.problems))
     except MocoError as error:
-        raise WorkflowError(str(error)) from None
+        _stop(f"{origin}: {error}")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONHASHSEED"] = "0"
     os.environ[VARIABLE] = runtime_json(study)
     return plan
+
+
+def _stop(*lines: str) -> NoReturn:
+    for line in lines:
+        sys.stderr.write(f"moco: {line}\n")
+    raise SystemExit(2)
