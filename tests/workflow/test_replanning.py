@@ -167,3 +167,16 @@ def test_renamed_pool_generates_nothing(project):
     shards = sorted((project.folder / ".moco/store/generations").rglob("*.parquet"))
     project.snakemake()
     assert sorted((project.folder / ".moco/store/generations").rglob("*.parquet")) == shards
+
+
+@pytest.mark.parametrize("target", ["all", "tables", "figures", "report", "results/tables/moco_main.tex"])
+def test_named_target_of_a_finished_run_needs_nothing(finished, target):
+    assert "Nothing to be done" in finished.planned(target).output
+
+
+def test_one_figure_is_rebuilt_by_its_file_name_alone(project):
+    (project.results / "figures/moco_win_rate.pdf").unlink()
+    (project.results / "tables/moco_main.csv").unlink()
+    assert project.planned("results/figures/moco_win_rate.pdf").counts == {"plot": 1}
+    project.snakemake("results/figures/moco_win_rate.pdf")
+    assert (project.results / "figures/moco_win_rate.pdf").read_bytes().startswith(b"%PDF")
