@@ -7,6 +7,7 @@ from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.optimize.selection import dev_means, ranking
+from moco.optimize.voting import Ballot, ballot, drawn
 from moco.tasks.item import Question
 
 
@@ -45,36 +46,25 @@ class MajorityVote(Method):
         """Count votes, item by item."""
         responses = [ctx.plain(member.index) for member in ctx.pool]
         for question in ctx.questions:
-            parsed = [ctx.extract(question, member[question.uid].text).parsed for member in responses]
-            yield self._vote(ctx, state, question, parsed)
+            yield self._vote(ctx, state, question, ballot(ctx, question, [one[question.uid].text for one in responses]))
 
-    def _vote(self, ctx: AnswerContext, state: State, question: Question, parsed: list[str | None]) -> Answer:
-        voters: dict[str, list[int]] = {}
-        for index, answer in enumerate(parsed):
-            if answer is not None and answer.strip():
-                voters.setdefault(ctx.normal_form(question, answer), []).append(index)
-        votes = {form: len(members) for form, members in voters.items()}
-        if not voters:
-            record = {"votes": votes, "parsed": parsed, "tied": False}
+    def _vote(self, ctx: AnswerContext, state: State, question: Question, cast: Ballot) -> Answer:
+        record = {"votes": cast.votes, "parsed": list(cast.parsed), "tied": len(cast.tied) > 1}
+        if not cast.tied:
             return Answer(question.uid, "", record=record, has_extracted=True, fallback="no readable vote")
-        most = max(votes.values())
-        tied = [form for form, count in votes.items() if count == most]
-        winner = tied[0] if len(tied) == 1 else self._break_tie(ctx, state, question, tied, voters)
-        spellings = [str(parsed[index]) for index in voters[winner]]
-        spelling = max(spellings, key=lambda text: (spellings.count(text), -spellings.index(text)))
+        winner = self._winner(ctx, state, question, cast)
+        spelling = cast.spelling(winner)
         return Answer(
             question.uid,
             spelling,
             extracted=spelling,
             has_extracted=True,
-            models=tuple(ctx.pool[index].model for index in voters[winner]),
-            record={"votes": votes, "parsed": parsed, "tied": len(tied) > 1},
+            models=tuple(ctx.pool[index].model for index in cast.voters[winner]),
+            record=record,
         )
 
-    def _break_tie(
-        self, ctx: AnswerContext, state: State, question: Question, tied: list[str], voters: dict[str, list[int]]
-    ) -> str:
+    def _winner(self, ctx: AnswerContext, state: State, question: Question, cast: Ballot) -> str:
         if self.params.tie == "random":
-            return sorted(tied)[int(ctx.rng("tie", question.uid).integers(len(tied)))]
-        form_of = {index: form for form in tied for index in voters[form]}
+            return drawn(ctx, cast.tied, "tie", question.uid)
+        form_of = {index: form for form in cast.tied for index in cast.voters[form]}
         return next(form_of[index] for index in ranking(state.data["dev_means"]) if index in form_of)

@@ -1,0 +1,56 @@
+"""Control: the member that is best on dev votes with itself."""
+
+from collections.abc import Iterator
+
+from moco.config.fields import identity
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.selection import dev_means, ranking
+from moco.optimize.voting import ballot, drawn
+
+
+@method(
+    "control_self_consistency",
+    level="control",
+    task_types={"multiple_choice", "exact_match", "f1_match"},
+    paper="2203.11171",
+)
+class SelfConsistency(Method):
+    """Answers with the most frequent answer among several samples of the member that scores best on dev.
+
+    What the same number of generations is worth without any collaboration.
+    """
+
+    class Params(MethodParams):
+        """Settings of self-consistency."""
+
+        samples: int = identity("Samples that vote.", 4, ge=1)
+
+    def needs(self, models: int) -> Needs:
+        """Dev scores choose the member; its samples vote."""
+        return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=self.params.samples, extracts=True))
+
+    def fit(self, ctx: FitContext) -> State:
+        """Choose the member."""
+        means = dev_means(ctx)
+        return State({"member": ranking(means)[0], "dev_means": means})
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Count the samples' answers, item by item."""
+        index = state.data["member"]
+        responses = [ctx.plain(index, sample) for sample in range(self.params.samples)]
+        for question in ctx.questions:
+            cast = ballot(ctx, question, [one[question.uid].text for one in responses])
+            record = {"votes": cast.votes, "tied": len(cast.tied) > 1}
+            if not cast.tied:
+                yield Answer(question.uid, "", record=record, has_extracted=True, fallback="no readable sample")
+                continue
+            spelling = cast.spelling(drawn(ctx, cast.tied, "tie", question.uid))
+            yield Answer(
+                question.uid,
+                spelling,
+                extracted=spelling,
+                has_extracted=True,
+                models=(ctx.pool[index].model,),
+                record=record,
+            )

@@ -1,0 +1,70 @@
+import pytest
+from support.contexts import answer_context
+from support.items import questions
+
+from moco.methods.base import State
+from moco.methods.catalogue import make_method
+
+ID = "text_slm_mux"
+UNREADABLE = "no idea"
+
+
+def mux(samples, means=None, seed=1, **params):
+    """Return the answer to one item; samples[i] are the replies of member i."""
+    models = [f"m{index}" for index in range(len(samples))]
+
+    def reply(model, _prompt, sample):
+        return samples[models.index(model)][sample]
+
+    ctx = answer_context(models=models, questions=questions(1, "multiple_choice"), replies=reply, method=ID, seed=seed)
+    method = make_method(ID, {"samples_per_model": len(samples[0]), **params})
+    (answer,) = method.answer(ctx, State({"dev_means": means or [0.5] * len(models)}))
+    return answer
+
+
+def test_confidence_is_a_share_of_all_samples():
+    steady, lucky = ["A", "A", "A", "A", "B"], ["C", *[UNREADABLE] * 4]
+    answer = mux([steady, lucky], means=[0.1, 0.9])
+    assert (answer.extracted, answer.models) == ("A", ("m0",))
+    assert answer.record["confidences"] == [0.8, 0.2]
+
+
+def test_share_of_readable_samples_restores_the_original_rule():
+    steady, lucky = ["A", "A", "A", "A", "B"], ["C", *[UNREADABLE] * 4]
+    answer = mux([steady, lucky], share_of="readable")
+    assert (answer.extracted, answer.record["confidences"]) == ("C", [0.8, 1.0])
+
+
+@pytest.mark.parametrize(("means", "winner"), [([0.2, 0.9, 0.5], "B"), ([0.9, 0.9, 0.1], "A")])
+def test_one_sample_each_is_decided_by_dev(means, winner):
+    assert mux([["A"], ["B"], ["C"]], means=means).extracted == winner
+
+
+def test_order_takes_the_first_of_equally_confident_members_whatever_the_seed():
+    assert {mux([["B"], ["A"]], tie="order", seed=seed).extracted for seed in range(8)} == {"B"}
+
+
+def test_random_tie_depends_on_the_seed_alone():
+    found = [mux([["A"], ["B"]], tie="random", seed=seed).extracted for seed in range(16)]
+    assert set(found) == {"A", "B"}
+    assert found == [mux([["A"], ["B"]], tie="random", seed=seed).extracted for seed in range(16)]
+
+
+def test_one_member_votes_with_itself():
+    answer = mux([["C", "B", "C", UNREADABLE]])
+    assert (answer.extracted, answer.record["votes"]) == ("C", [{"C": 2, "B": 1}])
+
+
+def test_nothing_readable_is_a_recorded_fallback():
+    answer = mux([[UNREADABLE] * 2, [UNREADABLE] * 2])
+    assert (answer.extracted, answer.has_extracted, answer.fallback) == (None, True, "no readable sample")
+
+
+def test_a_consistent_member_overrules_the_majority_of_answers():
+    answer = mux([["A", "B", "A"], ["A", "B", "A"], ["C", "C", "C"]], means=[0.9, 0.8, 0.1])
+    assert (answer.extracted, answer.record["tied"]) == ("C", False)
+
+
+def test_dev_is_read_only_where_it_breaks_ties():
+    assert make_method(ID, {}).needs(3).fit.dev_scores
+    assert make_method(ID, {"tie": "order"}).needs(3).fit is None
