@@ -25,6 +25,7 @@ VERBS = {
     "plot": "write a figure",
     "report": "write the report",
     "check": "find every mistake in a study before any job",
+    "doctor": "say what this machine has and what that allows",
     "methods": "list methods and their settings",
     "new": "write the skeleton of a method",
     "verify": "compare two results folders by content",

@@ -21,7 +21,9 @@ def consistent(samples, member=1, seed=1):
     return answer, ctx
 
 
-@pytest.mark.parametrize(("samples", "winner"), [(["C", "B", "C"], "C"), (["B"], "B"), (["no idea", "C", "no idea"], "C")])
+@pytest.mark.parametrize(
+    ("samples", "winner"), [(["C", "B", "C"], "C"), (["B"], "B"), (["no idea", "C", "no idea"], "C")]
+)
 def test_the_chosen_members_most_frequent_answer_wins(samples, winner):
     answer, ctx = consistent(samples)
     assert (answer.extracted, answer.models) == (winner, ("good",))

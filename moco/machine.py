@@ -1,0 +1,92 @@
+"""What a machine has, looked up without importing anything heavy."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from moco.devices import device_count
+from moco.store.generations import store_root
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact and what follows from it."""
+
+    name: str
+    found: str
+    allows: str
+
+
+def findings(results: Path) -> list[Finding]:
+    """Return what this machine has and what that allows.
+
+    Args:
+        results: The results folder, whose disk is measured.
+    """
+    return [_python(), _torch(), _gpus(), _slurm(), _sandbox(), _cores(), _disk(results), _store(results)]
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _python() -> Finding:
+    return Finding("python", platform.python_version(), f"snakemake {_installed('snakemake') or 'is missing'}")
+
+
+def _torch() -> Finding:
+    torch, transformers = _installed("torch"), _installed("transformers")
+    if torch and transformers:
+        return Finding("engines", f"torch {torch}, transformers {transformers}", "models run with engine transformers")
+    return Finding(
+        "engines",
+        "no torch and transformers",
+        "scores, tables, figures and report can be made; for models: pip install moco[run]",
+    )
+
+
+def _gpus() -> Finding:
+    count = device_count()
+    if count:
+        return Finding("gpus", str(count), "set site.use_gpu in the study, and gpu in a profile")
+    return Finding("gpus", "none", "models run on the CPU, in exact mode")
+
+
+def _slurm() -> Finding:
+    sbatch = shutil.which("sbatch")
+    plugin = _installed("snakemake-executor-plugin-slurm")
+    found = f"sbatch at {sbatch}" if sbatch else "no sbatch"
+    if sbatch and plugin:
+        return Finding("slurm", f"{found}, plugin {plugin}", "jobs can be submitted")
+    return Finding("slurm", found, "jobs run on this machine" if plugin else "pip install moco[slurm] for clusters")
+
+
+def _sandbox() -> Finding:
+    bwrap = shutil.which("bwrap")
+    return Finding(
+        "bubblewrap", bwrap or "none", "code can be executed in a sandbox" if bwrap else "no code is executed"
+    )
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Finding("cores", str(cores), f"snakemake --cores {cores}: every job uses one")
+
+
+def _disk(results: Path) -> Finding:
+    place = results.resolve()
+    while not place.exists():
+        place = place.parent
+    return Finding("disk", f"{shutil.disk_usage(place).free / 1e9:.0f} GB free", f"below {place}")
+
+
+def _store(results: Path) -> Finding:
+    root = store_root(results)
+    shards = sum(1 for _ in root.glob("generations/*/*/*.parquet"))
+    return Finding("store", f"{shards} shards", str(root))
