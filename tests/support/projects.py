@@ -72,14 +72,12 @@ class Project:
         assert old in text, f"{old!r} is not in {name}"
         path.write_text(text.replace(old, new, 1))
 
-    def logged_command(self, verb: str, needle: str) -> str:
-        """Return a command as the log of a finished run shows it, without its redirection."""
-        logs = "".join(path.read_text() for path in (self.folder / ".snakemake/log").glob("*.log"))
-        for line in logs.splitlines():
-            found = re.search(rf"(moco {verb} .*{re.escape(needle)}.*?) >results/logs", line)
-            if found:
-                return found[1]
-        raise AssertionError(f"no `moco {verb}` with {needle} in the log")
+    def logged_commands(self, verb: str, needle: str) -> list[str]:
+        """Return commands as the log of a finished run shows them, without their redirection."""
+        logs = "\n".join(path.read_text() for path in (self.folder / ".snakemake/log").glob("*.log"))
+        found = re.findall(rf"(moco {verb} .*{re.escape(needle)}.*?) >results/logs", logs)
+        assert found, f"no `moco {verb}` with {needle} in the log"
+        return found
 
     def copy(self, folder: Path) -> "Project":
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)

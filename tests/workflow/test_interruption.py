@@ -30,7 +30,7 @@ def stored_keys(project):
 )
 def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
     project = finished.copy(tmp_path / "project")
-    command = finished.logged_command(verb, needle)
+    command = finished.logged_commands(verb, needle)[0]
     subprocess.run(["rm", "-rf", str(project.folder / ".moco/store")], check=True)
     environment = {**project.environment, "MOCO_RUNTIME": RUNTIME, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(

@@ -1,9 +1,11 @@
 """A result depends on the study, and on nothing of how it was run."""
 
+import shlex
+
 import pytest
 
 from moco import paths
-from moco.records import ANSWERS, CALLS, read_rows
+from moco.records import ANSWERS, CALLS, read_provenance, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -18,18 +20,21 @@ def test_batch_size_and_parallel_jobs_do_not_change_results(finished, blank, row
 
 @pytest.mark.parametrize("method", ["refine-2", "text_majority_vote", "weight_greedy_soup"])
 def test_answering_by_hand_without_any_reference_gives_the_same(finished, project, method):
-    command = finished.logged_command("answer", f"--method {method} ")
-    removed = list(project.results.rglob("references.parquet")) + list((project.results / "scores").rglob("*.parquet"))
-    for path in removed:
+    commands = finished.logged_commands("answer", f"--method {method} ")
+    removed = [*project.results.rglob("references.parquet"), *(project.results / "scores").rglob("*.parquet")]
+    answered = [path for path in (project.results / "answers").rglob("*.parquet") if f"/{method}/" in str(path)]
+    assert len(commands) == 2
+    assert len(answered) == 2 * 3
+    for path in removed + answered:
         path.unlink()
-    answered = list((project.results / "answers/pair").glob(f"*/{method}/seed1/test.parquet"))
-    assert answered
-    for path in answered:
-        path.unlink()
-    project.run("bash", "-c", command)
+    for command in commands:
+        project.run(*shlex.split(command))
     for path in answered:
         original = finished.results / path.relative_to(project.results)
-        assert read_rows(path, ANSWERS) == read_rows(original, ANSWERS)
+        if not path.name.endswith("_perf.parquet"):
+            schema = CALLS if path.name.endswith("_calls.parquet") else ANSWERS
+            assert read_rows(path, schema) == read_rows(original, schema)
+            assert read_provenance(path) == read_provenance(original)
 
 
 def test_copies_of_one_model_are_different_samples(blank):

@@ -62,7 +62,7 @@ def test_changed_method_parameter_plans_that_variant_only(project):
 
 
 def test_edited_method_source_plans_that_method_only(project):
-    project.edit("moco/methods/text/majority_vote.py", "len(tied) == 1", "1 == len(tied)")
+    project.edit("moco/methods/text/majority_vote.py", "len(cast.tied) > 1", "1 < len(cast.tied)")
     planned = project.planned()
     assert planned.stages() == {"answer": 2, "score": 2}
     assert "text_majority_vote answers with pair" in planned.messages
@@ -89,7 +89,7 @@ def test_edited_shared_module_plans_every_method_that_imports_it(project):
 
 
 def test_edited_selection_plans_the_methods_that_select_by_dev(project):
-    project.edit("moco/optimize/selection.py", "-means[index], index", "-means[index], -index")
+    project.edit("moco/optimize/selection.py", "-(means[index] or 0.0), index)", "-(means[index] or 0.0), -index)")
     planned = project.planned()
     assert planned.stages()["fit"] == 6
     assert not any("control_random" in message for message in planned.messages)
