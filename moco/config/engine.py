@@ -27,6 +27,11 @@ class EngineSettings(Section):
     resident_gb: float = runtime("Memory in which loaded models are kept for the next round.", 8.0, ge=0)
     flush_seconds: float = runtime("Finished requests reach the disk at least this often.", 10.0, gt=0)
 
+    @property
+    def bytes_per_number(self) -> int:
+        """Bytes that one parameter occupies in memory."""
+        return {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.dtype]
+
     def key(self) -> dict[str, str | bool]:
         """Return what tells requests apart."""
         return self.slice()

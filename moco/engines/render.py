@@ -36,9 +36,7 @@ class Renderer:
     def __init__(self, info: ModelInfo, root: Path) -> None:
         from transformers import AutoTokenizer
 
-        folder = info.folder(root)
-        if info.base is not None and not (folder / "tokenizer_config.json").is_file():
-            folder = root / str(info.base["location"])
+        folder = info.tokenizer_folder(root)
         self._info = info
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
 

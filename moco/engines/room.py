@@ -11,8 +11,6 @@ from moco.models.info import ModelInfo
 
 log = logging.getLogger("moco")
 
-_WIDTH = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
 
 class EngineRoom:
     """Loads engines on demand and counts the loads.
@@ -32,7 +30,7 @@ class EngineRoom:
         if key in self._engines:
             self._engines.move_to_end(key)
             return self._engines[key]
-        self._make_room(settings.resident_gb * 1e9 - info.parameters * _WIDTH[settings.dtype])
+        self._make_room(settings.resident_gb * 1e9 - info.parameters * settings.bytes_per_number)
         started = time.monotonic()
         from moco.engines.transformers import TransformersEngine
 

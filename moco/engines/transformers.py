@@ -44,7 +44,7 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     else:
         from peft import PeftModel
 
-        base = load(root / str(info.base["location"]))
+        base = load(info.base_folder(root))
         model = PeftModel.from_pretrained(base, info.folder(root), torch_device="cpu").merge_and_unload()
     return model.to(device=device, dtype=getattr(torch, settings.dtype)).eval()
 
@@ -75,9 +75,7 @@ class TransformersEngine:
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         self.model = load_model(info, root, settings, self.device)
-        folder = info.folder(root)
-        if info.base is not None and not (folder / "tokenizer_config.json").is_file():
-            folder = root / str(info.base["location"])
+        folder = info.tokenizer_folder(root)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
         self._stop = stop_ids(self.model, self.tokenizer)
         self._stop_tensor = torch.tensor(sorted(self._stop), dtype=torch.long, device=self.device)

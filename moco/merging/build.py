@@ -68,14 +68,13 @@ def _dense_folder(info: ModelInfo, root: Path, scratch: Path) -> Path:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = root / str(info.base["location"])
+    base = info.base_folder(root)
     own = info.folder(root)
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", trust_remote_code=info.trust_remote_code)
     dtype: torch.dtype = model.dtype
     merged = PeftModel.from_pretrained(model, own, torch_device="cpu").merge_and_unload().to(dtype)
     merged.save_pretrained(scratch)
-    tokenizer = own if (own / "tokenizer_config.json").is_file() else base
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(scratch)
+    AutoTokenizer.from_pretrained(info.tokenizer_folder(root)).save_pretrained(scratch)
     return scratch
 
 

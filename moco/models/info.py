@@ -52,6 +52,15 @@ class ModelInfo:
         """Return the folder of the weights; `root` is the folder that holds `results`."""
         return root / self.location
 
+    def base_folder(self, root: Path) -> Path:
+        """Return the folder of full weights: an adapter's base, or the model's own folder."""
+        return self.folder(root) if self.base is None else root / str(self.base["location"])
+
+    def tokenizer_folder(self, root: Path) -> Path:
+        """Return the folder of the tokenizer: the model's own, or that of the base where an adapter brings none."""
+        own = self.folder(root)
+        return own if (own / "tokenizer_config.json").is_file() else self.base_folder(root)
+
     def write(self, path: Path) -> None:
         """Write `model.json`."""
         write_json(path, asdict(self))

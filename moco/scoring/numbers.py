@@ -41,37 +41,6 @@ _NO_UNITS = re.compile(
     r"pi|sqrt|and|or|to|plus|minus|times|over|not|than|less|more|but|if|is|are|was|equals|squared|cubed|th|st|nd|rd"
     r"|ln|log|sin|cos|tan|exp|out"
 )
-_UNIT_WORDS = 5
-_PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)"
-_NUMBER = re.compile(
-    r"(?:(?:approximately|approx\.?|about|around|roughly|exactly|≈|~|\\approx)\s*)?"
-    r"(?P<sign>[-+]?)\s*(?:US\$|USD|EUR|GBP|[$€£¥₹])?\s*(?P<inner>-?)"
-    rf"(?:(?P<whole>\d+)\s+(?P<part>\d+)\s*/\s*(?P<of>\d+)|(?P<over>{_PLAIN})\s*/\s*(?P<under>-?{_PLAIN})|(?P<plain>{_PLAIN}))"
-    r"(?:\s*\*\s*10\s*\^\s*(?:\{\s*(?P<power>[-+]?\d+)\s*\}|(?P<bare>[-+]?\d+))|[eE](?P<exponent>[-+]?\d+)(?![\d.]))?"
-    r"(?P<tail>.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-_DIGITS = r"(?:\{\s*(-?[\d.,]+)\s*\}|(\d))"
-_LATEX_FRACTION = re.compile(r"\\[dtc]?frac\s*" + _DIGITS + r"\s*" + _DIGITS)
-_REWRITES = (
-    (re.compile(r",?\\!|\\left|\\right|\\displaystyle"), lambda match: "," if match[0].startswith(",") else ""),
-    (re.compile(r"\{,\}"), lambda _: ","),
-    (re.compile(r"\\[,;: ]|~(?=\d)"), lambda _: " "),
-    (re.compile(r"\\(?:times|cdot)|[×·⋅]|(?<=[\d.])\s*[xX]\s*(?=10\s*\^)"), lambda _: "*"),
-    (re.compile(r"\\([%$])"), lambda match: match[1]),
-    (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|\\circ|°"), lambda _: " "),
-    (re.compile(r"[–—‐‑](?=\s?[\d.$])"), lambda _: "-"),
-    (_LATEX_FRACTION, lambda match: f" {match[1] or match[2]}/{match[3] or match[4]} "),
-    (re.compile(r"(?<![\d.*])(?<!\* )10\s*\^"), lambda _: "1*10^"),
-)
-_ATTACHED_UNITS = re.compile(
-    r"[kcmn]m|[km]g|ml|min|hrs?|sec|ms|mph|kmph|ft|lbs?|oz|[kmg]?hz|[kmg]?ev|rad|deg|kpa|mpa|atm|mol|[mk]w|usd"
-)
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_NO_UNITS = re.compile(
-    r"pi|sqrt|and|or|to|plus|minus|times|over|not|than|less|more|but|if|is|are|was|equals|squared|cubed|th|st|nd|rd"
-    r"|ln|log|sin|cos|tan|exp|out"
-)
 _UNIT_WORD = re.compile(r"(?:[a-z]{2,}|[mglshjnwvakc])(?:/[a-z]+)?(?:\^\{?-?\d\}?)?[.,]?|°[cf]|%", re.IGNORECASE)
 _FREE_NUMBER = re.compile(rf"(?<![\w.,^/\\])[-+]?[$€£¥₹]?{_PLAIN}(?:/\d+)?(?:[eE][-+]?\d+)?(?![\d^])")
 _PROSE = re.compile(r"(?:[^\W\d_]|[\s,.;:!?'\"()%$€£¥₹°…-])*")

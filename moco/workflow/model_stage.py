@@ -185,8 +185,7 @@ class ModelStage:
         return wanted
 
     def _gigabytes(self, model: str) -> float:
-        width = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[self.engine(model).dtype]
-        return (self.study.models[model].parameters or 0) * width / 1e9
+        return (self.study.models[model].parameters or 0) * self.engine(model).bytes_per_number / 1e9
 
 
 def _local_files(path: str | None) -> list[str]:
