@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from moco.config.decoding import Decoding
 from moco.store.generations import Stored
+
+if TYPE_CHECKING:
+    from moco.decoding.loop import Row
+    from moco.decoding.stepper import Stepper
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,31 @@ class TokenRequest:
     decoding: Decoding
     seed: int | None
 
+    @property
+    def width(self) -> int:
+        """Most tokens that the request occupies: prompt and reply."""
+        return len(self.prompt) + self.decoding.max_new_tokens
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """Text whose log-probability is wanted.
+
+    Attributes:
+        key: Store key.
+        prompt: Token ids of the prompt.
+        continuation: Token ids of the text; may be empty.
+    """
+
+    key: str
+    prompt: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Tokens that the request occupies."""
+        return len(self.prompt) + len(self.continuation)
+
 
 class Engine(Protocol):
     """One loaded model."""
@@ -35,17 +64,28 @@ class Engine(Protocol):
         """Yield replies as they finish, in any order."""
         ...
 
-    def score_text(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[float]]:
-        """Return the raw log-probability of every continuation token.
-
-        Args:
-            pairs: Prompt ids and continuation ids.
-
-        Returns:
-            One list per pair, as long as its continuation.
-        """
+    def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
+        """Yield texts with the raw log-probability of each of their tokens, in any order."""
         ...
 
     def close(self) -> None:
         """Free the memory."""
+        ...
+
+
+class LiveEngine(Engine, Protocol):
+    """A loaded model that can be stepped token by token together with others."""
+
+    top_logprobs: int
+    """Alternatives that are stored per position."""
+
+    stop_ids: frozenset[int]
+    """Token ids that end a reply."""
+
+    def stepper(self, prompts: Sequence[Sequence[int]]) -> "Stepper":
+        """Return the state of the model over a batch of prompts."""
+        ...
+
+    def stored(self, row: "Row") -> Stored:
+        """Return a finished reply as it is stored."""
         ...

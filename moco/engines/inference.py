@@ -1,24 +1,24 @@
 """Requests to replies, through the store: only what is missing loads a model."""
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import TokenRequest
+from moco.engines.base import Engine, TextRequest, TokenRequest
+from moco.engines.fetch import fetch
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
-from moco.errors import RequestError, WorkError
+from moco.errors import RequestError
 from moco.methods.base import Response
 from moco.models.info import ModelInfo
-from moco.progress import Progress
 from moco.registry import did_you_mean
 from moco.store.generations import GenerationStore, Stored
-from moco.store.keys import prompt_digest, request_key
+from moco.store.keys import prompt_digest, request_key, text_key
 
-log = logging.getLogger("moco")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,30 @@ class Job:
     decoding: Decoding
     seed: int
     sample: int = 0
+
+
+@dataclass(frozen=True)
+class TextJob:
+    """A given text whose log-probability after a user turn is wanted."""
+
+    model: str
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A text with its log-probabilities.
+
+    Attributes:
+        stored: Token ids and log-probabilities.
+        prompt_flag: `ok`, or `truncated` when the prompt's beginning was cut to fit the context.
+        cached: It was in the store.
+    """
+
+    stored: Stored
+    prompt_flag: str
+    cached: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,7 @@ class Inference:
     ) -> None:
         self._models = dict(models)
         self._settings = dict(settings)
-        self._store = store
+        self.store = store
         self._root = root
         self._renderers: dict[str, Renderer] = {}
         self.room = EngineRoom(root)
@@ -107,6 +131,12 @@ class Inference:
         self.info(name)
         return self._settings[name]
 
+    def renderer(self, name: str) -> Renderer:
+        """Return what turns prompts of a known model into tokens."""
+        if name not in self._renderers:
+            self._renderers[name] = Renderer(self.info(name), self._root)
+        return self._renderers[name]
+
     def run(self, jobs: Sequence[Job], label: str = "requests") -> list[Reply]:
         """Return replies in the order of `jobs`, working model by model.
 
@@ -121,14 +151,12 @@ class Inference:
             prepared = [self._prepare(jobs[index]) for index in indices]
             stored, fresh = self._fetch(model, prepared, label)
             for index, item in zip(indices, prepared, strict=True):
-                replies[index] = _reply(item, stored[item.key], item.key not in fresh)
+                replies[index] = make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh)
         return [replies[index] for index in range(len(jobs))]
 
     def _prepare(self, job: Job) -> _Prepared:
         info = self.info(job.model)
-        if job.model not in self._renderers:
-            self._renderers[job.model] = Renderer(info, self._root)
-        rendered = self._renderers[job.model].render(job.prompt, job.decoding.max_new_tokens)
+        rendered = self.renderer(job.model).render(job.prompt, job.decoding.max_new_tokens)
         engine = self._settings[job.model].key()
         key, seed = request_key(
             info.fingerprint, prompt_digest(rendered.tokens), job.decoding, engine, job.seed, job.sample
@@ -136,36 +164,67 @@ class Inference:
         return _Prepared(job, key, seed, rendered.tokens, rendered.flag, rendered.thinking)
 
     def _fetch(self, model: str, prepared: Sequence[_Prepared], label: str) -> tuple[dict[str, Stored], set[str]]:
-        info, settings = self._models[model], self._settings[model]
-        partition = self._store.partition(info.fingerprint)
-        stored = partition.find(item.key for item in prepared)
-        missing = {item.key: item for item in prepared if item.key not in stored}
-        log.info("%s: %d %s, %d in the store", model, len(prepared), label, len(prepared) - len(missing))
-        if not missing:
-            return stored, set()
-        requests = [TokenRequest(key, item.tokens, item.job.decoding, item.seed) for key, item in missing.items()]
-        progress = Progress(f"{model}: generated", len(requests))
-        engine = self.room.engine(info, settings)
-        with partition.writer(settings.flush_seconds) as writer:
-            for row in engine.generate(requests):
-                writer.add(row)
-                stored[row.key] = row
-                progress.advance()
-        log.info("%s", progress.summary())
-        lost = [key for key in missing if key not in stored]
-        if lost:
-            raise WorkError(f"{len(lost)} replies are missing after generation", where=model, remedy="run again")
-        return stored, set(missing)
+        requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
+        return self._through_store(model, requests, lambda engine, missing: engine.generate(missing), label)
+
+    def _through_store(
+        self,
+        model: str,
+        requests: Mapping[str, R],
+        make: Callable[[Engine, Sequence[R]], Iterator[Stored]],
+        label: str,
+    ) -> tuple[dict[str, Stored], set[str]]:
+        info, settings = self.info(model), self._settings[model]
+        return fetch(
+            self.store.partition(info.fingerprint),
+            requests,
+            lambda missing: make(self.room.engine(info, settings), missing),
+            who=model,
+            label=label,
+            flush_seconds=settings.flush_seconds,
+        )
+
+    def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:
+        """Return the log-probabilities of texts in the order of `jobs`, working model by model.
+
+        Texts of one model after one prompt are read after the same tokens, however long each of them is.
+        """
+        scored: dict[int, ScoredText] = {}
+        by_model: dict[str, dict[str, list[int]]] = {}
+        for index, job in enumerate(jobs):
+            by_model.setdefault(job.model, {}).setdefault(job.prompt, []).append(index)
+        for model, by_prompt in by_model.items():
+            requests: dict[int, TextRequest] = {}
+            flags: dict[int, str] = {}
+            for prompt, indices in by_prompt.items():
+                texts = {index: self.renderer(model).continuation(jobs[index].text) for index in indices}
+                rendered = self.renderer(model).render(prompt, max(1, *map(len, texts.values())))
+                for index, text in texts.items():
+                    requests[index] = self._text_request(model, rendered.tokens, text)
+                    flags[index] = rendered.flag
+            by_key = {request.key: request for request in requests.values()}
+            stored, fresh = self._through_store(
+                model, by_key, lambda engine, missing: engine.score_text(missing), label
+            )
+            for index, request in requests.items():
+                scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
+        return [scored[index] for index in range(len(jobs))]
+
+    def _text_request(self, model: str, prompt: tuple[int, ...], text: tuple[int, ...]) -> TextRequest:
+        engine = self._settings[model].key()
+        key = text_key(self.info(model).fingerprint, prompt_digest(prompt), prompt_digest(text), engine)
+        return TextRequest(key, prompt, text)
 
 
-def _reply(item: _Prepared, row: Stored, cached: bool) -> Reply:
-    text, thought = visible_text(row.text, thinking=item.thinking)
+def make_reply(row: Stored, flag: str, thinking: bool, *, cached: bool) -> Reply:
+    """Return a stored reply as methods see it."""
+    text, thought = visible_text(row.text, thinking=thinking)
     response = Response(
         text=text,
         key=row.key,
         finish=row.finish,
         thought=thought,
-        prompt_flag=item.flag,
+        prompt_flag=flag,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=len(row.tokens),
         mean_logprob=round(sum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,

@@ -48,6 +48,10 @@ class Renderer:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids), text.rstrip().endswith(OPEN_THOUGHT)
 
+    def continuation(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text that follows a prompt."""
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def render(self, prompt: str, max_new_tokens: int) -> Rendered:
         """Return the token ids of a prompt with room for the reply.
 

@@ -5,17 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from moco.config.engine import EngineSettings
-from moco.engines.base import TokenRequest
+from moco.decoding.loop import DECIMALS, Row, decode
+from moco.decoding.stepper import Stepper
+from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.batching import batches
-from moco.engines.sampling import Sampler, request_uniforms
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
-
-_DECIMALS = 6
 
 
 def _device(settings: EngineSettings) -> torch.device:
@@ -77,8 +75,8 @@ class TransformersEngine:
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
-        self._stop = stop_ids(self.model, self.tokenizer)
-        self._stop_tensor = torch.tensor(sorted(self._stop), dtype=torch.long, device=self.device)
+        self.stop_ids = stop_ids(self.model, self.tokenizer)
+        self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
 
     def close(self) -> None:
@@ -87,158 +85,78 @@ class TransformersEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def stepper(self, prompts: Sequence[Sequence[int]]) -> Stepper:
+        """Return the state of the model over a batch of prompts."""
+        return Stepper(self.model, self.device, prompts)
+
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""
         for batch in batches(requests, self._settings.batch_rows, self._settings.batch_tokens):
             yield from self._generate_batch(batch)
 
     def _generate_batch(self, batch: Sequence[TokenRequest]) -> Iterator[Stored]:
+        rows = [Row(request.key, request.prompt, request.decoding, request.seed) for request in batch]
         with torch.inference_mode():
-            yield from self._steps(batch)
-
-    def _steps(self, batch: Sequence[TokenRequest]) -> Iterator[Stored]:
-        from transformers import DynamicCache
-
-        rows = [_Row(request) for request in batch]
-        ids, mask = self._pad([request.prompt for request in batch])
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        last_position = positions[:, -1]
-        sampler = Sampler([request.decoding for request in batch], self.device)
-        seen = self._seen(batch) if sampler.penalised else None
-        uniforms = self._uniforms(rows)
-        limits = torch.tensor([row.request.decoding.max_new_tokens for row in rows], device=self.device)
-        cache = DynamicCache(config=self.model.config)
-        step = 0
-        while rows:
             started = time.perf_counter()
-            logits = self._forward(ids, mask, positions, cache)
-            top = self._top(logits)
-            drawn = sampler.draw(logits if seen is None else sampler.penalise(logits, seen), uniforms[:, step])
-            chosen = top.logprobs_of(drawn)
-            finished = torch.isin(drawn, self._stop_tensor) | (limits <= step + 1)
-            if seen is not None:
-                seen.scatter_(1, drawn[:, None], True)
-            self._record(rows, drawn, chosen, top)
-            share = (time.perf_counter() - started) / len(rows)
+            steppers = [self.stepper([row.prompt for row in rows])]
             for row in rows:
-                row.seconds += share
-            step += 1
-            done = finished.tolist()
-            yield from (self._stored(row) for row, end in zip(rows, done, strict=True) if end)
-            ids, positions = drawn[:, None], (last_position + step)[:, None]
-            mask = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=-1)
-            if any(done):
-                rows = [row for row, end in zip(rows, done, strict=True) if not end]
-                keep = (~finished).nonzero().squeeze(-1)
-                cache.batch_select_indices(keep)
-                sampler.keep(keep)
-                ids, positions, mask, last_position = ids[keep], positions[keep], mask[keep], last_position[keep]
-                uniforms, limits = uniforms[keep], limits[keep]
-                seen = None if seen is None else seen[keep]
+                row.seconds = (time.perf_counter() - started) / len(rows)
+            for row in decode(steppers, lambda logits: logits[0], rows, self.stop_ids, self.top_logprobs):
+                yield self.stored(row)
 
-    def _uniforms(self, rows: Sequence["_Row"]) -> torch.Tensor:
-        steps = max(len(row.uniforms) for row in rows)
-        padded = np.zeros((len(rows), steps))
-        for index, row in enumerate(rows):
-            padded[index, : len(row.uniforms)] = row.uniforms
-        return torch.from_numpy(padded).to(self.device)
-
-    def _pad(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(len(prompt) for prompt in prompts)
-        ids = torch.zeros(len(prompts), width, dtype=torch.long)
-        mask = torch.zeros(len(prompts), width, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        return ids.to(self.device), mask.to(self.device)
-
-    def _seen(self, batch: Sequence[TokenRequest]) -> torch.Tensor:
-        seen = torch.zeros(len(batch), self.model.config.vocab_size, dtype=torch.bool, device=self.device)
-        for row, request in enumerate(batch):
-            seen[row, list(request.prompt)] = True
-        return seen
-
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits if logits.dtype == torch.float64 else logits.float()
-
-    def _top(self, logits: torch.Tensor) -> "_Top":
-        return _Top(logits, min(self._settings.top_logprobs, logits.shape[-1]))
-
-    @staticmethod
-    def _record(rows: Sequence["_Row"], drawn: torch.Tensor, chosen: torch.Tensor, top: "_Top") -> None:
-        ids, logprobs, tail = top.ids.tolist(), top.logprobs.tolist(), top.tail.tolist()
-        for index, (row, token, logprob) in enumerate(zip(rows, drawn.tolist(), chosen.tolist(), strict=True)):
-            row.tokens.append(token)
-            row.logprobs.append(round(logprob, _DECIMALS))
-            row.top_ids.extend(ids[index])
-            row.top_logprobs.extend(round(value, _DECIMALS) for value in logprobs[index])
-            row.tail.append(round(tail[index], _DECIMALS))
-
-    def _stored(self, row: "_Row") -> Stored:
-        stopped = row.tokens[-1] in self._stop
+    def stored(self, row: Row) -> Stored:
+        """Return a finished reply as it is stored."""
         return Stored(
-            key=row.request.key,
+            key=row.key,
             text=self.tokenizer.decode(row.tokens, skip_special_tokens=True),
-            finish="stop" if stopped else "length",
-            prompt_tokens=len(row.request.prompt),
+            finish="stop" if row.tokens[-1] in self.stop_ids else "length",
+            prompt_tokens=len(row.prompt),
             tokens=row.tokens,
             logprobs=row.logprobs,
-            top_k=min(self._settings.top_logprobs, self.model.config.vocab_size),
+            top_k=len(row.top_ids) // len(row.tokens),
             top_ids=row.top_ids,
             top_logprobs=row.top_logprobs,
             tail=row.tail,
             seconds=row.seconds,
         )
 
-    def score_text(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[float]]:
-        """Return the raw log-probability of every continuation token; see the protocol."""
+    def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
+        """Yield texts with the log-probability of each token; a prompt that several of them share is read once."""
+        shared: dict[tuple[int, ...], list[TextRequest]] = {}
+        for request in requests:
+            shared.setdefault(request.prompt, []).append(request)
+        groups = [_SharedPrompt(prompt, texts) for prompt, texts in shared.items()]
+        for batch in batches(groups, self._settings.batch_rows, self._settings.batch_tokens):
+            yield from self._score_batch(batch)
+
+    def _score_batch(self, batch: Sequence["_SharedPrompt"]) -> Iterator[Stored]:
+        started = time.perf_counter()
+        texts = [text for group in batch for text in group.texts]
         with torch.inference_mode():
-            return [self._continuation(prompt, continuation) for prompt, continuation in pairs]
-
-    def _continuation(self, prompt: Sequence[int], continuation: Sequence[int]) -> list[float]:
-        if not continuation:
-            return []
-        ids, mask = self._pad([[*prompt, *continuation]])
-        output = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=len(continuation) + 1)
-        logits = output.logits[0, :-1]
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        target = torch.tensor(list(continuation), device=self.device)
-        picked = torch.log_softmax(logits, dim=-1).gather(-1, target[:, None]).squeeze(-1)
-        return [round(value, _DECIMALS) for value in picked.tolist()]
-
-
-class _Row:
-    """One request on its way."""
-
-    def __init__(self, request: TokenRequest) -> None:
-        self.request = request
-        self.uniforms = request_uniforms(request.seed, request.decoding.max_new_tokens)
-        self.tokens: list[int] = []
-        self.logprobs: list[float] = []
-        self.top_ids: list[int] = []
-        self.top_logprobs: list[float] = []
-        self.tail: list[float] = []
-        self.seconds = 0.0
+            stepper = self.stepper([group.prompt for group in batch])
+            stepper.keep(torch.tensor([place for place, group in enumerate(batch) for _ in group.texts]))
+            scored = stepper.score([text.continuation for text in texts])
+        seconds = (time.perf_counter() - started) / len(texts)
+        for text, logprobs in zip(texts, scored, strict=True):
+            yield Stored(
+                key=text.key,
+                text=self.tokenizer.decode(text.continuation, skip_special_tokens=True),
+                finish="scored",
+                prompt_tokens=len(text.prompt),
+                tokens=list(text.continuation),
+                logprobs=[round(value, DECIMALS) for value in logprobs],
+                top_k=0,
+                top_ids=[],
+                top_logprobs=[],
+                tail=[],
+                seconds=seconds,
+            )
 
 
-class _Top:
-    """The K most likely tokens under the raw distribution, and the mass outside them."""
+class _SharedPrompt:
+    """Texts that follow one prompt; in a batch they take one row each."""
 
-    def __init__(self, logits: torch.Tensor, k: int) -> None:
-        self._logits = logits
-        self._normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
-        values, self.ids = torch.topk(logits, k, dim=-1)
-        self.logprobs = values - self._normaliser
-        self.tail = (1 - self.logprobs.exp().sum(dim=-1)).clamp(min=0)
-
-    def logprobs_of(self, tokens: torch.Tensor) -> torch.Tensor:
-        return (self._logits.gather(-1, tokens[:, None]) - self._normaliser).squeeze(-1)
+    def __init__(self, prompt: tuple[int, ...], texts: Sequence[TextRequest]) -> None:
+        self.prompt, self.texts = prompt, sorted(texts, key=lambda text: text.key)
+        self.key = self.texts[0].key
+        self.width = sum(len(prompt) + len(text.continuation) for text in texts)

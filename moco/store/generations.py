@@ -29,7 +29,7 @@ class Stored:
     Attributes:
         key: Of the request.
         text: Whole reply, special tokens left out, thinking text included.
-        finish: `stop` or `length`.
+        finish: `stop` or `length`; `scored` for a given text that was not generated.
         prompt_tokens: Tokens of the prompt.
         tokens: Token ids of the reply, end-of-sequence token included.
         logprobs: Raw (untempered) log-probability of each token, rounded to 1e-6.

@@ -48,3 +48,30 @@ def request_key(
     """
     seed = None if decoding.greedy else request_seed(run_seed, fingerprint, prompt, sample)
     return digest("generation", KEY_VERSION, fingerprint, prompt, decoding.key(), dict(engine), seed)[:32], seed
+
+
+def text_key(fingerprint: str, prompt: str, text: str, engine: Mapping[str, Any]) -> str:
+    """Return the store key of a given text's log-probabilities; arguments as for `request_key`, `text` a digest too."""
+    return digest("text", KEY_VERSION, fingerprint, prompt, text, dict(engine))[:32]
+
+
+def joint_key(
+    combination: Any,
+    members: Sequence[tuple[str, str, Mapping[str, Any]]],
+    decoding: Decoding,
+    run_seed: int,
+    sample: int,
+) -> tuple[str, int | None]:
+    """Return the store key and the seed of a reply that several models decode jointly.
+
+    Args:
+        combination: What tells the combination of their logits from others, as JSON values.
+        members: Fingerprint, prompt digest and engine identity of each, in the order of the combination.
+        decoding: Decoding settings.
+        run_seed: Seed of the run.
+        sample: Sample index.
+    """
+    who = [[fingerprint, prompt] for fingerprint, prompt, _ in members]
+    seed = None if decoding.greedy else derive_seed("joint", run_seed, combination, who, sample)
+    every = [[fingerprint, prompt, dict(engine)] for fingerprint, prompt, engine in members]
+    return digest("joint", KEY_VERSION, combination, every, decoding.key(), seed)[:32], seed

@@ -4,7 +4,7 @@ import pytest
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.inference import Inference, Job
+from moco.engines.inference import Inference, Job, TextJob
 from moco.errors import RequestError, WorkError
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
@@ -130,7 +130,7 @@ def test_a_reply_that_never_comes_is_an_error(make):
     inference = make()
     engine = inference.room.engine(inference.info("one"), inference.settings("one"))
     engine.generate = lambda _requests: iter(())
-    with pytest.raises(WorkError, match="one: 2 replies are missing after generation; run again"):
+    with pytest.raises(WorkError, match="one: 2 requests are missing after the work; run again"):
         inference.run([Job("one", question, HOT, seed=1) for question in QUESTIONS[:2]])
 
 
@@ -159,3 +159,32 @@ def test_a_response_says_what_it_cost(make):
     assert response.mean_logprob < 0
     assert (response.thought, response.prompt_flag) == ("none", "ok")
     assert reply.seconds > 0
+
+
+def test_texts_are_scored_once_and_stored(make):
+    texts = [TextJob("one", question, text) for question in QUESTIONS[:3] for text in ("A", "forty two", "")]
+    first = make()
+    scored = first.score_texts(texts)
+    assert first.room.loads == 1
+    assert [len(each.stored.logprobs) for each in scored] == [len(each.stored.tokens) for each in scored]
+    assert [each.stored.text for each in scored] == ["A", "forty two", ""] * 3
+    assert not any(each.cached for each in scored)
+    second = make(batch_rows=1)
+    again = second.score_texts(texts[::-1])
+    assert second.room.loads == 0
+    assert all(each.cached for each in again)
+    assert [each.stored for each in again] == [each.stored for each in scored[::-1]]
+
+
+def test_texts_after_a_prompt_that_is_too_long_follow_the_same_tokens(make):
+    long = "word " * 2000
+    scored = make().score_texts([TextJob("one", long, text) for text in ("A", "a much longer answer than that")])
+    assert {each.prompt_flag for each in scored} == {"truncated"}
+    assert len({each.stored.prompt_tokens for each in scored}) == 1
+
+
+def test_a_text_is_not_taken_for_a_reply(make):
+    inference = make()
+    (reply,) = inference.run([Job("one", QUESTIONS[0], GREEDY, seed=1)])
+    (scored,) = inference.score_texts([TextJob("one", QUESTIONS[0], reply.response.text)])
+    assert scored.stored.key != reply.response.key

@@ -10,7 +10,7 @@ import torch
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import TokenRequest
+from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.transformers import TransformersEngine, load_model
 from moco.models.info import ModelInfo
 
@@ -161,7 +161,7 @@ def test_every_row_keeps_its_own_limit(load):
         for n, prompt in zip(limits, prompts(4, seed=2), strict=True)
     ]
     found = run(load(batch_rows=16), asked)
-    stop = load()._stop
+    stop = load().stop_ids
     for n in limits:
         row = found[f"k{n}"]
         assert row.finish == ("stop" if row.tokens[-1] in stop else "length")
@@ -194,15 +194,58 @@ def test_the_text_holds_no_special_tokens(load):
         assert "<|end|>" not in row.text
 
 
+def text_scores(engine, requests) -> dict:
+    return {row.key: row for row in engine.score_text(requests)}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_of_a_text_are_its_stored_log_probabilities(load, family):
     engine = load(family)
     requests = mixed_requests()
     found = run(engine, requests)
-    scored = engine.score_text([(request.prompt, found[request.key].tokens) for request in requests])
-    for request, values in zip(requests, scored, strict=True):
-        assert values == pytest.approx(found[request.key].logprobs, abs=1.5e-6)
-    assert engine.score_text([(requests[0].prompt, [])]) == [[]]
+    texts = [TextRequest(request.key, request.prompt, tuple(found[request.key].tokens)) for request in requests]
+    scored = text_scores(engine, texts)
+    for request in requests:
+        row = scored[request.key]
+        assert row.logprobs == pytest.approx(found[request.key].logprobs, abs=1.5e-6)
+        assert (row.tokens, row.prompt_tokens) == (found[request.key].tokens, len(request.prompt))
+        assert row.finish == "scored"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_after_one_prompt_are_scored_as_if_alone(load, family):
+    draw = random.Random(3)
+    texts = [
+        TextRequest(f"{place}-{length}", prompt, tuple(draw.randrange(4, 500) for _ in range(length)))
+        for place, prompt in enumerate(prompts(6))
+        for length in (1, 4, 2, 0)
+    ]
+    together = text_scores(load(family, batch_rows=16), texts)
+    alone = load(family, batch_rows=1)
+    for text in texts:
+        (single,) = alone.score_text([text])
+        assert without_time(together[text.key]) == without_time(single)
+        assert len(single.logprobs) == len(text.continuation)
+        ids = torch.tensor([[*text.prompt, *text.continuation]])
+        with torch.inference_mode():
+            whole = torch.log_softmax(alone.model(ids).logits[0], dim=-1)
+        for place, token in enumerate(text.continuation):
+            assert single.logprobs[place] == pytest.approx(float(whole[len(text.prompt) - 1 + place, token]), abs=1e-6)
+
+
+def test_a_shared_prompt_is_read_once(load, monkeypatch):
+    engine = load(batch_rows=8)
+    prompt = prompts(1)[0]
+    read = []
+    real = engine.model.forward
+
+    def forward(*arguments, **named):
+        read.append(named["input_ids"].shape)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(engine.model, "forward", forward)
+    list(engine.score_text([TextRequest(f"k{token}", prompt, (token,)) for token in range(10, 14)]))
+    assert [tuple(shape) for shape in read] == [(1, len(prompt))]
 
 
 def adapter_info(base: ModelInfo, adapter, root) -> ModelInfo:
@@ -235,7 +278,7 @@ def test_an_adapter_generates_with_the_tokenizer_of_its_base(tiny_checkpoint, ti
     folder = tiny_checkpoint("base")
     info = adapter_info(resolved(folder, "base"), tiny_adapter(1), folder.parent)
     engine = TransformersEngine(info, folder.parent, EngineSettings())
-    assert engine._stop == load()._stop
+    assert engine.stop_ids == load().stop_ids
     request = mixed_requests()[2]
     assert run(engine, [request])[request.key].tokens != run(load(), [request])[request.key].tokens
 

@@ -1,0 +1,142 @@
+"""The decoding loop: one or several models read the same growing replies, and one token is drawn per row and step."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from moco.config.decoding import Decoding
+from moco.decoding.stepper import Stepper
+from moco.engines.sampling import Sampler, request_uniforms
+
+DECIMALS = 6
+"""Stored log-probabilities are rounded to this many digits."""
+
+Combine = Callable[[Sequence[torch.Tensor]], torch.Tensor]
+
+
+class Row:
+    """One reply on its way.
+
+    Args:
+        key: Store key of the request.
+        prompt: Token ids.
+        decoding: Settings.
+        seed: Of the request; None for greedy decoding.
+
+    Attributes:
+        tokens: Reply so far, end-of-sequence token included.
+        logprobs: Raw log-probability of each token.
+        top_ids: K most likely tokens per position, flat.
+        top_logprobs: Their log-probabilities, flat.
+        tail: Probability mass outside the K, per position.
+        seconds: Share of the batch's time.
+    """
+
+    def __init__(self, key: str, prompt: Sequence[int], decoding: Decoding, seed: int | None) -> None:
+        self.key, self.prompt, self.decoding = key, prompt, decoding
+        self.uniforms = request_uniforms(seed, decoding.max_new_tokens)
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.top_ids: list[int] = []
+        self.top_logprobs: list[float] = []
+        self.tail: list[float] = []
+        self.seconds = 0.0
+
+
+def decode(
+    steppers: Sequence[Stepper], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
+) -> Iterator[Row]:
+    """Yield rows as they finish.
+
+    Temperature, nucleus and repetition penalty apply to the combined logits. Finished rows leave the batch.
+
+    Args:
+        steppers: One per model, each over the prompts of all rows.
+        combine: From one logits matrix per model (rows by vocabulary) to one.
+        rows: In the order of the steppers' prompts.
+        stop: Token ids that end a reply.
+        top_k: Alternatives that are recorded per position.
+    """
+    logits = combine([stepper.logits for stepper in steppers])
+    device, vocabulary = logits.device, logits.shape[-1]
+    rows = list(rows)
+    sampler = Sampler([row.decoding for row in rows], device)
+    stops = torch.tensor(sorted(stop), dtype=torch.long, device=device)
+    limits = torch.tensor([row.decoding.max_new_tokens for row in rows], device=device)
+    uniforms = _uniforms(rows).to(device)
+    seen = _seen(rows, vocabulary, device) if sampler.penalised else None
+    drawn: torch.Tensor | None = None
+    step = 0
+    while rows:
+        started = time.perf_counter()
+        if drawn is not None:
+            for stepper in steppers:
+                stepper.feed(drawn)
+            logits = combine([stepper.logits for stepper in steppers])
+        top = TopK(logits, min(top_k, vocabulary))
+        drawn = sampler.draw(logits if seen is None else sampler.penalise(logits, seen), uniforms[:, step])
+        if seen is not None:
+            seen.scatter_(1, drawn[:, None], True)
+        step += 1
+        finished = torch.isin(drawn, stops) | (limits <= step)
+        _record(rows, drawn, top)
+        share = (time.perf_counter() - started) / len(rows)
+        for row in rows:
+            row.seconds += share
+        done = finished.tolist()
+        yield from (row for row, end in zip(rows, done, strict=True) if end)
+        rows = [row for row, end in zip(rows, done, strict=True) if not end]
+        if rows and len(rows) < len(done):
+            kept = (~finished).nonzero().squeeze(-1)
+            for stepper in steppers:
+                stepper.keep(kept)
+            sampler.keep(kept)
+            drawn, uniforms, limits = drawn[kept], uniforms[kept], limits[kept]
+            seen = None if seen is None else seen[kept]
+
+
+class TopK:
+    """The K most likely tokens under the raw distribution, and the mass outside them.
+
+    Args:
+        logits: Rows by vocabulary.
+        k: Number of tokens.
+    """
+
+    def __init__(self, logits: torch.Tensor, k: int) -> None:
+        self._logits = logits
+        self._normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
+        values, self.ids = torch.topk(logits, k, dim=-1)
+        self.logprobs = values - self._normaliser
+        self.tail = (1 - self.logprobs.exp().sum(dim=-1)).clamp(min=0)
+
+    def logprobs_of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the log-probability of one token per row."""
+        return (self._logits.gather(-1, tokens[:, None]) - self._normaliser).squeeze(-1)
+
+
+def _uniforms(rows: Sequence[Row]) -> torch.Tensor:
+    padded = np.zeros((len(rows), max(len(row.uniforms) for row in rows)))
+    for index, row in enumerate(rows):
+        padded[index, : len(row.uniforms)] = row.uniforms
+    return torch.from_numpy(padded)
+
+
+def _seen(rows: Sequence[Row], vocabulary: int, device: torch.device) -> torch.Tensor:
+    seen = torch.zeros(len(rows), vocabulary, dtype=torch.bool, device=device)
+    for index, row in enumerate(rows):
+        seen[index, list(row.prompt)] = True
+    return seen
+
+
+def _record(rows: Sequence[Row], drawn: torch.Tensor, top: TopK) -> None:
+    ids, logprobs, tail = top.ids.tolist(), top.logprobs.tolist(), top.tail.tolist()
+    chosen = top.logprobs_of(drawn).tolist()
+    for index, (row, token, logprob) in enumerate(zip(rows, drawn.tolist(), chosen, strict=True)):
+        row.tokens.append(token)
+        row.logprobs.append(round(logprob, DECIMALS))
+        row.top_ids.extend(ids[index])
+        row.top_logprobs.extend(round(value, DECIMALS) for value in logprobs[index])
+        row.tail.append(round(tail[index], DECIMALS))
