@@ -31,6 +31,7 @@ class Row:
         top_ids: K most likely tokens per position, flat.
         top_logprobs: Their log-probabilities, flat.
         tail: Probability mass outside the K, per position.
+        stopped: The last token ended it.
         seconds: Share of the batch's time.
     """
 
@@ -42,6 +43,7 @@ class Row:
         self.top_ids: list[int] = []
         self.top_logprobs: list[float] = []
         self.tail: list[float] = []
+        self.stopped = False
         self.seconds = 0.0
 
 
@@ -81,7 +83,7 @@ def decode(
             seen.scatter_(1, drawn[:, None], True)
         step += 1
         finished = torch.isin(drawn, stops) | (limits <= step)
-        _record(rows, drawn, top)
+        _record(rows, drawn, top, stop)
         share = (time.perf_counter() - started) / len(rows)
         for row in rows:
             row.seconds += share
@@ -131,11 +133,12 @@ def _seen(rows: Sequence[Row], vocabulary: int, device: torch.device) -> torch.T
     return seen
 
 
-def _record(rows: Sequence[Row], drawn: torch.Tensor, top: TopK) -> None:
+def _record(rows: Sequence[Row], drawn: torch.Tensor, top: TopK, stop: frozenset[int]) -> None:
     ids, logprobs, tail = top.ids.tolist(), top.logprobs.tolist(), top.tail.tolist()
     chosen = top.logprobs_of(drawn).tolist()
     for index, (row, token, logprob) in enumerate(zip(rows, drawn.tolist(), chosen, strict=True)):
         row.tokens.append(token)
+        row.stopped = token in stop
         row.logprobs.append(round(logprob, DECIMALS))
         row.top_ids.extend(ids[index])
         row.top_logprobs.extend(round(value, DECIMALS) for value in logprobs[index])

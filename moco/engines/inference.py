@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import Engine, TextRequest, TokenRequest
+from moco.engines.base import Engine, LiveEngine, TextRequest, TokenRequest
 from moco.engines.fetch import fetch
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
@@ -136,6 +136,10 @@ class Inference:
         if name not in self._renderers:
             self._renderers[name] = Renderer(self.info(name), self._root)
         return self._renderers[name]
+
+    def live(self, names: Sequence[str]) -> list[LiveEngine]:
+        """Return the loaded engines of several models, all in memory at once."""
+        return self.room.together([(self.info(name), self._settings[name]) for name in names])
 
     def run(self, jobs: Sequence[Job], label: str = "requests") -> list[Reply]:
         """Return replies in the order of `jobs`, working model by model.

@@ -109,7 +109,7 @@ class TransformersEngine:
         return Stored(
             key=row.key,
             text=self.tokenizer.decode(row.tokens, skip_special_tokens=True),
-            finish="stop" if row.tokens[-1] in self.stop_ids else "length",
+            finish="stop" if row.stopped else "length",
             prompt_tokens=len(row.prompt),
             tokens=row.tokens,
             logprobs=row.logprobs,

@@ -1,0 +1,156 @@
+"""Joint decoding: several models write one reply together, through the store like any other reply."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moco.config.decoding import Decoding
+from moco.digest import digest
+from moco.engines.fetch import fetch
+from moco.engines.inference import Inference, Reply, make_reply
+from moco.errors import RequestError
+from moco.models.info import ModelInfo
+from moco.store.generations import Stored
+from moco.store.keys import joint_key, prompt_digest
+
+if TYPE_CHECKING:
+    from moco.decoding.combine import Combination
+    from moco.engines.base import LiveEngine
+
+
+@dataclass(frozen=True)
+class JointJob:
+    """One reply that models write together."""
+
+    prompt: str
+    decoding: Decoding
+    seed: int
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    key: str
+    prompts: tuple[tuple[int, ...], ...]
+    decoding: Decoding
+    seed: int | None
+    flag: str
+    thinking: bool
+
+    @property
+    def width(self) -> int:
+        """Tokens that the request occupies in the model with the longest prompt."""
+        return max(map(len, self.prompts)) + self.decoding.max_new_tokens
+
+
+@dataclass(frozen=True)
+class JointReply:
+    """A joint reply and what each model read and wrote for it.
+
+    Attributes:
+        reply: The reply, with the number of prompt tokens of the first model.
+        prompt_tokens: Prompt tokens by model, for the models that were read.
+    """
+
+    reply: Reply
+    prompt_tokens: dict[str, int]
+
+
+def check_one_vocabulary(infos: Sequence[ModelInfo]) -> None:
+    """Check that token ids mean the same to all models, before any weights are loaded.
+
+    Raises:
+        RequestError: They do not; the message names the first two that differ.
+    """
+    for info in infos[1:]:
+        if info.tokenizer != infos[0].tokenizer:
+            raise RequestError(
+                f"{infos[0].name} and {info.name} have different vocabularies, so their logits cannot be combined",
+                where=f"models.{info.name}",
+                remedy="use models with one tokenizer",
+            )
+
+
+class JointInference:
+    """Joint replies of some models of a job.
+
+    Every model reads the prompt under its own chat template; the tokens of the reply are shared.
+
+    Args:
+        inference: Knows the models, their engines and the store.
+        models: Names, in order.
+    """
+
+    def __init__(self, inference: Inference, models: Sequence[str]) -> None:
+        self._inference = inference
+        self._models = list(models)
+
+    def run(
+        self, jobs: Sequence[JointJob], combination: "Combination", label: str = "joint replies"
+    ) -> list[JointReply]:
+        """Return the replies in the order of `jobs`.
+
+        Raises:
+            RequestError: The models have different vocabularies.
+        """
+        infos = [self._inference.info(name) for name in self._models]
+        check_one_vocabulary(infos)
+        places, combined = combination.members([info.fingerprint for info in infos])
+        used = [self._models[place] for place in places]
+        prepared = [self._prepare(job, used, combined) for job in jobs]
+        fingerprint = digest("joint", combined.key(), [self._inference.info(name).fingerprint for name in used])
+        stored, fresh = fetch(
+            self._inference.store.partition(fingerprint),
+            {item.key: item for item in prepared},
+            lambda missing: self._generate(missing, used, combined),
+            who=" + ".join(used),
+            label=label,
+            flush_seconds=self._inference.settings(used[0]).flush_seconds,
+        )
+        return [
+            JointReply(
+                make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh),
+                {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
+            )
+            for item in prepared
+        ]
+
+    def _prepare(self, job: JointJob, models: Sequence[str], combination: "Combination") -> _Prepared:
+        rendered = [self._inference.renderer(name).render(job.prompt, job.decoding.max_new_tokens) for name in models]
+        members = [
+            (self._inference.info(name).fingerprint, prompt_digest(each.tokens), self._inference.settings(name).key())
+            for name, each in zip(models, rendered, strict=True)
+        ]
+        key, seed = joint_key(combination.key(), members, job.decoding, job.seed, job.sample)
+        flag = "truncated" if any(each.flag == "truncated" for each in rendered) else "ok"
+        prompts = tuple(each.tokens for each in rendered)
+        return _Prepared(key, prompts, job.decoding, seed, flag, rendered[0].thinking)
+
+    def _generate(
+        self, missing: Sequence[_Prepared], models: Sequence[str], combination: "Combination"
+    ) -> Iterator[Stored]:
+        from moco.engines.batching import batches
+
+        settings = self._inference.settings(models[0])
+        engines = self._inference.live(models)
+        for batch in batches(missing, settings.batch_rows, settings.batch_tokens):
+            yield from _decode_batch(engines, batch, combination)
+
+
+def _decode_batch(
+    engines: Sequence["LiveEngine"], batch: Sequence[_Prepared], combination: "Combination"
+) -> Iterator[Stored]:
+    import torch
+
+    from moco.decoding.loop import Row, decode
+
+    rows = [Row(item.key, item.prompts[0], item.decoding, item.seed) for item in batch]
+    stop = frozenset().union(*(engine.stop_ids for engine in engines))
+    with torch.inference_mode():
+        started = time.perf_counter()
+        steppers = [engine.stepper([item.prompts[place] for item in batch]) for place, engine in enumerate(engines)]
+        for row in rows:
+            row.seconds = (time.perf_counter() - started) / len(rows)
+        for row in decode(steppers, combination, rows, stop, engines[0].top_logprobs):
+            yield engines[0].stored(row)
