@@ -47,6 +47,21 @@ def generation(model: str, task: str, split: str, decoding: str, seed: object, s
     return f"generations/{model}/{task}/{split}/{decoding}/seed{seed}/s{sample}.parquet"
 
 
+def option_logits(model: str, task: str, split: str) -> str:
+    """Log-probabilities of the options of multiple choice items."""
+    return f"logits/{model}/{task}/{split}/options.parquet"
+
+
+def reference_logits(model: str, task: str, split: str) -> str:
+    """Log-probabilities of reference answers."""
+    return f"logits/{model}/{task}/{split}/reference.parquet"
+
+
+def response_logits(model: str, task: str, split: str, decoding: str, seed: object, sample: object) -> str:
+    """Log-probabilities of the tokens of plain responses with one sample index, and of their alternatives."""
+    return f"logits/{model}/{task}/{split}/response/{decoding}/seed{seed}/s{sample}.parquet"
+
+
 def fit_folder(pool: str, task: str, method: str, seed: object) -> str:
     """A fitted method."""
     return f"fits/{pool}/{task}/{method}/seed{seed}"

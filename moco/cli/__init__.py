@@ -17,6 +17,7 @@ VERBS = {
     "prepare": "write a task's questions and references",
     "resolve": "find a model's files and describe them",
     "generate": "make plain responses",
+    "logits": "write cached logits of options, references or responses",
     "fit": "fit a method on dev",
     "merge": "make a checkpoint from a recipe",
     "answer": "answer questions with a method",

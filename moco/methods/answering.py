@@ -14,10 +14,8 @@ from moco.methods.lockstep import Lockstep
 from moco.records import (
     ANSWERS,
     CALLS,
-    GENERATIONS,
     PERF,
     Provenance,
-    read_frame,
     write_rows,
 )
 from moco.tasks.item import Question
@@ -53,10 +51,13 @@ class AnswerJob(MethodJob):
             reason, state = self._state(task)
             if reason is not None:
                 return [self._failed(question.uid, reason) for question in questions], []
-            missing = self._failed_inputs(task, split, [question.uid for question in questions])
+            failed = self.failed_inputs(task, [split], self._declared(task), self.needs.answer.logits)
+            missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
             usable = [question for question in questions if question.uid not in missing]
             ctx = AnswerContext(
                 plain=self._plain(task, split),
+                logits=self.logits_reader(task, [split], self.needs.answer.logits, self._declared(task)),
+                live=generate if self.needs.answer.live else None,
                 answers=self.spec["tasks"][task]["answers"],
                 extracts=self.needs.answer.extracts,
                 **self.common(usable, generate),
@@ -97,17 +98,6 @@ class AnswerJob(MethodJob):
             for sample in range(self.needs.answer.fitted_plain)
         }
         return self.member_samples(self.needs.answer.plain) | fitted
-
-    def _failed_inputs(self, task: str, split: str, uids: Sequence[str]) -> dict[str, str]:
-        """Return the items whose plain responses failed, with the reason."""
-        failed: dict[str, str] = {}
-        for model, sample in self._declared(task):
-            frame = read_frame(
-                self.results / self.generation(model, task, split, sample), GENERATIONS, ["uid", "status", "reason"]
-            )
-            for row in frame.loc[frame["status"] == "failed"].itertuples():
-                failed.setdefault(str(row.uid), f"{model}: {row.reason}")
-        return {uid: failed[uid] for uid in uids if uid in failed}
 
     def _failed(self, uid: str, reason: str) -> dict[str, Any]:
         return {"uid": uid, "reason": reason, **_FAILED_ANSWER}

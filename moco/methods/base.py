@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from moco.config.decoding import Decoding
 from moco.config.fields import Section
+from moco.decoding.combine import Combination
 from moco.errors import RequestError
+from moco.methods.logits import LogitsKind
 from moco.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class FitNeeds:
         plain: Plain responses per member on these splits (samples 0 .. plain-1).
         dev_scores: It reads the scores of the members' plain dev responses (sample 0).
         references: It scores answers of its own, or reads references.
-        logits: Kinds of cached logits it reads: `options`, `reference`, `response`.
+        logits: Kinds of cached logits it reads: `options`, `reference`, `response` (of the plain responses it reads).
         generates: It makes requests of its own.
         training: It trains weights.
         corpora: Names of outside corpora that it reads.
@@ -47,7 +49,7 @@ class FitNeeds:
     plain: int = 0
     dev_scores: bool = False
     references: bool = False
-    logits: tuple[str, ...] = ()
+    logits: tuple[LogitsKind, ...] = ()
     generates: bool = False
     training: bool = False
     corpora: tuple[str, ...] = ()
@@ -70,7 +72,7 @@ class AnswerNeeds:
     plain: int = 0
     plain_mode: Literal["all", "lazy"] = "all"
     fitted_plain: int = 0
-    logits: tuple[str, ...] = ()
+    logits: tuple[LogitsKind, ...] = ()
     generates: bool = False
     live: bool = False
     extracts: bool = False
@@ -85,6 +87,7 @@ class Needs:
         fit: Needs of `fit`; None when there is nothing to fit.
         fit_scope: One fit per `task`, or one for the whole `pool`.
         min_models: Smallest pool, copies counted.
+        max_models: Largest pool, copies counted; None: any.
         capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`.
         same: What all members must share: `architecture`, `tokenizer`.
         models: Names of the models that a fit makes; each becomes a model of its own.
@@ -96,11 +99,17 @@ class Needs:
     fit: FitNeeds | None = None
     fit_scope: Literal["task", "pool"] = "task"
     min_models: int = 1
+    max_models: int | None = None
     capabilities: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
     descriptions: bool = False
     gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse needs that would show references to an answer."""
+        if "reference" in self.answer.logits:
+            raise RequestError("answers see no reference", remedy="read logits of references in the fit")
 
     @property
     def fit_runs_models(self) -> bool:
@@ -176,6 +185,25 @@ class Request:
 
 
 @dataclass(frozen=True)
+class JointRequest:
+    """One reply that several members write together.
+
+    Attributes:
+        uid: The item it serves.
+        prompt: One user turn; every member reads it under its own chat template.
+        purpose: What it is for, as tables and transcripts name it.
+        sample: Sample index.
+        decoding: Settings; those of the task when left out.
+    """
+
+    uid: str
+    prompt: str
+    purpose: str
+    sample: int = 0
+    decoding: Decoding | None = None
+
+
+@dataclass(frozen=True)
 class Response:
     """One reply of a model, plain or requested by a method.
 
@@ -195,6 +223,23 @@ class Response:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     mean_logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class JointResponse:
+    """A joint reply, and how many prompt tokens each model read for it."""
+
+    response: Response
+    prompt_tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class JointWork:
+    """A joint request on its way: which models decode it, and how their logits are combined."""
+
+    models: tuple[str, ...]
+    request: JointRequest
+    combination: Combination
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
 """What a method may touch: the pool, the questions, shared responses, and requests of its own."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
 from moco.config.decoding import Decoding
+from moco.decoding.combine import Combination
 from moco.errors import RequestError
-from moco.methods.base import Member, Recipe, Request, Response
+from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
+from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
 from moco.scoring import Extraction, scorer_for
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
 
 PlainSource = Callable[[str, int], Mapping[str, Response]]
-Generate = Callable[[Sequence[Request]], Sequence[Response]]
+LogitsSource = Callable[[str, LogitsKind, int], Mapping[str, Logits]]
+Generate = Callable[[Sequence[Any]], Sequence[Any]]
+"""Runs one round of requests, or of joint work."""
+
+T = TypeVar("T")
 
 
 def _undeclared(what: str) -> Callable[..., Any]:
@@ -25,28 +32,46 @@ def _undeclared(what: str) -> Callable[..., Any]:
     return refuse
 
 
-class _Plain(Mapping[str, Response]):
-    """Plain responses of one member by item; what is read is recorded as a call."""
+class _Read(Mapping[str, T]):
+    """What was read of a source by item; `note` is told of every item that is looked up."""
 
-    def __init__(
-        self, ctx: "_Context", responses: Mapping[str, Response], member: int, model: str, sample: int
-    ) -> None:
-        self._ctx, self._responses = ctx, responses
-        self._member, self._model, self._sample = member, model, sample
+    def __init__(self, source: Mapping[str, T], note: Callable[[str, T], None]) -> None:
+        self._source, self._note = source, note
 
-    def __getitem__(self, uid: str) -> Response:
-        response = self._responses[uid]
-        self._ctx.record_plain(uid, response, self._member, self._model, self._sample)
-        return response
+    def __getitem__(self, uid: str) -> T:
+        value = self._source[uid]
+        self._note(uid, value)
+        return value
 
     def __contains__(self, uid: object) -> bool:
-        return uid in self._responses
+        return uid in self._source
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._responses)
+        return iter(self._source)
 
     def __len__(self) -> int:
-        return len(self._responses)
+        return len(self._source)
+
+
+class LiveModels:
+    """Several loaded models that write replies together.
+
+    Args:
+        ctx: Where the calls are recorded.
+        members: Positions in the pool.
+    """
+
+    def __init__(self, ctx: "_Context", members: Sequence[int]) -> None:
+        self._ctx, self._members = ctx, tuple(members)
+
+    def decode(self, requests: Sequence[JointRequest], combination: Combination) -> list[Response]:
+        """Return one reply per request, decoded from the members' combined logits.
+
+        Args:
+            requests: Prompts with their items.
+            combination: How the logits are combined.
+        """
+        return self._ctx.decode_jointly(self._members, requests, combination)
 
 
 class _Context:
@@ -63,8 +88,8 @@ class _Context:
         extracts: Whether the method may read answers out of replies.
         plain: Gives the plain responses of a model with a stored sample index, by item.
         generate: Runs requests.
-        logits: Gives cached logits of a model, by kind.
-        live: Gives loaded engines.
+        logits: Gives cached logits of a model, by kind and stored sample index, by item.
+        live: Runs requests that several models decode together.
     """
 
     def __init__(
@@ -80,8 +105,8 @@ class _Context:
         extracts: bool = True,
         plain: PlainSource | None = None,
         generate: Generate | None = None,
-        logits: Callable[[str, str], Any] | None = None,
-        live: Callable[[Sequence[str]], Any] | None = None,
+        logits: LogitsSource | None = None,
+        live: Generate | None = None,
     ) -> None:
         self.pool = tuple(pool)
         self.questions = tuple(questions)
@@ -91,28 +116,79 @@ class _Context:
         self._method, self._seed, self._scorer = method, seed, scorer
         self._plain: PlainSource = plain or _undeclared("plain responses")
         self._generate: Generate = generate or _undeclared("requests of its own")
-        self._logits = logits or _undeclared("cached logits")
-        self._live = live or _undeclared("live models")
+        self._logits: LogitsSource = logits or _undeclared("cached logits")
+        self._live = live
         self._round = 0
-        self._seen: set[tuple[str, str, int]] = set()
+        self._seen: set[tuple[str, str, str, int]] = set()
         self.calls: list[dict[str, Any]] = []
         self._calls_of: dict[str, int] = {}
 
     def plain(self, member: int | str, sample: int = 0) -> Mapping[str, Response]:
         """Return a member's plain responses by item; `member` may name a model that the fit made."""
-        if isinstance(member, str):
-            return _Plain(self, self._plain(member, sample), -1, member, sample)
+        model, index, place = (member, sample, -1) if isinstance(member, str) else self._stored_sample(member, sample)
+        return _Read(
+            self._plain(model, index), lambda uid, response: self._record_plain(uid, response, place, model, index)
+        )
+
+    def _stored_sample(self, member: int, sample: int) -> tuple[str, int, int]:
         place = self.pool[member]
-        index = place.sample(sample)
-        return _Plain(self, self._plain(place.model, index), member, place.model, index)
+        return place.model, place.sample(sample), member
 
-    def logits(self, member: int, kind: str) -> Any:
-        """Return a member's cached logits: `options`, `reference` or `response`."""
-        return self._logits(self.pool[member].model, kind)
+    @overload
+    def logits(self, member: int, kind: Literal["options"]) -> Mapping[str, OptionLogits]: ...
+    @overload
+    def logits(self, member: int, kind: Literal["reference"]) -> Mapping[str, ReferenceLogits]: ...
+    @overload
+    def logits(self, member: int, kind: Literal["response"], sample: int = 0) -> Mapping[str, ResponseLogits]: ...
+    def logits(self, member: int, kind: LogitsKind, sample: int = 0) -> Mapping[str, Any]:
+        """Return a member's cached logits by item.
 
-    def live(self, members: Sequence[int]) -> Any:
-        """Return the loaded engines of several members, for joint decoding."""
-        return self._live([self.pool[member].model for member in members])
+        Args:
+            member: Position in the pool.
+            kind: `options` of multiple choice items, `reference` answers, or the plain `response` itself.
+            sample: Which plain response, for `response`.
+        """
+        model, index, place = self._stored_sample(member, sample)
+        if kind == "response":
+            # They come with the plain response, and cost what it costs.
+            plain = self._plain(model, index)
+            return _Read(
+                self._logits(model, kind, index),
+                lambda uid, _logits: self._record_plain(uid, plain[uid], place, model, index),
+            )
+        return _Read(
+            self._logits(model, kind, 0), lambda uid, logits: self._record_logits(uid, logits, kind, place, model)
+        )
+
+    def live(self, members: Sequence[int]) -> LiveModels:
+        """Return several members as models that decode jointly."""
+        if self._live is None:
+            _undeclared("live models")()
+        return LiveModels(self, members)
+
+    def decode_jointly(
+        self, members: Sequence[int], requests: Sequence[JointRequest], combination: Combination
+    ) -> list[Response]:
+        """Return joint replies in the order of `requests`; every model that was read is recorded with a call."""
+        assert self._live is not None
+        models = tuple(self.pool[member].model for member in members)
+        given = [replace(request, decoding=request.decoding or self.decoding) for request in requests]
+        replies: Sequence[JointResponse] = self._live([JointWork(models, request, combination) for request in given])
+        for request, reply in zip(given, replies, strict=True):
+            for model, prompt_tokens in reply.prompt_tokens.items():
+                self._add_call(
+                    request.uid,
+                    replace(reply.response, prompt_tokens=prompt_tokens),
+                    kind="joint",
+                    round=self._round,
+                    purpose=request.purpose,
+                    member=members[models.index(model)],
+                    model=model,
+                    sample=request.sample,
+                    prompt=request.prompt,
+                )
+        self._round += 1
+        return [reply.response for reply in replies]
 
     def generate(self, requests: Sequence[Request]) -> list[Response]:
         """Return the replies to a round of requests, in their order."""
@@ -148,16 +224,26 @@ class _Context:
         """Return a progress counter for long work inside the method."""
         return Progress(label, total)
 
-    def record_plain(self, uid: str, response: Response, member: int, model: str, sample: int) -> None:
-        """Remember that a plain response was read."""
-        if (uid, model, sample) not in self._seen:
-            self._seen.add((uid, model, sample))
+    def _record_plain(self, uid: str, response: Response, member: int, model: str, sample: int) -> None:
+        self._record_once(uid, response, "plain", "plain", member, model, sample)
+
+    def _record_logits(self, uid: str, logits: Logits, kind: LogitsKind, member: int, model: str) -> None:
+        scored = logits.scored_tokens if isinstance(logits, OptionLogits) else len(logits.tokens)
+        prompt = 0 if isinstance(logits, ResponseLogits) else logits.prompt_tokens
+        response = Response("", finish="scored", prompt_tokens=prompt, completion_tokens=scored)
+        self._record_once(uid, response, "logits", kind, member, model, 0)
+
+    def _record_once(
+        self, uid: str, response: Response, kind: str, purpose: str, member: int, model: str, sample: int
+    ) -> None:
+        if (uid, purpose, model, sample) not in self._seen:
+            self._seen.add((uid, purpose, model, sample))
             self._add_call(
                 uid,
                 response,
-                kind="plain",
+                kind=kind,
                 round=-1,
-                purpose="plain",
+                purpose=purpose,
                 member=member,
                 model=model,
                 sample=sample,

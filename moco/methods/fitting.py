@@ -8,7 +8,7 @@ from typing import Any
 from moco import paths
 from moco.config.runtime import engine_settings
 from moco.digest import digest
-from moco.errors import RequestError, WorkError
+from moco.errors import FailedInput, RequestError, WorkError
 from moco.methods import state as states
 from moco.methods.base import Recipe
 from moco.methods.context import FitContext
@@ -81,9 +81,15 @@ class FitJob(MethodJob):
         references: dict[str, dict[str, Reference]] = {}
         if needs.references:
             references = {split: read_references(folder, split) for split in needs.splits}
+        declared = self.member_samples(needs.plain)
+        failed = self.failed_inputs(task, needs.splits, declared, needs.logits)
+        if failed:
+            reason = f"{len(failed)} inputs of the fit failed, for instance {next(iter(failed.values()))}"
+            raise FailedInput(reason)
         candidates = Candidates(self, scratch)
         ctx = FitContext(
-            plain=self.plain_reader(task, needs.splits, self.member_samples(needs.plain)),
+            plain=self.plain_reader(task, needs.splits, declared),
+            logits=self.logits_reader(task, needs.splits, needs.logits, declared),
             references=references,
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
             fingerprints={name: info.fingerprint for name, info in self.infos.items()},

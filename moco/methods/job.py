@@ -3,17 +3,30 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
+from moco.decoding.combine import Combination
 from moco.engines.inference import Inference, Reply
 from moco.engines.inference import Job as InferenceJob
 from moco.errors import RequestError, WorkError
-from moco.methods.base import Method, Needs, Request, Response, pool_members
+from moco.methods.base import (
+    JointRequest,
+    JointResponse,
+    JointWork,
+    Method,
+    Needs,
+    Request,
+    Response,
+    pool_members,
+)
 from moco.methods.catalogue import make_method
+from moco.methods.logits import Logits, LogitsKind
+from moco.methods.logits_files import failed_logits, read_logits
 from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,
@@ -118,6 +131,63 @@ class MethodJob:
 
         return read
 
+    def logits_reader(
+        self, task: str, splits: Sequence[str], kinds: Collection[str], samples: Collection[tuple[str, int]]
+    ) -> Callable[[str, LogitsKind, int], Mapping[str, Logits]]:
+        """Return the reader of a task's cached logits; it refuses what the method's needs do not declare.
+
+        Args:
+            task: The task.
+            splits: Splits to read.
+            kinds: Declared kinds.
+            samples: Declared plain samples, whose logits may be read.
+        """
+
+        def read(model: str, kind: LogitsKind, sample: int) -> Mapping[str, Logits]:
+            if kind not in kinds or (kind == "response" and (model, sample) not in samples):
+                raise RequestError(
+                    f"the method reads {kind} logits of {model} that its `needs` does not declare",
+                    where=self.variant,
+                    remedy="declare them in `needs`",
+                )
+            files = [self.logits_file(kind, model, task, split, sample) for split in splits]
+            return {uid: logits for path in files for uid, logits in read_logits(path, kind).items()}
+
+        return read
+
+    def logits_file(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> Path:
+        """Return the file of a model's cached logits."""
+        if kind == "options":
+            return self.results / paths.option_logits(model, task, split)
+        if kind == "reference":
+            return self.results / paths.reference_logits(model, task, split)
+        name = self.spec["decoding_name"]
+        return self.results / paths.response_logits(model, task, split, name, self.seed, sample)
+
+    def failed_inputs(
+        self, task: str, splits: Sequence[str], plain: Collection[tuple[str, int]], logits: Collection[LogitsKind]
+    ) -> dict[str, str]:
+        """Return the items for which a plain response or cached logits failed, with the reason.
+
+        Args:
+            task: The task.
+            splits: Splits that are read.
+            plain: Model and stored sample index of the plain responses that are read.
+            logits: Kinds of logits that are read.
+        """
+        failed: dict[str, str] = {}
+        for split, (model, sample) in product(splits, plain):
+            path = self.results / self.generation(model, task, split, sample)
+            frame = read_frame(path, GENERATIONS, ["uid", "status", "reason"])
+            for row in frame.loc[frame["status"] == "failed"].itertuples():
+                failed.setdefault(str(row.uid), f"{model}: {row.reason}")
+        for kind, split, model in product(logits, splits, self.infos):
+            samples = [index for name, index in plain if name == model] if kind == "response" else [0]
+            for sample in samples:
+                reasons = failed_logits(self.logits_file(kind, model, task, split, sample), kind)
+                failed.update({uid: f"{model}: {why}" for uid, why in reasons.items() if uid not in failed})
+        return failed
+
     def generation(self, model: str, task: str, split: str, sample: int) -> str:
         """Return the file of a model's plain responses."""
         return paths.generation(model, task, split, self.spec["decoding_name"], self.seed, sample)
@@ -135,28 +205,50 @@ class MethodJob:
 
         return read
 
-    def execute(self, requests: Sequence[Request]) -> list[Response]:
-        """Run requests of all tasks of the batch, model by model."""
+    def execute(self, requests: Sequence[Request | JointWork]) -> list[Response | JointResponse]:
+        """Run requests of all tasks of the batch, model by model, then those that several models decode together."""
+        answered: dict[int, Response | JointResponse] = {}
+        own = [(index, request) for index, request in enumerate(requests) if isinstance(request, Request)]
+        replies = self.inference.run([self._job(request) for _, request in own])
+        answered.update((index, reply.response) for (index, _), reply in zip(own, replies, strict=True))
+        self._replies.update({reply.response.key: reply for reply in replies})
+        joint: dict[tuple[tuple[str, ...], Combination], list[tuple[int, JointRequest]]] = {}
+        for index, work in enumerate(requests):
+            if isinstance(work, JointWork):
+                joint.setdefault((work.models, work.combination), []).append((index, work.request))
+        for (models, combination), placed in joint.items():
+            together = self._decode_jointly(models, [request for _, request in placed], combination)
+            answered.update((index, response) for (index, _), response in zip(placed, together, strict=True))
+        return [answered[index] for index in range(len(requests))]
+
+    def _job(self, request: Request) -> InferenceJob:
+        return InferenceJob(
+            model=self.spec["pool"][request.member] if isinstance(request.member, int) else request.member,
+            prompt=request.prompt,
+            decoding=request.decoding or self.decoding,
+            seed=self.seed,
+            sample=request.sample,
+        )
+
+    def _decode_jointly(
+        self, models: Sequence[str], requests: Sequence[JointRequest], combination: Combination
+    ) -> list[JointResponse]:
+        from moco.decoding.joint import JointInference, JointJob
+
         jobs = [
-            InferenceJob(
-                model=self.spec["pool"][request.member] if isinstance(request.member, int) else request.member,
-                prompt=request.prompt,
-                decoding=request.decoding or self.decoding,
-                seed=self.seed,
-                sample=request.sample,
-            )
+            JointJob(request.prompt, request.decoding or self.decoding, self.seed, request.sample)
             for request in requests
         ]
-        replies = self.inference.run(jobs)
-        self._replies.update({reply.response.key: reply for reply in replies})
-        return [reply.response for reply in replies]
+        replies = JointInference(self.inference, models).run(jobs, combination)
+        self._replies.update({each.reply.response.key: each.reply for each in replies})
+        return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
 
     def perf_rows(self, calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return times and cache hits of a task's own requests."""
         rows: dict[str, dict[str, Any]] = {}
         for call in calls:
             reply = self._replies.get(call["key"])
-            if call["kind"] == "own" and reply is not None:
+            if call["kind"] in ("own", "joint") and reply is not None:
                 rows[call["key"]] = {
                     "key": call["key"],
                     "model": call["model"],

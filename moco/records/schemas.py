@@ -66,6 +66,50 @@ GENERATIONS = _schema(
     mean_logprob=_FLOAT,  # of the chosen tokens under the raw, untempered distribution
 )
 
+OPTION_LOGITS = _schema(
+    "option_logits",
+    1,
+    uid=_TEXT,
+    status=_TEXT,
+    reason=_TEXT,
+    labels=pa.list_(_TEXT),  # option letters, by position
+    label_logprobs=pa.list_(_FLOAT),  # log-probability of each letter as the beginning of the reply
+    text_logprobs=pa.list_(_FLOAT),  # of each option's whole text as the beginning of the reply
+    text_tokens=pa.list_(_INT),  # number of tokens of each text
+    prompt_flag=_TEXT,
+    prompt_tokens=_INT,
+    scored_tokens=_INT,  # tokens of all letters and texts
+)
+
+REFERENCE_LOGITS = _schema(
+    "reference_logits",
+    1,
+    uid=_TEXT,
+    status=_TEXT,
+    reason=_TEXT,
+    text=_TEXT,  # the reference answer; null where an item has none
+    tokens=pa.list_(_INT),
+    logprobs=pa.list_(_FLOAT),  # of each token after the prompt and the tokens before it
+    prompt_flag=_TEXT,
+    prompt_tokens=_INT,
+)
+
+RESPONSE_LOGITS = _schema(
+    "response_logits",
+    1,
+    uid=_TEXT,
+    sample=_INT,
+    status=_TEXT,
+    reason=_TEXT,
+    key=_TEXT,  # of the request in the generation store
+    tokens=pa.list_(_INT),  # of the whole reply, thinking text and end of sequence included
+    logprobs=pa.list_(_FLOAT),  # of each token under the raw, untempered distribution
+    top_k=_INT,  # alternatives per token
+    top_ids=pa.list_(_INT),  # flat: tokens x top_k, most likely first
+    top_logprobs=pa.list_(_FLOAT),  # likewise
+    tail=pa.list_(_FLOAT),  # probability mass outside the top_k, per token
+)
+
 ANSWERS = _schema(
     "answers",
     1,
@@ -86,14 +130,14 @@ CALLS = _schema(
     1,
     uid=_TEXT,
     call=_INT,  # running number within the item
-    kind=_TEXT,  # plain (shared response) | own (made by the method) | logits
-    round=_INT,  # generation round of the method; -1 for plain
+    kind=_TEXT,  # plain (shared response) | own (made by the method) | joint (one row per model) | logits (cached)
+    round=_INT,  # generation round of the method; -1 for plain and logits
     purpose=_TEXT,
     member=_INT,  # position in the pool; -1: a model that the fit made
     model=_TEXT,
     sample=_INT,
     key=_TEXT,
-    prompt=_TEXT,  # null for plain: it is in questions.parquet
+    prompt=_TEXT,  # null for plain and logits: it is in questions.parquet
     text=_TEXT,
     finish=_TEXT,
     prompt_flag=_TEXT,

@@ -35,3 +35,14 @@ class Reference:
     group: str | None = None
     valid: bool = True
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str | None:
+        """Return the gold answer as a reply would give it, or None where there is no single such text."""
+        if not self.valid or self.gold is None or self.gold_kind == "code":
+            return None
+        if self.gold_kind == "option":
+            position = self.gold["index"]
+            return None if position is None else LETTERS[position]
+        if isinstance(self.gold, list):
+            return str(self.gold[0]) if self.gold else None
+        return str(self.gold)

@@ -178,7 +178,7 @@ def _rule_names(study: Study) -> Iterator[Problem]:
     from moco.workflow.plan import Plan
 
     plan = Plan(study)
-    made = (plan.generate_rules, plan.fitted_generate_rules, plan.fit_rules, plan.answer_rules)
+    made = (plan.generate_rules, plan.fitted_generate_rules, plan.logits_rules, plan.fit_rules, plan.answer_rules)
     names = Counter(
         rule.name for rules in (*made, plan.score_plain_rules, plan.score_answers_rules) for rule in rules()
     )

@@ -229,7 +229,10 @@ class Matrix:
         method = self.variants[variant]
         if method.task_types is not None and batch.type not in method.task_types:
             return f"{method.id} does not apply to {batch.type} tasks"
-        fit = self.needs(self.pools[0], variant).fit
+        needs = self.needs(self.pools[0], variant)
+        fit = needs.fit
+        if "options" in (*needs.answer.logits, *(fit.logits if fit else ())) and batch.type != "multiple_choice":
+            return f"reads logits of options, which {batch.type} tasks do not have"
         missing = [split for split in (fit.splits if fit else ()) if split not in batch.splits]
         return f"needs a {missing[0]} split to fit on" if missing else None
 
@@ -238,6 +241,8 @@ class Matrix:
         entry, needs = self.study.pools[pool], self.needs(pool, variant)
         if len(entry.models) < needs.min_models:
             return f"needs at least {needs.min_models} models, the pool has {len(entry.models)}"
+        if needs.max_models is not None and len(entry.models) > needs.max_models:
+            return f"takes at most {needs.max_models} models, the pool has {len(entry.models)}"
         for name in entry.models:
             missing = sorted(needs.capabilities - self.study.models[name].capabilities)
             if missing:

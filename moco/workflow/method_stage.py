@@ -6,13 +6,13 @@ from typing import Any
 from moco import paths
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
+from moco.workflow.logits_stage import LogitsStage
 from moco.workflow.matrix import Cell
-from moco.workflow.response_stage import ResponseStage
 from moco.workflow.rule import Group, Rule, Wildcards, results
 from moco.workflow.sources import source_hash
 
 
-class MethodStage(ResponseStage):
+class MethodStage(LogitsStage):
     """Fits and answers."""
 
     def method_spec(self, cell: Cell, stage: str) -> dict[str, Any]:
@@ -35,6 +35,8 @@ class MethodStage(ResponseStage):
             "decoding_name": batch.decoding,
             "decoding": self.study.decoding[batch.decoding].slice(),
         }
+        if stage == "answer" and needs.answer.live:
+            spec["decoding_source"] = source_hash("moco.decoding.joint")
         if needs.descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(cell.pool) or ())
         return spec
@@ -81,6 +83,7 @@ class MethodStage(ResponseStage):
                 for split in fit.splits
                 for model, sample in self.member_samples(cell.pool, fit.plain)
             ],
+            "logits": self.logits_inputs(cell, fit.splits, fit.logits, fit.plain, seed),
             "weights": self.weights(self.study.pools[cell.pool].models) if needs.fit_runs_models else [],
         }
         if fit.references or fit.dev_scores:
@@ -149,6 +152,7 @@ class MethodStage(ResponseStage):
             "questions": [results(paths.questions(task, split)) for task in batch.tasks],
             "models": self._model_files(cell.pool),
             "plain": plain + fitted,
+            "logits": self.logits_inputs(cell, [split], needs.answer.logits, needs.answer.plain, seed),
             "fit": [results(paths.fit_folder(cell.pool, task, cell.variant, seed)) for task in batch.tasks]
             if needs.fit
             else [],

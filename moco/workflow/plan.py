@@ -17,7 +17,13 @@ class Plan(ScoreStage):
 
     def build(self) -> None:
         """Work out all rules, so that a mistake appears as one error and not inside a rule."""
-        for rules in (self.generate_rules, self.fitted_generate_rules, self.fit_rules, self.answer_rules):
+        for rules in (
+            self.generate_rules,
+            self.fitted_generate_rules,
+            self.logits_rules,
+            self.fit_rules,
+            self.answer_rules,
+        ):
             rules()
         for task in self.matrix.tasks:
             self.prepare_inputs(task)

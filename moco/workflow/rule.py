@@ -36,7 +36,7 @@ class Rule:
         wildcards: Patterns that close the wildcards.
         spec: The job's slice of the configuration as canonical JSON, as a function of the wildcards.
         gpus: GPUs of every job of the rule.
-        words: Values for the command line.
+        words: Values for the command line, or functions of the wildcards that give them.
         folders: Output folders.
     """
 
@@ -46,8 +46,13 @@ class Rule:
     wildcards: Mapping[str, str]
     spec: Callable[[Wildcards], str]
     gpus: int
-    words: Mapping[str, str]
+    words: Mapping[str, Any]
     folders: Sequence[str] = ()
+
+    @property
+    def job(self) -> str:
+        """What tells the rule's jobs apart, as names of their logs do."""
+        return ".".join(f"{{{name}}}" if name in ("model", "method") else f"{name}{{{name}}}" for name in self.wildcards)
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,12 @@ def settings_of(id):
     return valid
 
 
-def types_of(id):
+def types_of(id, settings=None):
     declared = method_class(id).task_types
-    return [kind for kind in task_types() if declared is None or kind in declared]
+    kinds = [kind for kind in task_types() if declared is None or kind in declared]
+    needs = make_method(id, settings or {}).needs(2)
+    options = "options" in (*needs.answer.logits, *(needs.fit.logits if needs.fit else ()))
+    return [kind for kind in kinds if kind == "multiple_choice"] if options else kinds
 
 
 def case(id, settings, pool, kind):
@@ -74,7 +77,7 @@ CASES = [
     for id in method_ids()
     for settings in settings_of(id)
     for pool in POOLS
-    for kind in types_of(id)[:1]
+    for kind in types_of(id, settings)[:1]
     if large_enough(id, settings, pool)
 ]
 THREES = [entry for entry in CASES if entry.values[1].models == POOLS["three"]]
@@ -296,7 +299,7 @@ DECLARATIONS = [
 def test_uses_what_it_declares_and_is_stopped_without(method, world, name, needs):
     """The last declared sample counts as a declaration of its own: without it, reading it fails."""
     stopped = []
-    for kind in types_of(method.id):
+    for kind in types_of(method.id, method.params.model_dump()):
         smaller, complete = World(world.models, kind, needs=needs), World(world.models, kind)
         try:
             if name.startswith("fit."):
@@ -321,7 +324,10 @@ def test_reads_no_more_than_it_declares(method, world):
     world.answer(method, state, engine)
     assert needs.answer_runs_models or len(engine.requests) == fit_requests
     for kind, model, sample in engine.reads:
-        assert kind == "plain"
+        assert kind in ("plain", "logits")
+        if kind == "logits":
+            assert needs.answer.logits
+            continue
         limit = needs.answer.fitted_plain if model in needs.models else needs.answer.plain
         assert sample < limit * max(1, world.models.count(model))
 
@@ -357,7 +363,7 @@ def test_references_changed_after_the_fit_change_no_answer(method, world):
 def test_an_answer_without_a_fit_depends_on_no_reference(method, world):
     plain = Engine(world.replies)
     world.answer(method, world.fit(method, references={}), plain)
-    assert all(kind == "plain" for kind, _, _ in plain.reads)
+    assert all(kind in ("plain", "logits") for kind, _, _ in plain.reads)
 
 
 def accesses(method, world):

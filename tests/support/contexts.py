@@ -10,6 +10,7 @@ from moco.errors import RequestError
 from moco.methods.answering import checked_answers
 from moco.methods.base import Method, Needs, Recipe, Response, State, pool_members
 from moco.methods.context import AnswerContext, FitContext, Generate
+from moco.methods.logits import Logits
 from moco.scoring import scorer_for
 from moco.tasks.item import Question, Reference
 from support.engines import Engine, Replies, fingerprint, varied
@@ -44,12 +45,40 @@ def _plain(
     return read
 
 
+def _logits(
+    engine: Engine,
+    models: Sequence[str],
+    items: Sequence[Question],
+    kinds: Sequence[str] | None,
+    samples: int | None,
+) -> Callable[[str, str, int], Mapping[str, Logits]]:
+    """Return a reader of cached logits of some kinds, and of responses below a limit; None is no limit."""
+
+    def read(model: str, kind: str, sample: int) -> Mapping[str, Logits]:
+        beyond = kind == "response" and samples is not None and sample >= samples * models.count(model)
+        if beyond or (kinds is not None and kind not in kinds):
+            raise RequestError(f"{kind} logits of {model} are not declared in `needs`")
+        return engine.logits(model, kind, sample, items)
+
+    return read
+
+
 def _common(
-    models: Sequence[str], items: Sequence[Question], engine: Engine, generates: bool, settings: dict[str, Any]
+    models: Sequence[str],
+    items: Sequence[Question],
+    engine: Engine,
+    generates: bool,
+    settings: dict[str, Any],
+    *,
+    live: bool = False,
 ) -> dict[str, Any]:
     generate: Generate | None = settings.pop("generate", None) or engine.generate(models)
+    if live:
+        settings["live"] = generate
     return {
-        "pool": pool_members(models, settings.pop("descriptions", None)),
+        "pool": pool_members(
+            models, settings.pop("descriptions", None) or [f"knows what {name} knows" for name in models]
+        ),
         "questions": items,
         "generate": generate if generates else None,
         "decoding": Decoding(max_new_tokens=16),
@@ -81,14 +110,17 @@ def answer_context(
         engine.know(name, recipe)
     if needs is None:
         plain = _plain(engine, models, questions, None, dict.fromkeys(fitted or {}, 1))
-        return AnswerContext(plain=plain, **_common(models, questions, engine, True, settings))
+        logits = _logits(engine, models, questions, None, None)
+        return AnswerContext(
+            plain=plain, logits=logits, **_common(models, questions, engine, True, settings, live=True)
+        )
     declared = needs.answer
     made = dict.fromkeys(needs.models, declared.fitted_plain)
     reader = _plain(engine, models, questions, declared.plain, made)
-    runs = needs.answer_runs_models
     ctx = AnswerContext(
         plain=reader if declared.plain or declared.fitted_plain else None,
-        **_common(models, questions, engine, runs, settings),
+        logits=_logits(engine, models, questions, declared.logits, declared.plain),
+        **_common(models, questions, engine, declared.generates, settings, live=declared.live),
     )
     if not declared.extracts:
         _refuse(ctx, "extract")
@@ -133,6 +165,7 @@ def fit_context(
     merges = everything or bool(declared and declared.generates)
     return FitContext(
         plain=_plain(engine, models, questions, samples, {}) if everything or samples else None,
+        logits=_logits(engine, models, questions, None if everything else declared.logits if declared else (), samples),
         references=by_split,
         dev_scores=scores if everything or (declared and declared.dev_scores) else None,
         fingerprints={name: fingerprint(name) for name in models},

@@ -1,15 +1,17 @@
 """Scripted models: replies are a function of model, prompt and sample; every access is recorded and may fail."""
 
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from moco.config.decoding import Decoding
 from moco.digest import digest
-from moco.methods.base import Recipe, Request, Response
+from moco.methods.base import JointResponse, JointWork, Recipe, Request, Response
+from moco.methods.logits import Logits, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.prompts import blocks
-from moco.tasks.item import Question
+from moco.tasks.item import LETTERS, Question
 
 Reply = Callable[[str, str, int], str]
 Replies = Reply | Mapping[str, str | Mapping[str, str]]
@@ -43,6 +45,46 @@ def varied(model: str, prompt: str, sample: int) -> str:
     if blocks.answer_format("multiple_choice") in prompt or "\nA) " in prompt:
         return f"{start} The answer is {'ABC'[number % 3]}"
     return f"{start} The answer is \\box{{{number % 3}}}"
+
+
+def _asked(models: Sequence[str], request: Request | JointWork) -> Asked:
+    if isinstance(request, JointWork):
+        places, _ = request.combination.members([fingerprint(name) for name in request.models])
+        model, request = "+".join(request.models[place] for place in places), request.request
+    else:
+        model = models[request.member] if isinstance(request.member, int) else request.member
+    return Asked(model, request.uid, request.prompt, request.purpose, request.sample, request.decoding)
+
+
+def _answered(request: Request | JointWork, response: Response) -> Response | JointResponse:
+    if not isinstance(request, JointWork):
+        return response
+    return JointResponse(response, dict.fromkeys(request.models, response.prompt_tokens))
+
+
+def scripted_logits(kind: str, model: str, item: Question, sample: int) -> Logits:
+    """Return logits that depend on model, kind, item and sample."""
+    draw = random.Random(f"{kind}|{model}|{item.uid}|{sample}")
+
+    def numbers(count: int) -> tuple[float, ...]:
+        return tuple(sorted((-3 * draw.random() for _ in range(count)), reverse=True))
+
+    if kind == "options":
+        count = len(item.options or ())
+        order = draw.sample(range(count), count)
+        values = [
+            (letters[place], texts[place]) for letters, texts in [(numbers(count), numbers(count))] for place in order
+        ]
+        labels = tuple(LETTERS[:count])
+        by_letter, by_text = (tuple(each) for each in zip(*values, strict=True)) if values else ((), ())
+        return OptionLogits(labels, by_letter, by_text, (2,) * count, 9, 3 * count)
+    if kind == "reference":
+        return ReferenceLogits("gold", (1, 2), numbers(2), 9)
+    steps = 3
+    tops = tuple(numbers(6) for _ in range(steps))
+    return ResponseLogits(
+        (5, 6, 7), tuple(top[0] for top in tops), 6, ((5, 6, 7, 8, 9, 10),) * steps, tops, (0.0,) * steps
+    )
 
 
 class Engine:
@@ -102,29 +144,25 @@ class Engine:
     def generate(self, models: Sequence[str]) -> Callable[[Sequence[Request]], list[Response]]:
         """Return what runs one round of requests of a pool, model by model."""
 
-        def run(requests: Sequence[Request]) -> list[Response]:
-            asked = [
-                Asked(
-                    models[request.member] if isinstance(request.member, int) else request.member,
-                    request.uid,
-                    request.prompt,
-                    request.purpose,
-                    request.sample,
-                    request.decoding,
-                )
-                for request in requests
-            ]
+        def run(requests: Sequence[Request | JointWork]) -> list[Response | JointResponse]:
+            asked = [_asked(models, request) for request in requests]
             self.requests.extend(asked)
             self.rounds.append(asked)
+            self.loads.update({name for item in asked for name in item.model.split("+")})
             responses: dict[int, Response] = {}
             for model in dict.fromkeys(item.model for item in asked):
-                self.loads[model] += 1
                 for index, item in enumerate(asked):
                     if item.model == model:
                         responses[index] = self._one(item)
-            return [responses[index] for index in range(len(asked))]
+            return [_answered(request, responses[index]) for index, request in enumerate(requests)]
 
         return run
+
+    def logits(self, model: str, kind: str, sample: int, questions: Sequence[Question]) -> dict[str, Logits]:
+        """Return a model's cached logits, made of its replies by nothing but a hash."""
+        self.access()
+        self.reads.append(("logits", model, sample))
+        return {item.uid: scripted_logits(kind, model, item, sample) for item in questions}
 
     def _one(self, item: Asked) -> Response:
         if item not in self.finished:

@@ -23,7 +23,10 @@ def plan(**changes) -> Plan:
     content = {
         "study": "s",
         "seeds": [1, 2],
-        "models": {"a": {"kind": "zoo", "recipe": "add"}, "b": {"kind": "zoo", "recipe": "recall"}},
+        "models": {
+            "a": {"kind": "zoo", "recipe": "add", "description": "adds"},
+            "b": {"kind": "zoo", "recipe": "recall", "description": "recalls"},
+        },
         "pools": {"p": ["a", "b"]},
         "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},
         "methods": {name: {} for name in method_ids()},
@@ -38,6 +41,7 @@ def all_rules(made: Plan) -> list[Rule]:
     made_by = (
         made.generate_rules,
         made.fitted_generate_rules,
+        made.logits_rules,
         made.fit_rules,
         made.answer_rules,
         made.score_plain_rules,
@@ -85,7 +89,7 @@ def needed_files(made: Plan) -> list[str]:
     return sorted(seen)
 
 
-COMPUTED = ("<results>/generations/", "<results>/answers/", "<results>/scores/", "<results>/fits/")
+COMPUTED = ("<results>/generations/", "<results>/logits/", "<results>/answers/", "<results>/scores/", "<results>/fits/")
 
 
 @pytest.mark.parametrize("use_gpu", [False, True])
@@ -207,6 +211,36 @@ def test_a_model_that_a_fit_makes_is_merged_resolved_and_asked():
     assert generate.words["names"] == "soup"
 
 
+def test_logits_are_made_of_what_methods_read_and_from_the_files_they_belong_to():
+    methods = {"api_cascade": {}, "options": {"method": "logit_logit_fusion", "mode": "options"}}
+    made = plan(pools={"p": ["a", "b"], "copies": ["a", "a"]}, methods=methods)
+    names = [rule.name for rule in made.logits_rules()]
+    assert sorted(names) == [
+        "logits_options_general_multiple_choice_test",
+        *(f"logits_response_general_{kind}_{part}" for kind in ("exact_match", "multiple_choice") for part in ("dev_s0", "dev_s1_4", "test_s0", "test_s1_4")),
+    ]
+    assert ("options", "p", "general-exact_match") in {(c.variant, c.pool, c.batch) for c in made.matrix.not_applicable}
+    [(rule, wildcards)] = producers(made, "<results>/logits/a/t/dev/response/default/seed2/s1.parquet")
+    assert rule.inputs(wildcards)["plain"][0] == "<results>/generations/a/t/dev/default/seed2/s1.parquet"
+    assert rule.words["which"](wildcards) == "--samples 1-4 --seed 2"
+    assert rule.job == "{model}.seed{seed}"
+    [(rule, wildcards)] = producers(made, "<results>/logits/b/q/test/options.parquet")
+    assert rule.job == "{model}"
+    assert "plain" not in rule.inputs(wildcards)
+    [(fit, wildcards)] = producers(made, "<results>/fits/p/t/api_cascade/seed1")
+    assert fit.inputs(wildcards)["logits"] == [
+        f"<results>/logits/{model}/t/dev/response/default/seed1/s0.parquet" for model in ("a", "b")
+    ]
+
+
+def test_joint_decoding_takes_the_gpus_of_all_its_models_and_notes_its_source():
+    made = plan(methods={"logit_logit_fusion": {}}, site={"use_gpu": True})
+    rules = {rule.name: rule for rule in made.answer_rules()}
+    assert {rule.gpus for rule in rules.values()} == {2}
+    spec = json.loads(next(iter(rules.values())).spec(SimpleNamespace(method="logit_logit_fusion")))
+    assert spec["decoding_source"]
+
+
 def test_a_pattern_of_nothing_matches_nothing():
     made = plan(models={"a": {"kind": "local", "path": "x"}}, pools={"p": ["a"]}, methods={"control_random": {}})
     assert made.zoo_pattern == made.derived_pattern == NEVER
@@ -257,7 +291,8 @@ print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets
 """
     path = tmp_path / "s.yaml"
     path.write_text(
-        "study: s\nmodels: {a: {kind: zoo, recipe: add}, b: {kind: zoo, recipe: recall}}\npools: {p: [a, b]}\n"
+        "study: s\nmodels: {a: {kind: zoo, recipe: add, description: adds},\n"
+        "         b: {kind: zoo, recipe: recall, description: recalls}}\npools: {p: [a, b]}\n"
         "tasks: {t: {source: {kind: synthetic, skills: [add]}}}\nmethods: {"
         + ", ".join(f"{name}: {{}}" for name in method_ids())
         + "}\n"

@@ -1,0 +1,200 @@
+"""Cached logits as files: of options, of reference answers, and of plain responses.
+
+What plain responses left in the store is only looked up; a model is loaded for what is missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from moco import paths
+from moco.config.decoding import Decoding
+from moco.config.runtime import engine_settings
+from moco.engines.inference import Inference, Job, ScoredText, TextJob
+from moco.models.info import ModelInfo
+from moco.records import OPTION_LOGITS, REFERENCE_LOGITS, RESPONSE_LOGITS, Provenance, Schema, write_rows
+from moco.store.generations import GenerationStore, Stored, store_root
+from moco.tasks.item import LETTERS, Question
+from moco.tasks.prepare import read_questions, read_references
+
+Kind = Literal["options", "reference", "response"]
+KINDS: tuple[Kind, ...] = ("options", "reference", "response")
+
+_OK = {"status": "ok", "reason": None}
+_SCHEMAS: dict[Kind, Schema] = {
+    "options": OPTION_LOGITS,
+    "reference": REFERENCE_LOGITS,
+    "response": RESPONSE_LOGITS,
+}
+
+
+@dataclass
+class LogitsJob:
+    """The cached logits of one kind of one model on tasks and splits.
+
+    Attributes:
+        results: The results folder.
+        kind: Kind of logits.
+        model: The model.
+        tasks: Tasks.
+        splits: Splits of every task.
+        samples: Stored sample indices, for responses.
+        seed: Run seed, for responses.
+        spec: With `decoding` and `decoding_name`, for responses.
+    """
+
+    results: Path
+    kind: Kind
+    model: str
+    tasks: Sequence[str]
+    splits: Sequence[str]
+    samples: Sequence[int] = (0,)
+    seed: int = 0
+    spec: Mapping[str, Any] | None = None
+
+    def run(self) -> None:
+        """Write the files.
+
+        Raises:
+            FailedInput: The model is a recorded failure.
+        """
+        makers = {"options": self._options, "reference": self._references, "response": self._responses}
+        makers[self.kind]()
+
+    @cached_property
+    def _info(self) -> ModelInfo:
+        return ModelInfo.read(self.results / paths.model_json(self.model))
+
+    @cached_property
+    def _inference(self) -> Inference:
+        settings = {self.model: engine_settings(self.model, self._info.engine)}
+        store = GenerationStore(store_root(self.results))
+        return Inference({self.model: self._info}, settings, store, self.results.resolve().parent)
+
+    @cached_property
+    def _questions(self) -> dict[tuple[str, str], list[Question]]:
+        return {
+            (task, split): read_questions(self.results / paths.task_folder(task), split)
+            for task, split in product(self.tasks, self.splits)
+        }
+
+    def _path(self, task: str, split: str, sample: int) -> Path:
+        if self.kind == "options":
+            return self.results / paths.option_logits(self.model, task, split)
+        if self.kind == "reference":
+            return self.results / paths.reference_logits(self.model, task, split)
+        name = (self.spec or {})["decoding_name"]
+        return self.results / paths.response_logits(self.model, task, split, name, self.seed, sample)
+
+    def _write(self, task: str, split: str, sample: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        inputs = {"model": self._info.fingerprint}
+        write_rows(
+            self._path(task, split, sample),
+            _SCHEMAS[self.kind],
+            rows,
+            Provenance("logits", dict(self.spec or {}), inputs),
+        )
+
+    def _options(self) -> None:
+        questions = [question for each in self._questions.values() for question in each]
+        texts = [
+            TextJob(self.model, question.prompt, text)
+            for question in questions
+            for text in (*_letters(question), *(question.options or ()))
+        ]
+        scored = iter(self._inference.score_texts(texts, "option texts"))
+        for (task, split), each in self._questions.items():
+            self._write(task, split, 0, [_option_row(question, scored) for question in each])
+
+    def _references(self) -> None:
+        places = list(self._questions)
+        texts: dict[str, str] = {}
+        for task, split in places:
+            for uid, reference in read_references(self.results / paths.task_folder(task), split).items():
+                text = reference.text()
+                if text is not None:
+                    texts[uid] = text
+        questions = {question.uid: question for each in self._questions.values() for question in each}
+        jobs = [TextJob(self.model, questions[uid].prompt, text) for uid, text in texts.items()]
+        scored = dict(zip(texts, self._inference.score_texts(jobs, "reference texts"), strict=True))
+        for place in places:
+            rows = [
+                _reference_row(item.uid, texts.get(item.uid), scored.get(item.uid)) for item in self._questions[place]
+            ]
+            self._write(*place, 0, rows)
+
+    def _responses(self) -> None:
+        decoding = Decoding.model_validate((self.spec or {})["decoding"])
+        places = [(*place, sample) for place in self._questions for sample in self.samples]
+        jobs = [
+            Job(self.model, question.prompt, decoding, self.seed, sample)
+            for task, split, sample in places
+            for question in self._questions[task, split]
+        ]
+        keys = [reply.response.key for reply in self._inference.run(jobs, "plain responses")]
+        stored = self._inference.store.partition(self._info.fingerprint).find(keys)
+        order = iter(keys)
+        for task, split, sample in places:
+            rows = [
+                _response_row(question.uid, sample, stored[next(order)]) for question in self._questions[task, split]
+            ]
+            self._write(task, split, sample, rows)
+
+    def write_failed(self, reason: str) -> None:
+        """Write files in which every item failed."""
+        schema = _SCHEMAS[self.kind]
+        for (task, split), questions in self._questions.items():
+            for sample in self.samples if self.kind == "response" else (0,):
+                nothing = dict.fromkeys(schema.columns.names)
+                failed = {**nothing, "status": "failed", "reason": reason}
+                if self.kind == "response":
+                    failed["sample"] = sample
+                rows = [{**failed, "uid": question.uid} for question in questions]
+                write_rows(self._path(task, split, sample), schema, rows, Provenance("logits", dict(self.spec or {})))
+
+
+def _letters(question: Question) -> str:
+    return LETTERS[: len(question.options or ())]
+
+
+def _option_row(question: Question, scored: Any) -> dict[str, Any]:
+    """Return the row of an item, taking its letters and then its texts from `scored`."""
+    letters = _letters(question)
+    by_letter: list[ScoredText] = [next(scored) for _ in letters]
+    by_text: list[ScoredText] = [next(scored) for _ in letters]
+    every = [*by_letter, *by_text]
+    return {
+        "uid": question.uid,
+        **_OK,
+        "labels": list(letters),
+        "label_logprobs": [_total(each) for each in by_letter],
+        "text_logprobs": [_total(each) for each in by_text],
+        "text_tokens": [len(each.stored.tokens) for each in by_text],
+        "prompt_flag": every[0].prompt_flag if every else None,
+        "prompt_tokens": every[0].stored.prompt_tokens if every else None,
+        "scored_tokens": sum(len(each.stored.tokens) for each in every),
+    }
+
+
+def _total(scored: ScoredText) -> float:
+    return round(sum(scored.stored.logprobs), 6)
+
+
+def _reference_row(uid: str, text: str | None, scored: ScoredText | None) -> dict[str, Any]:
+    return {
+        "uid": uid,
+        **_OK,
+        "text": text,
+        "tokens": scored.stored.tokens if scored else None,
+        "logprobs": scored.stored.logprobs if scored else None,
+        "prompt_flag": scored.prompt_flag if scored else None,
+        "prompt_tokens": scored.stored.prompt_tokens if scored else None,
+    }
+
+
+def _response_row(uid: str, sample: int, stored: Stored) -> dict[str, Any]:
+    names = ("key", "tokens", "logprobs", "top_k", "top_ids", "top_logprobs", "tail")
+    return {"uid": uid, "sample": sample, **_OK, **{name: getattr(stored, name) for name in names}}

@@ -1,0 +1,95 @@
+"""Prompt routing: the member best on dev reads what the others are good at, and names the one that answers."""
+
+import logging
+import re
+from collections.abc import Iterator
+
+from moco.config.fields import identity
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
+from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.selection import dev_means, ranking
+from moco.prompts import blocks
+from moco.tasks.item import Question
+
+log = logging.getLogger("moco")
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?![\w]|\.\d)")
+_NEGATED = re.compile(r"\b(?:not|never|isn't|except|without)\s*$", re.I)
+_MANY_FALLBACKS = 0.05
+
+
+@method("api_prompt_routing", level="api", paper="2601.21257")
+class PromptRouting(Method):
+    """Lets the member best on dev choose, from one description per member, which of them answers.
+
+    The chosen member's plain response is the answer. The router replies greedily with a number; a reply without one
+    leaves the question to the router itself.
+
+    Differs from the original: the first number of the reply that stands alone, is not negated and is in range is the
+    choice, so that neither a number inside another nor the highest one wins.
+    """
+
+    class Params(MethodParams):
+        """Settings of prompt routing."""
+
+        max_new_tokens: int = identity("Longest reply of the router, in tokens; more for models that think.", 16, ge=1)
+
+    def needs(self, models: int) -> Needs:
+        """Dev scores choose the router; every member has a description and plain responses."""
+        return Needs(
+            fit=FitNeeds(dev_scores=True),
+            answer=AnswerNeeds(plain=1, generates=True),
+            min_models=2,
+            descriptions=True,
+        )
+
+    def fit(self, ctx: FitContext) -> State:
+        """Choose the router."""
+        means = dev_means(ctx)
+        return State({"router": ranking(means)[0], "dev_means": means})
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Ask the router about every item, then look the chosen members' responses up."""
+        router = state.data["router"]
+        descriptions = [member.description for member in ctx.pool]
+        decoding = ctx.decoding.model_copy(update={"temperature": 0.0, "max_new_tokens": self.params.max_new_tokens})
+        requests = [
+            Request(router, question.uid, routing_prompt(question, descriptions), "route", decoding=decoding)
+            for question in ctx.questions
+        ]
+        replies = ctx.generate(requests)
+        responses = [ctx.plain(member.index) for member in ctx.pool]
+        fallbacks = 0
+        for question, reply in zip(ctx.questions, replies, strict=True):
+            choice = parse_choice(reply.text, len(ctx.pool))
+            fallbacks += choice is None
+            member = router if choice is None else choice - 1
+            yield Answer(
+                question.uid,
+                responses[member][question.uid].text,
+                models=(ctx.pool[member].model,),
+                record={"router": router, "reply": reply.text, "choice": choice, "member": member},
+                fallback="no choice in the router's reply" if choice is None else None,
+            )
+        if fallbacks > _MANY_FALLBACKS * len(ctx.questions):
+            log.warning("the router named no model for %d of %d items", fallbacks, len(ctx.questions))
+
+
+def routing_prompt(question: Question, descriptions: list[str]) -> str:
+    """Return the prompt that shows a question and numbered descriptions, and asks for a number."""
+    listed = "\n".join(f"{number}) {text}" for number, text in enumerate(descriptions, start=1))
+    return blocks.compose(
+        blocks.instruction("You pass questions on to the model that can answer them best."),
+        blocks.block("question", blocks.question(question)),
+        blocks.instruction("These are the models and what each of them is good at:"),
+        listed,
+        blocks.instruction("Reply with the number of the best model for this question, and nothing else."),
+    )
+
+
+def parse_choice(reply: str, models: int) -> int | None:
+    """Return the first standing number of a reply that is in range and not negated, counted from 1, or None."""
+    for found in _NUMBER.finditer(reply):
+        if 1 <= int(found[0]) <= models and not _NEGATED.search(reply[: found.start()]):
+            return int(found[0])
+    return None

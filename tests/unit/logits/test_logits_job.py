@@ -1,0 +1,187 @@
+"""Cached logits on real tiny checkpoints: what is in the files, and that methods on them load no model."""
+
+import json
+import math
+
+import pytest
+from support.studies import SmallStudy
+
+from moco import paths
+from moco.engines.inference import TextJob
+from moco.engines.logits import LogitsJob
+from moco.errors import FailedInput
+from moco.methods.logits_files import failed_logits, read_logits
+from moco.methods.state import read_state
+from moco.records import ANSWERS, CALLS, GENERATIONS, read_frame, read_rows, write_json
+from moco.tasks.prepare import read_questions, read_references
+
+SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 6, "test": 5}}
+
+
+@pytest.fixture(scope="module")
+def study(tiny_checkpoint, tmp_path_factory):
+    """Two models, two kinds of tasks; plain responses and logits are made."""
+    content = {
+        "study": "s",
+        "models": {
+            name: {"kind": "local", "path": str(tiny_checkpoint("base", seed)), "family": "llama", "tokenizer": "zoo"}
+            for name, seed in (("a", 0), ("b", 1))
+        },
+        "pools": {"p": ["a", "b"], "copies": ["a", "b", "a"]},
+        "tasks": {
+            "t": {"source": SKILLS},
+            "u": {"source": {**SKILLS, "seed": 1}},
+            "q": {"source": {**SKILLS, "form": "choice"}},
+        },
+        "decoding": {"default": {"max_new_tokens": 6, "temperature": 1.0, "top_p": 0.9}},
+        "methods": {
+            "api_cascade": {},
+            "logit_logit_fusion": {},
+            "options": {"method": "logit_logit_fusion", "mode": "options"},
+            "api_prompt_routing": {},
+            "text_majority_vote": {},
+            "text_slm_mux": {"samples_per_model": 2},
+        },
+    }
+    for name in content["models"]:
+        content["models"][name]["description"] = f"is {name}"
+    made = SmallStudy(tmp_path_factory.mktemp("logits"), content)
+    made.prepare()
+    made.generate()
+    for job in made.logits_jobs():
+        job.run()
+        if job.kind == "response":
+            assert job._inference.room.loads == 0
+    return made
+
+
+def test_response_logits_are_what_was_generated(study):
+    for sample in (0, 1):
+        logits = read_logits(study.results / paths.response_logits("a", "t", "test", "default", 1, sample), "response")
+        plain = read_rows(study.results / paths.generation("a", "t", "test", "default", 1, sample), GENERATIONS)
+        assert len(plain) == len(logits) == 5
+        for row in plain:
+            found = logits[row["uid"]]
+            assert len(found.tokens) == row["completion_tokens"] == len(found.top_ids) == len(found.tail)
+            assert sum(found.logprobs) / len(found.logprobs) == pytest.approx(row["mean_logprob"], abs=1e-6)
+            for ids, values, tail in zip(found.top_ids, found.top_logprobs, found.tail, strict=True):
+                assert len(ids) == len(values) == found.top_k == 20
+                assert list(values) == sorted(values, reverse=True)
+                assert math.fsum(map(math.exp, values)) + tail == pytest.approx(1, abs=1e-4)
+
+
+def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
+    job = next(job for job in study.logits_jobs() if job.kind == "options" and job.model == "a")
+    logits = read_logits(study.results / paths.option_logits("a", "q", "test"), "options")
+    questions = read_questions(study.results / paths.task_folder("q"), "test")
+    assert [question.uid for question in questions] == list(logits)
+    for question in questions:
+        found = logits[question.uid]
+        assert found.labels == ("A", "B", "C", "D")
+        texts = [TextJob("a", question.prompt, text) for text in (*found.labels, *question.options)]
+        scored = job._inference.score_texts(texts)
+        sums = [pytest.approx(sum(each.stored.logprobs), abs=1e-6) for each in scored]
+        assert [*found.label_logprobs, *found.text_logprobs] == sums
+        assert list(found.text_tokens) == [len(each.stored.tokens) for each in scored[4:]]
+        assert found.scored_tokens == sum(len(each.stored.tokens) for each in scored)
+        assert all(each.cached for each in scored)
+
+
+def test_reference_logits_are_those_of_the_gold_answers(study):
+    job = LogitsJob(study.results, "reference", "a", ["t", "q"], ["dev"])
+    job.run()
+    for task in ("t", "q"):
+        logits = read_logits(study.results / paths.reference_logits("a", task, "dev"), "reference")
+        references = read_references(study.results / paths.task_folder(task), "dev")
+        questions = read_questions(study.results / paths.task_folder(task), "dev")
+        assert {uid: found.text for uid, found in logits.items()} == {
+            uid: str(gold.gold) if task == "t" else gold.gold["key"] for uid, gold in references.items()
+        }
+        scored = job._inference.score_texts([TextJob("a", item.prompt, logits[item.uid].text) for item in questions])
+        assert [list(logits[item.uid].logprobs) for item in questions] == [each.stored.logprobs for each in scored]
+    (study.results / paths.reference_logits("a", "t", "dev")).unlink()
+    (study.results / paths.reference_logits("a", "q", "dev")).unlink()
+
+
+def test_only_what_methods_read_is_cached(study):
+    made = {str(path.relative_to(study.results / "logits")) for path in (study.results / "logits").rglob("*.parquet")}
+    assert {name.split("/")[1] for name in made if name.endswith("options.parquet")} == {"q"}
+    assert not [name for name in made if "/dev/options" in name or "reference" in name]
+    assert "b/t/dev/response/default/seed1/s0.parquet" in made
+
+
+@pytest.mark.parametrize("pool", ["p", "copies"])
+@pytest.mark.parametrize("method", ["api_cascade", "options", "text_majority_vote", "text_slm_mux"])
+def test_methods_on_cached_responses_and_logits_load_no_model(study, pool, method):
+    if study.plan.matrix.needs(pool, method).fit is not None:
+        assert study.fit(pool, method).inference.room.loads == 0
+    assert study.answer(pool, method).inference.room.loads == 0
+
+
+def test_prompt_routing_loads_its_router_only(study):
+    fit = study.fit("p", "api_prompt_routing")
+    assert fit.inference.room.loads == 0
+    job = study.answer("p", "api_prompt_routing")
+    loaded = {key[0] for key in job.inference.room._engines}
+    assert job.inference.room.loads == 1
+    assert loaded == {job.infos["a" if _router(study) == 0 else "b"].fingerprint}
+
+
+def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
+    study.fit("p", "api_cascade")
+    study.answer("p", "api_cascade")
+    where = ("p", "t", "api_cascade", 1, "test")
+    rows = read_frame(study.results / paths.answers(*where), ANSWERS).to_dict("records")
+    logits = read_logits(study.results / paths.response_logits("a", "t", "test", "default", 1, 0), "response")
+    plain = {
+        name: {
+            row["uid"]: row["text"]
+            for row in read_rows(study.results / paths.generation(name, "t", "test", "default", 1, 0), GENERATIONS)
+        }
+        for name in "ab"
+    }
+    levels = set()
+    for row in rows:
+        record = json.loads(row["record_json"])
+        steps = logits[row["uid"]].top_logprobs
+        formula = sum(math.exp(step[0]) / sum(map(math.exp, step[:5])) for step in steps) / len(steps)
+        assert record["confidences"] == [pytest.approx(formula, abs=1e-12)]
+        assert record["level"] == int(formula < record["thresholds"][0])
+        assert row["text"] == plain["ab"[record["level"]]][row["uid"]]
+        levels.add(record["level"])
+    assert levels == {0, 1}
+    calls = read_frame(study.results / paths.calls(*where), CALLS)
+    reached = calls.groupby("uid")["model"].apply(list).to_dict()
+    assert {uid: len(models) for uid, models in reached.items()} == {
+        row["uid"]: json.loads(row["record_json"])["level"] + 1 for row in rows
+    }
+
+
+def test_fusion_decodes_both_tasks_in_one_round_with_one_load_per_model(study):
+    job = study.answer("copies", "logit_logit_fusion")
+    assert job.inference.room.loads <= 2
+    calls = read_frame(study.results / paths.calls("copies", "t", "logit_logit_fusion", 1, "test"), CALLS)
+    assert set(calls["kind"]) == {"joint"}
+    # Equal members are read once.
+    assert sorted(calls["model"].value_counts().to_dict().items()) == [("a", 5), ("b", 5)]
+    assert set(calls["round"]) == {0}
+
+
+def test_a_failed_model_leaves_failed_rows_that_say_why(study):
+    jobs = [job for job in study.logits_jobs() if job.model == "a" and job.kind != "reference"]
+    for job in {job.kind: job for job in jobs}.values():
+        path = study.results / paths.model_json("gone")
+        write_json(path, {"failed": "merge: out of memory"})
+        job.model = "gone"
+        with pytest.raises(FailedInput, match="out of memory"):
+            job.run()
+        job.write_failed("merge: out of memory")
+        written = job._path(job.tasks[0], job.splits[0], job.samples[0])
+        reasons = failed_logits(written, job.kind)
+        assert set(reasons.values()) == {"merge: out of memory"}
+        assert read_logits(written, job.kind) == {}
+
+
+def _router(study):
+    folder = study.results / paths.fit_folder("p", "q", "api_prompt_routing", 1)
+    return read_state(folder).data["router"]
