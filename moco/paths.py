@@ -77,6 +77,11 @@ def calls(pool: str, task: str, method: str, seed: object, split: str) -> str:
     return f"answers/{pool}/{task}/{method}/seed{seed}/{split}_calls.parquet"
 
 
+def costs(pool: str, task: str, method: str, seed: object, split: str) -> str:
+    """Attributed cost of the answers and of the fit behind them, by model."""
+    return f"answers/{pool}/{task}/{method}/seed{seed}/{split}_costs.parquet"
+
+
 def scores(scorer: str, path: str) -> str:
     """Scores of a generations or answers file."""
     return f"scores/{scorer}/{path}"

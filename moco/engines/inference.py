@@ -89,6 +89,9 @@ class Inference:
         settings: Engine settings by model name.
         store: Where replies are kept.
         root: Folder that holds `results`.
+
+    Attributes:
+        parameters: Number of parameters of every model that was known at any time.
     """
 
     def __init__(
@@ -103,11 +106,13 @@ class Inference:
         self.store = store
         self._root = root
         self._renderers: dict[str, Renderer] = {}
+        self.parameters = {name: info.parameters for name, info in models.items()}
         self.room = EngineRoom(root)
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:
         """Make a further model known, for instance a candidate of a search."""
         self._models[info.name] = info
+        self.parameters[info.name] = info.parameters
         self._settings[info.name] = settings
 
     def remove(self, name: str) -> None:

@@ -9,6 +9,7 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, Reply
+from moco.engines.performance import load_rows, reply_row
 from moco.models.info import ModelInfo
 from moco.records import GENERATIONS, PERF, Provenance, write_rows
 from moco.store.generations import GenerationStore, store_root
@@ -53,13 +54,22 @@ def generate_plain(
         for question in questions[task, split]
     ]
     replies = iter(inference.run(jobs, "plain responses"))
+    loads = load_rows(inference.room)
     for (model, task), split, sample in places:
         path = results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
         rows = [(question, next(replies)) for question in questions[task, split]]
-        _write(path, rows, sample, Provenance("generate", spec, {"model": infos[model].fingerprint}), model)
+        _write(path, rows, sample, Provenance("generate", spec, {"model": infos[model].fingerprint}), model, loads)
+        loads = []
 
 
-def _write(path: Path, rows: Sequence[tuple[Question, Reply]], sample: int, provenance: Provenance, model: str) -> None:
+def _write(
+    path: Path,
+    rows: Sequence[tuple[Question, Reply]],
+    sample: int,
+    provenance: Provenance,
+    model: str,
+    loads: Sequence[Mapping[str, Any]],
+) -> None:
     ok = {"sample": sample, "status": "ok", "reason": None}
     write_rows(
         path,
@@ -70,16 +80,8 @@ def _write(path: Path, rows: Sequence[tuple[Question, Reply]], sample: int, prov
         ),
         provenance,
     )
-    perf = {
-        reply.response.key: {
-            "key": reply.response.key,
-            "model": model,
-            "cached": reply.cached,
-            "seconds": reply.seconds,
-        }
-        for _, reply in rows
-    }
-    write_rows(Path(paths.perf(str(path))), PERF, perf.values(), provenance)
+    perf = {reply.response.key: reply_row(model, reply) for _, reply in rows}
+    write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
 
 
 def write_failed(

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from moco.config.engine import EngineSettings
@@ -13,17 +14,33 @@ from moco.models.info import ModelInfo
 log = logging.getLogger("moco")
 
 
+@dataclass(frozen=True)
+class Load:
+    """One loading of a model's weights, and the seconds it took."""
+
+    model: str
+    seconds: float
+
+
 class EngineRoom:
-    """Loads engines on demand and counts the loads.
+    """Loads engines on demand and remembers every load.
 
     Args:
         root: Folder that holds `results`.
+
+    Attributes:
+        loaded: Every load so far, in order.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._engines: OrderedDict[tuple[str, str], LiveEngine] = OrderedDict()
-        self.loads = 0
+        self.loaded: list[Load] = []
+
+    @property
+    def loads(self) -> int:
+        """Number of loads so far, of all models."""
+        return len(self.loaded)
 
     def engine(self, info: ModelInfo, settings: EngineSettings) -> Engine:
         """Return the loaded model, loading it if needed."""
@@ -44,8 +61,8 @@ class EngineRoom:
 
         started = time.monotonic()
         engine = TransformersEngine(info, self._root, settings)
-        self.loads += 1
-        log.info("loaded %s in %.1f s", info.name, time.monotonic() - started)
+        self.loaded.append(Load(info.name, time.monotonic() - started))
+        log.info("loaded %s in %.1f s", info.name, self.loaded[-1].seconds)
         return engine
 
     def _make_room(self, limit: float, kept: Sequence[tuple[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """The job that answers: a method on one pool, one batch of tasks and one split; no reference is read."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from moco import paths
@@ -14,8 +15,10 @@ from moco.methods.lockstep import Lockstep
 from moco.records import (
     ANSWERS,
     CALLS,
+    COSTS,
     PERF,
     Provenance,
+    read_rows,
     write_rows,
 )
 from moco.tasks.item import Question
@@ -42,8 +45,10 @@ class AnswerJob(MethodJob):
             results = Lockstep(self.execute).run([self._worker(task, split) for task in self.tasks])
         else:
             results = [self._worker(task, split)(None) for task in self.tasks]
+        loads = self.load_rows()
         for task, (rows, calls) in zip(self.tasks, results, strict=True):
-            self._write(task, split, rows, calls)
+            self._write(task, split, rows, calls, loads)
+            loads = []
 
     def _worker(self, task: str, split: str) -> Callable[[Any], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         def work(generate: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -74,10 +79,18 @@ class AnswerJob(MethodJob):
     def _state(self, task: str) -> tuple[str | None, State]:
         if self.needs.fit is None:
             return None, State()
-        scope = "_all" if self.needs.fit_scope == "pool" else task
-        folder = self.results / paths.fit_folder(self.pool, scope, self.variant, self.seed)
+        folder = self._fit_folder(task)
         reason = states.failure_of(folder)
         return (f"fit: {reason}", State()) if reason else (None, states.read_state(folder))
+
+    def _fit_folder(self, task: str) -> Path:
+        scope = "_all" if self.needs.fit_scope == "pool" else task
+        return self.results / paths.fit_folder(self.pool, scope, self.variant, self.seed)
+
+    def _fit_costs(self, task: str) -> list[dict[str, Any]]:
+        if self.needs.fit is None or states.failure_of(self._fit_folder(task)) is not None:
+            return []
+        return read_rows(self._fit_folder(task) / states.COSTS, COSTS)
 
     def _fitted(self, task: str, name: str) -> str:
         return paths.fitted_model(self.pool, task, self.variant, self.seed, name)
@@ -102,7 +115,14 @@ class AnswerJob(MethodJob):
     def _failed(self, uid: str, reason: str) -> dict[str, Any]:
         return {"uid": uid, "reason": reason, **_FAILED_ANSWER}
 
-    def _write(self, task: str, split: str, rows: list[dict[str, Any]], calls: list[dict[str, Any]]) -> None:
+    def _write(
+        self,
+        task: str,
+        split: str,
+        rows: list[dict[str, Any]],
+        calls: list[dict[str, Any]],
+        loads: Sequence[dict[str, Any]] = (),
+    ) -> None:
         where = (self.pool, task, self.variant, self.seed, split)
         inputs = {
             "questions": digest(
@@ -114,7 +134,9 @@ class AnswerJob(MethodJob):
         write_rows(self.results / paths.answers(*where), ANSWERS, rows, provenance)
         path = self.results / paths.calls(*where)
         write_rows(path, CALLS, calls, provenance)
-        write_rows(perf_path(path), PERF, self.perf_rows(calls), provenance)
+        write_rows(perf_path(path), PERF, [*self.perf_rows(calls), *loads], provenance)
+        costs = [*self.cost_rows(task, calls, "answer"), *self._fit_costs(task)]
+        write_rows(self.results / paths.costs(*where), COSTS, costs, provenance)
 
     def write_failed(self, split: str, reason: str) -> None:
         """Write valid files in which every item failed."""

@@ -294,6 +294,7 @@ class FitContext(_Context):
     Args:
         references: References by split.
         dev_scores: Gives the scores of a model's plain dev responses with a stored sample index, by item.
+        scored: Gives the responses behind these scores, which count as read.
         fingerprints: Of every model of the pool, by name.
         merge: Makes a model from a recipe and returns the name under which requests may name it.
         discard: Deletes such a model.
@@ -308,6 +309,7 @@ class FitContext(_Context):
         *,
         references: Mapping[str, Mapping[str, Reference]] | None = None,
         dev_scores: Callable[[str, int], Mapping[str, float]] | None = None,
+        scored: PlainSource | None = None,
         fingerprints: Mapping[str, str] | None = None,
         merge: Callable[[Recipe], str] | None = None,
         discard: Callable[[str], None] | None = None,
@@ -319,6 +321,7 @@ class FitContext(_Context):
         super().__init__(**settings)
         self._references = references or {}
         self._dev_scores = dev_scores or _undeclared("dev scores")
+        self._scored: PlainSource = scored or (lambda _model, _sample: {})
         self._fingerprints = fingerprints or {}
         self._merge = merge or _undeclared("merging")
         self._discard = discard or _undeclared("merging")
@@ -349,7 +352,11 @@ class FitContext(_Context):
     def dev_scores(self, member: int) -> Mapping[str, float]:
         """Return the scores of a member's plain dev responses by item; broken items are left out."""
         place = self.pool[member]
-        return self._dev_scores(place.model, place.sample(0))
+        sample = place.sample(0)
+        scores = self._dev_scores(place.model, sample)
+        for uid, response in self._scored(place.model, sample).items():
+            self._record_plain(uid, response, member, place.model, sample)
+        return scores
 
     def fingerprint(self, member: int) -> str:
         """Return the fingerprint of a member's model."""

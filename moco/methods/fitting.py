@@ -1,7 +1,7 @@
 """The job that fits: a method on one pool and the dev splits of one batch of tasks."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from moco.methods.job import MethodJob, perf_path
 from moco.methods.lockstep import Lockstep
 from moco.records import (
     CALLS,
+    COSTS,
     PERF,
     Provenance,
+    read_rows,
     write_json,
     write_rows,
 )
@@ -35,21 +37,34 @@ class FitJob(MethodJob):
         if self.needs.fit is None:
             raise RequestError("has nothing to fit", where=self.variant, remedy="run `moco answer`")
         if self.needs.fit_runs_models:
-            Lockstep(self.execute).run([self._worker(task) for task in self.tasks])
+            in_store = Lockstep(self.execute).run([self._worker(task) for task in self.tasks])
         else:
-            for task in self.tasks:
-                self._worker(task)(None)
+            in_store = [self._worker(task)(None) for task in self.tasks]
+        self._write_paid(in_store)
 
-    def _worker(self, task: str) -> Callable[[Any], None]:
-        def work(generate: Any) -> None:
+    def _worker(self, task: str) -> Callable[[Any], bool]:
+        """Return what fits a task and says whether the fit was in the store."""
+
+        def work(generate: Any) -> bool:
             root = store_root(self.results)
             artifacts = ArtifactStore(root, work_root(self.results))
-            folder, _ = artifacts.make(
+            folder, in_store = artifacts.make(
                 "fits", self._key(task), lambda output, scratch: self._fit(task, output, scratch, generate)
             )
             self._publish(task, folder)
+            return in_store
 
         return work
+
+    def _write_paid(self, in_store: Sequence[bool]) -> None:
+        """Write what this job did: loads happen to all tasks together, and a fit from the store costs nothing."""
+        loads = self.load_rows()
+        for task, stored in zip(self.tasks, in_store, strict=True):
+            folder = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
+            path = perf_path(folder / states.CALLS)
+            rows = [{**row, "cached": row["cached"] or stored} for row in read_rows(path, PERF)]
+            write_rows(path, PERF, [*rows, *loads], Provenance("fit", self.spec))
+            loads = []
 
     def _publish(self, task: str, folder: Path) -> None:
         target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
@@ -71,7 +86,9 @@ class FitJob(MethodJob):
                 inputs[f"{split}_references"] = [vars(item) for item in read_references(folder, split).values()]
         spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "decoding_name")}
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
-        return digest("fit", spec, self.seed, models, inputs)
+        # The folder holds files of these layouts.
+        layouts = [[schema.name, schema.version] for schema in (CALLS, COSTS, PERF)]
+        return digest("fit", spec, self.seed, models, inputs, layouts)
 
     def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
         needs = self.needs.fit
@@ -92,6 +109,7 @@ class FitJob(MethodJob):
             logits=self.logits_reader(task, needs.splits, needs.logits, declared),
             references=references,
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
+            scored=self.plain_reader(task, ["dev"], self.member_samples(1)) if needs.dev_scores else None,
             fingerprints={name: info.fingerprint for name, info in self.infos.items()},
             merge=candidates.make if needs.generates else None,
             discard=candidates.discard if needs.generates else None,
@@ -107,6 +125,8 @@ class FitJob(MethodJob):
         provenance = Provenance("fit", self.spec, {"questions": digest([vars(question) for question in questions])})
         write_rows(output / states.CALLS, CALLS, ctx.calls, provenance)
         write_rows(perf_path(output / states.CALLS), PERF, self.perf_rows(ctx.calls), provenance)
+        costs = self.cost_rows(task, ctx.calls, "fit", self.needs.fit_scope)
+        write_rows(output / states.COSTS, COSTS, costs, provenance)
         used = sorted(ctx.references_used | ({"dev"} if needs.dev_scores else set()))
         about = {"method": self.spec["method"], "params": self.spec["params"], "references_used": used, "status": "ok"}
         states.write_state(output, learned, about)

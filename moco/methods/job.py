@@ -13,6 +13,7 @@ from moco.config.runtime import engine_settings
 from moco.decoding.combine import Combination
 from moco.engines.inference import Inference, Reply
 from moco.engines.inference import Job as InferenceJob
+from moco.engines.performance import load_rows, reply_row
 from moco.errors import RequestError, WorkError
 from moco.methods.base import (
     JointRequest,
@@ -25,6 +26,7 @@ from moco.methods.base import (
     pool_members,
 )
 from moco.methods.catalogue import make_method
+from moco.methods.costs import attributed
 from moco.methods.logits import Logits, LogitsKind
 from moco.methods.logits_files import failed_logits, read_logits
 from moco.models.info import ModelInfo
@@ -249,13 +251,29 @@ class MethodJob:
         for call in calls:
             reply = self._replies.get(call["key"])
             if call["kind"] in ("own", "joint") and reply is not None:
-                rows[call["key"]] = {
-                    "key": call["key"],
-                    "model": call["model"],
-                    "cached": reply.cached,
-                    "seconds": reply.seconds,
-                }
+                rows[call["key"]] = reply_row(call["model"], reply)
         return list(rows.values())
+
+    def load_rows(self) -> list[dict[str, Any]]:
+        """Return the loads of the whole job; they belong into the performance file of its first task."""
+        return load_rows(self.inference.room)
+
+    def cost_rows(
+        self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"
+    ) -> list[dict[str, Any]]:
+        """Return the attributed cost of a task's calls, by model."""
+
+        def parameters(model: str) -> int:
+            if model in self.inference.parameters:
+                return self.inference.parameters[model]
+            return self._info(paths.fitted_model(self.pool, task, self.variant, self.seed, model)).parameters
+
+        return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters)
+
+    def _role(self, call: Mapping[str, Any]) -> str:
+        if call["member"] >= 0:
+            return "member"
+        return "fitted" if call["model"] in self.needs.models else "candidate"
 
 
 def plain_responses(path: Path) -> dict[str, Response]:

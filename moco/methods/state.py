@@ -1,4 +1,4 @@
-"""The folder of a fitted method: `fit.json`, arrays as safetensors, recipes, and the calls the fit rests on."""
+"""The folder of a fitted method: `fit.json`, arrays as safetensors, recipes, and the calls the fit rests on with their cost."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,8 @@ from moco.errors import WorkError
 from moco.methods.base import Recipe, State
 from moco.records import read_json, write_json
 
-FIT, FAILED, TENSORS, CALLS = "fit.json", "failed.json", "state.safetensors", "calls.parquet"
+FIT, FAILED, TENSORS = "fit.json", "failed.json", "state.safetensors"
+CALLS, COSTS = "calls.parquet", "costs.parquet"
 
 
 def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:

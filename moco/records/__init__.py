@@ -13,6 +13,7 @@ from moco.records.files import (
 from moco.records.schemas import (
     ANSWERS,
     CALLS,
+    COSTS,
     GENERATIONS,
     OPTION_LOGITS,
     PERF,
@@ -27,6 +28,7 @@ from moco.records.schemas import (
 __all__ = [
     "ANSWERS",
     "CALLS",
+    "COSTS",
     "GENERATIONS",
     "OPTION_LOGITS",
     "PERF",

@@ -18,7 +18,8 @@ def differences(first: Path, second: Path, *, strict: bool = False) -> Iterator[
     """Yield one line per file that differs.
 
     Parquet files are compared by their rows and by their metadata, tables and figures by their bytes. Performance
-    files, logs, benchmarks and checkpoints (known by their fingerprints) are left out.
+    files and tables (`*_perf.*`), logs, benchmarks, checkpoints (known by their fingerprints) and the report, which
+    shows what is compared as files of its own, are left out.
 
     Args:
         first: A results folder.
@@ -44,7 +45,7 @@ def _files(folder: Path) -> set[str]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         kept = path.is_file() and name.parts[0] not in _LEFT_OUT_FOLDERS and not name.name.startswith(".")
-        if kept and not name.name.endswith("_perf.parquet") and name.suffix != ".tmp":
+        if kept and not name.stem.endswith("_perf") and name.suffix not in (".tmp", ".html"):
             names.add(str(name))
     return names
 
@@ -54,8 +55,6 @@ def _difference(one: Path, other: Path, strict: bool) -> str | None:
         return _parquet_difference(one, other, strict)
     if one.suffix == ".json":
         return None if _json(one) == _json(other) else "content differs"
-    if one.suffix == ".html" and not strict:
-        return None
     return None if file_digest(one) == file_digest(other) else "bytes differ"
 
 

@@ -22,7 +22,7 @@ def _schema(name: str, version: int, **columns: pa.DataType) -> Schema:
     return Schema(name, version, pa.schema([pa.field(key, kind) for key, kind in columns.items()]))
 
 
-_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+_TEXT, _INT, _LONG, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 
 QUESTIONS = _schema(
     "questions",
@@ -145,6 +145,22 @@ CALLS = _schema(
     completion_tokens=_INT,
 )
 
+COSTS = _schema(
+    "costs",
+    1,
+    stage=_TEXT,  # answer | fit | train
+    scope=_TEXT,  # task, or pool: the fit serves all tasks and is listed in full in the file of each; count it once
+    role=_TEXT,  # member of the pool | fitted: made by the fit | candidate of a search
+    model=_TEXT,
+    parameters=_LONG,
+    calls=_LONG,
+    items=_LONG,  # that the model worked on
+    prompt_tokens=_LONG,
+    completion_tokens=_LONG,
+    flops=_FLOAT,
+    loads=_LONG,  # times that a method on its own loads the model
+)
+
 SCORES = _schema(
     "scores",
     1,
@@ -159,9 +175,10 @@ SCORES = _schema(
 
 PERF = _schema(
     "perf",
-    1,
-    key=_TEXT,
+    2,
+    kind=_TEXT,  # reply | load: a model was really loaded; the loads of a job stand in its first file
+    key=_TEXT,  # null for a load
     model=_TEXT,
     cached=_BOOL,
-    seconds=_FLOAT,  # the request's share of its batch, as measured when first generated
+    seconds=_FLOAT,  # of a reply: its share of its batch, as measured when first generated
 )

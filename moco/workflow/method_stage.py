@@ -117,7 +117,7 @@ class MethodStage(LogitsStage):
             outputs=[
                 results(make(group.pool, task, "{method}", "{seed}", "{split}"))
                 for task in batch.tasks
-                for make in (paths.answers, paths.calls)
+                for make in (paths.answers, paths.calls, paths.costs)
             ],
             wildcards={**self.method_wildcards(group), "split": "test|distill"},
             spec=self._method_specs(group, "answer"),

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from moco import paths
-from moco.records import ANSWERS, CALLS, read_provenance, read_rows
+from moco.records import ANSWERS, CALLS, COSTS, read_provenance, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def test_answering_by_hand_without_any_reference_gives_the_same(finished, projec
     removed = [*project.results.rglob("references.parquet"), *(project.results / "scores").rglob("*.parquet")]
     answered = [path for path in (project.results / "answers").rglob("*.parquet") if f"/{method}/" in str(path)]
     assert len(commands) == 2
-    assert len(answered) == 2 * 3
+    assert len(answered) == 2 * 4
     for path in removed + answered:
         path.unlink()
     for command in commands:
@@ -32,7 +32,7 @@ def test_answering_by_hand_without_any_reference_gives_the_same(finished, projec
     for path in answered:
         original = finished.results / path.relative_to(project.results)
         if not path.name.endswith("_perf.parquet"):
-            schema = CALLS if path.name.endswith("_calls.parquet") else ANSWERS
+            schema = {"test_calls": CALLS, "test_costs": COSTS, "test": ANSWERS}[path.stem]
             assert read_rows(path, schema) == read_rows(original, schema)
             assert read_provenance(path) == read_provenance(original)
 

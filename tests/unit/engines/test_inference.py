@@ -87,7 +87,8 @@ def test_replies_come_in_the_order_of_the_requests_and_models_are_loaded_once(ma
     inference = make(resident_gb=0)
     jobs = [Job(model, question, HOT, seed=1) for question in QUESTIONS for model in ("one", "two", "one")]
     replies = inference.run(jobs)
-    assert inference.room.loads == 2
+    assert [load.model for load in inference.room.loaded] == ["one", "two"]
+    assert all(load.seconds > 0 for load in inference.room.loaded)
     alone = {}
     for job in dict.fromkeys(jobs):
         alone[job] = make().run([job])[0].response
@@ -146,6 +147,8 @@ def test_a_model_may_come_and_go(make):
     key = inference.run([Job("candidate", "x", HOT, seed=1)])[0].response.key
     assert inference.run([Job("one", "x", HOT, seed=1)])[0].response.key == key
     inference.remove("candidate")
+    # What a search tried is gone when its cost is counted.
+    assert inference.parameters["candidate"] == info.parameters
     with pytest.raises(RequestError):
         inference.run([Job("candidate", "x", HOT, seed=1)])
 

@@ -50,16 +50,17 @@ def test_equal_folders_are_equal(two, capsys):
 
 def test_what_depends_on_the_machine_does_not_count(two):
     second = two[1]
-    perf = [{"key": "k", "model": "m", "cached": True, "seconds": 1.0}]
+    perf = [{"kind": "reply", "key": "k", "model": "m", "cached": True, "seconds": 1.0}]
     write_rows(second / "scores/strict/a_perf.parquet", PERF, perf, Provenance("score"))
-    (second / "logs/x.log").write_text("two")
+    for name in ("logs/x.log", "report.html", "tables/moco_paid_perf.csv", "tables/moco_paid_perf.md"):
+        (second / name).write_text("two")
     (second / "logs/more.log").write_text("two")
     (second / "benchmarks/x.tsv").unlink()
     (second / "checkpoints/m").mkdir(parents=True)
     (second / "checkpoints/m/model.safetensors").write_text("w")
     (second / "tables/.x.csv.12.tmp").write_text("half")
     write_json(second / "models/m/model.json", {"name": "m", "location": "c", "base": {"location": "d", "name": "n"}})
-    assert list(differences(*two)) == []
+    assert list(differences(*two)) == list(differences(*two, strict=True)) == []
 
 
 def test_the_layout_of_a_parquet_file_does_not_count(two):

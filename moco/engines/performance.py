@@ -1,0 +1,25 @@
+"""Rows of performance files: what a job really did, how long it took, and what came from the store."""
+
+from typing import Any
+
+from moco.engines.inference import Reply
+from moco.engines.room import EngineRoom
+
+
+def reply_row(model: str, reply: Reply) -> dict[str, Any]:
+    """Return the row of one reply."""
+    return {
+        "kind": "reply",
+        "key": reply.response.key,
+        "model": model,
+        "cached": reply.cached,
+        "seconds": reply.seconds,
+    }
+
+
+def load_rows(room: EngineRoom) -> list[dict[str, Any]]:
+    """Return one row per load; a job writes them into its first file, so that sums over files count each once."""
+    return [
+        {"kind": "load", "key": None, "model": load.model, "cached": False, "seconds": load.seconds}
+        for load in room.loaded
+    ]
