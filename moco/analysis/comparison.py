@@ -1,13 +1,15 @@
 """What was compared with what: the outcome of every model and method, pool by pool and task by task."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from moco.analysis.results import RESULT, Spec, item_scores, load_scores, summarise
+from moco.analysis.costs import Cost, load_costs, mean_cost, over_tasks, result_costs
+from moco.analysis.results import RESULT, Spec, answered_items, item_scores, load_scores, summarise
 from moco.analysis.statistics import Estimate, average, estimate, paired_difference
 from moco.methods.base import LEVELS
 
@@ -37,12 +39,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Line:
-    """The outcomes of one row of a pool, by task."""
+    """The outcomes of one row of a pool, and what they cost, by task; no cost where there is no number.
+
+    Attributes:
+        pool: Pool.
+        name: Model, method variant, or a summary of the single models.
+        level: Level of the method; `single` or `oracle` otherwise.
+        outcomes: Outcome by task.
+        costs: Attributed cost by task.
+        method: Id of the method; empty for what is none.
+    """
 
     pool: str
     name: str
     level: str
     outcomes: Mapping[str, Outcome]
+    costs: Mapping[str, Cost | None]
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,9 @@ class Comparison:
 
     def __init__(self, spec: Spec, results: Path) -> None:
         self.spec = spec
+        self._results = results
         frame = load_scores(spec, results)
+        self._answered = answered_items(frame)
         self.summaries = summarise(frame)
         self._outcomes = self._make_outcomes(item_scores(frame))
         self._not_applicable = {
@@ -108,6 +123,21 @@ class Comparison:
             else:
                 outcomes[key] = Outcome(estimate(scores[key], each.task, seeds=each.seeds), scores=scores[key])
         return outcomes
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Attributed cost of every result, by stage and model."""
+        return load_costs(self.spec, self._results)
+
+    @cached_property
+    def _result_costs(self) -> dict[tuple[str, str, str, str], Cost]:
+        return result_costs(self.costs, self._answered)
+
+    def _cost(self, kind: str, pool: str, name: str, task: str) -> Cost | None:
+        outcome = self._outcomes.get((kind, pool, name, task))
+        if outcome is None or outcome.estimate is None:
+            return None
+        return self._result_costs.get((kind, pool, name, task))
 
     def averaged(self, task: str) -> bool:
         """Return whether scores of the task are accuracies, which averages may include."""
@@ -136,13 +166,19 @@ class Comparison:
             return Outcome(text=f"not applicable: {reason}")
         return self._outcomes.get(("method", pool, variant, task), Outcome(text="not compared"))
 
+    def best_model(self, pool: str, task: str) -> str | None:
+        """Return the pool's model with the highest test mean, the first by name; None unless all have a number."""
+        models = sorted(self.models(pool))
+        estimates = [self.single(model, task).estimate for model in models]
+        means = [each.mean for each in estimates if each is not None]
+        if not means or len(means) < len(models):
+            return None
+        return models[means.index(max(means))]
+
     def best_single(self, pool: str, task: str) -> Outcome:
         """Return the outcome of the pool's model with the highest test mean; no number unless all models have one."""
-        outcomes = [self.single(model, task) for model in sorted(self.models(pool))]
-        found = [(outcome.estimate.mean, outcome) for outcome in outcomes if outcome.estimate is not None]
-        if not found or len(found) < len(outcomes):
-            return Outcome(text="-")
-        return max(found, key=lambda pair: pair[0])[1]
+        best = self.best_model(pool, task)
+        return Outcome(text="-") if best is None else self.single(best, task)
 
     def mean_single(self, pool: str, task: str) -> Outcome:
         """Return the mean over the pool's members, copies counted; no number unless all models have one."""
@@ -159,25 +195,48 @@ class Comparison:
 
     def lines(self, pool: str) -> list[Line]:
         """Return the rows of a pool: its models, best and mean single, its methods."""
-        tasks = list(self.spec["tasks"])
-        planned = set(self.tasks(pool))
+        tasks, planned = list(self.spec["tasks"]), set(self.tasks(pool))
         nothing = Outcome(text="not compared")
+
+        def single(
+            name: str, level: str, outcome: Callable[[str], Outcome], cost: Callable[[str], Cost | None]
+        ) -> Line:
+            outcomes = {task: outcome(task) if task in planned else nothing for task in tasks}
+            return Line(pool, name, level, outcomes, {task: cost(task) if task in planned else None for task in tasks})
+
         lines = [
-            Line(
-                pool,
-                model,
-                "single",
-                {task: self.single(model, task) if task in planned else nothing for task in tasks},
-            )
+            single(model, "single", partial(self.single, model), partial(self._cost, "single", "", model))
             for model in self.models(pool)
         ]
-        references = ((BEST_SINGLE, "oracle", self.best_single), (MEAN_SINGLE, "single", self.mean_single))
-        for name, level, outcome_of in references:
-            outcomes = {task: outcome_of(pool, task) if task in planned else nothing for task in tasks}
-            lines.append(Line(pool, name, level, outcomes))
+        lines.append(
+            single(BEST_SINGLE, "oracle", partial(self.best_single, pool), partial(self._best_single_cost, pool))
+        )
+        lines.append(
+            single(MEAN_SINGLE, "single", partial(self.mean_single, pool), partial(self._mean_single_cost, pool))
+        )
         for level, variant in self.variants(pool):
-            lines.append(Line(pool, variant, level, {task: self.method(pool, variant, task) for task in tasks}))
+            outcomes = {task: self.method(pool, variant, task) for task in tasks}
+            costs = {task: self._cost("method", pool, variant, task) for task in tasks}
+            lines.append(Line(pool, variant, level, outcomes, costs, self._method_ids.get(variant, "")))
         return lines
+
+    @cached_property
+    def _method_ids(self) -> dict[str, str]:
+        return {entry["variant"]: entry["method"] for entry in self.spec["methods"]}
+
+    def _best_single_cost(self, pool: str, task: str) -> Cost | None:
+        best = self.best_model(pool, task)
+        return None if best is None else self._cost("single", "", best, task)
+
+    def _mean_single_cost(self, pool: str, task: str) -> Cost | None:
+        costs = [self._cost("single", "", model, task) for model in self.spec["pools"][pool]]
+        found = [cost for cost in costs if cost is not None]
+        return mean_cost(found) if len(found) == len(costs) else None
+
+    def cost_over_tasks(self, line: Line) -> Cost | None:
+        """Return the cost over the tasks of the row's average, or over all tasks of a pool without an average."""
+        tasks = self.tasks(line.pool)
+        return over_tasks(line.costs[task] for task in [task for task in tasks if self.averaged(task)] or tasks)
 
     def average_over_tasks(self, line: Line) -> Outcome:
         """Return the average over the pool's tasks; no number unless the row has one on each of them."""

@@ -1,4 +1,4 @@
-"""The figures, each computed from per-item score files alone.
+"""The figures, each computed from files with scores per item and costs per model.
 
 Matplotlib is imported where something is drawn, so that the names of the figures cost nothing.
 """
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from moco import paths
 from moco.analysis import style
 from moco.analysis.comparison import Comparison, Wins
+from moco.analysis.drawing import SMALL, Drawing, level_place, short_name
+from moco.analysis.frontier import moco_cost_frontier
+from moco.analysis.notes import study_notes
 from moco.analysis.render import number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import LEVEL
-from moco.analysis.tables import study_notes
 from moco.errors import RequestError
 from moco.methods.base import LEVELS
 from moco.records.files import replace_file
@@ -23,10 +25,6 @@ from moco.registry import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_NAME = 34
-_SMALL = 6.0
 
 _FORMATS: dict[str, dict[str, Any]] = {
     # Dates and versions would make files differ that show the same.
@@ -35,23 +33,9 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with the words that belong to it."""
-
-    figure: "Figure"
-    title: str
-    notes: tuple[str, ...] = ()
-
-
 def _signed(value: float) -> str:
     text = number_text(value)
     return text.replace("-", "\N{MINUS SIGN}") if float(text) <= 0 else f"+{text}"
-
-
-def _short(name: str) -> str:
-    """Return a name that leaves room for the bars; variants differ at their ends, so the middle goes."""
-    return name if len(name) <= _NAME else f"{name[: _NAME // 2 - 1]}\N{HORIZONTAL ELLIPSIS}{name[-(_NAME // 2) :]}"
 
 
 def _bars(axes: "Axes", wins: list[Wins]) -> None:
@@ -72,7 +56,7 @@ def _bars(axes: "Axes", wins: list[Wins]) -> None:
         # The background keeps a label readable that stands on the line at one half.
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         label = f"{share:.0%}{tied}"
-        axes.text(share + ties + 0.02, place, label, va="center", ha="left", fontsize=_SMALL, bbox=ground)
+        axes.text(share + ties + 0.02, place, label, va="center", ha="left", fontsize=SMALL, bbox=ground)
     # Labels of full bars stand to the right of 100 %.
     axes.set_xlim(0, 1.42)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
@@ -83,7 +67,7 @@ def _bars(axes: "Axes", wins: list[Wins]) -> None:
 
 def _gains(axes: "Axes", wins: list[Wins]) -> None:
     axes.axvline(0, color=style.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
-    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": _SMALL}
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
     for place, each in enumerate(wins):
         axes.text(1.72, place, str(each.settings), ha="right", **beside)
         if each.gain is None:
@@ -104,13 +88,13 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
     from matplotlib.patches import Patch
 
     wins = Comparison(spec, results).wins()
-    wins.sort(key=lambda each: (_level_place(each.level), -each.wins / each.settings, -each.ties, each.name))
+    wins.sort(key=lambda each: (level_place(each.level), -each.wins / each.settings, -each.ties, each.name))
     rows = max(len(wins), 1)
     figure = Figure(figsize=(style.TWO_COLUMN, 0.95 + 0.19 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.0, 0.75])
     _bars(left, wins)
     _gains(right, wins)
-    left.set_yticks(range(len(wins)), [_short(each.name) for each in wins])
+    left.set_yticks(range(len(wins)), [short_name(each.name) for each in wins])
     left.set_ylim(rows - 0.4, -0.6)
     for axes in (left, right):
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -119,7 +103,7 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
         axes.set_axisbelow(True)
     if not wins:
         left.text(0.02, 0, "no method has a number to compare", va="center")
-    above: dict[str, Any] = {"transform": right.transAxes, "va": "bottom", "fontsize": _SMALL}
+    above: dict[str, Any] = {"transform": right.transAxes, "va": "bottom", "fontsize": SMALL}
     right.text(1.03, 1.0, f"gain [{LEVEL:.0%} interval]", ha="left", **above)
     right.text(1.72, 1.0, "n", ha="right", **above)
     handles = [
@@ -139,11 +123,10 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
     return Drawing(figure, f"Study {spec['study']}: methods against the best single model", notes)
 
 
-def _level_place(level: str) -> int:
-    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
-
-
-FIGURES: dict[str, Callable[[Spec, Path], Drawing]] = {"moco_win_rate": moco_win_rate}
+FIGURES: dict[str, Callable[[Spec, Path], Drawing]] = {
+    "moco_win_rate": moco_win_rate,
+    "moco_cost_frontier": moco_cost_frontier,
+}
 """Figures by name."""
 
 

@@ -2,12 +2,21 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moco.analysis.statistics import Interval
 
-Cell = str | int | float | Interval
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number in the unit that its column names, shown with three significant digits or more."""
+
+    value: float
+
+
+Cell = str | int | float | Interval | Quantity
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -38,7 +47,8 @@ class Table:
     Attributes:
         title: One line.
         columns: Names of the columns.
-        rows: Cells of each row; a float is a share and shown in percent, an int is a count.
+        rows: Cells of each row; a float is a share and shown in percent, an int is a count, a quantity has the unit
+            that its column names.
         notes: Sentences below the table.
     """
 
@@ -68,6 +78,14 @@ def number_text(value: float, *, percent: bool = True) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def quantity_text(value: float) -> str:
+    """Return a number with three significant digits or all of a whole number: `0.00123`, `12.3`, `1,234`."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}" if decimals <= 5 else f"{value:.2e}"
+
+
 def bounds_text(interval: Interval) -> str:
     """Return the interval without its mean: `[low, high]`."""
     low, high = (number_text(value, percent=interval.percent) for value in (interval.low, interval.high))
@@ -80,10 +98,14 @@ def cell_text(cell: Cell) -> str:
         return f"{number_text(cell.mean, percent=cell.percent)} {bounds_text(cell)} n={cell.n}"
     if isinstance(cell, float):
         return number_text(cell)
+    if isinstance(cell, Quantity):
+        return quantity_text(cell.value)
     return " ".join(str(cell).split())
 
 
 def _exact(cell: Cell) -> str:
+    if isinstance(cell, Quantity):
+        return repr(cell.value)
     return repr(cell) if isinstance(cell, int | float) else str(cell)
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from moco.analysis.comparison import Comparison
 from moco.analysis.figures import FIGURES, make_figure
-from moco.analysis.render import Cell, Table, bounds_text, cell_text, number_text
+from moco.analysis.render import Cell, Quantity, Table, bounds_text, cell_text, number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
 from moco.analysis.tables import TABLES, make_table
@@ -24,6 +24,8 @@ CLASSES = {
     "sampled": "seeded, but results may vary with the way in which requests are batched",
 }
 """What each class of repeatability promises."""
+
+_COSTS = ("moco_cost", "moco_paid_perf")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ def _shown(cell: Cell) -> _Shown:
     if isinstance(cell, Interval):
         mean = number_text(cell.mean, percent=cell.percent)
         return _Shown(mean, bounds_text(cell), f"n={cell.n}", repr(cell.mean), "number")
-    if isinstance(cell, int | float):
-        return _Shown(cell_text(cell), "", "", repr(cell), "number")
+    if isinstance(cell, int | float | Quantity):
+        key = cell.value if isinstance(cell, Quantity) else cell
+        return _Shown(cell_text(cell), "", "", repr(key), "number")
     return _Shown(cell_text(cell), "", "", "", "text")
 
 
@@ -125,7 +128,8 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         spec=spec,
         repeatability=CLASSES.get(spec["class"], ""),
         levels={level: names for level, names in levels.items() if names},
-        tables=[_table(name, make_table(name, spec, results)) for name in TABLES],
+        tables=[_table(name, make_table(name, spec, results)) for name in TABLES if name not in _COSTS],
+        costs=[_table(name, make_table(name, spec, results)) for name in TABLES if name in _COSTS],
         figures=[_figure(name, spec, results) for name in FIGURES],
         failures=[
             _table("failures", _failures(comparison)),

@@ -90,6 +90,13 @@ def item_scores(frame: pd.DataFrame) -> "pd.Series[float]":
     return per_item.sort_index(level="uid")
 
 
+def answered_items(frame: pd.DataFrame) -> dict[tuple[str, str, str, str, int], int]:
+    """Return the number of items with an answer, by the values of `RESULT` and the seed."""
+    answered = frame.loc[frame["status"] != "failed", [*RESULT, "seed", "uid"]]
+    counts = answered.groupby([*RESULT, "seed"], observed=True, sort=False)["uid"].nunique()
+    return dict(zip(counts.index.to_list(), counts.to_list(), strict=True))
+
+
 @dataclass(frozen=True)
 class Summary:
     """How many rows of a result are usable, and why the others are not.

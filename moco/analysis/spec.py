@@ -7,10 +7,13 @@ from moco import paths
 
 
 def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the study with one entry, and one score file per seed, for every single model and method on every task."""
+    """Return the study with one entry for every single model and method on every task.
+
+    An entry has its score files by seed, and the files by seed that say what it cost.
+    """
     batches, scorer, seeds = spec["batches"], spec["scorer"], spec["seeds"]
     tasks = {
-        task: {"type": batch["type"], "domain": domain}
+        task: {"type": batch["type"], "domain": domain, "decoding": batch["decoding"]}
         for batch in batches.values()
         for task, domain in batch["tasks"].items()
     }
@@ -23,6 +26,9 @@ def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
                     scorer, paths.generation(model, task, "test", batches[name]["decoding"], seed, 0)
                 )
                 for seed in seeds
+            },
+            "replies": {
+                str(seed): paths.generation(model, task, "test", batches[name]["decoding"], seed, 0) for seed in seeds
             },
         }
         for model, name in spec["singles"]
@@ -37,6 +43,7 @@ def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
             "scores": {
                 str(seed): paths.scores(scorer, paths.answers(pool, task, variant, seed, "test")) for seed in seeds
             },
+            "costs": {str(seed): paths.costs(pool, task, variant, seed, "test") for seed in seeds},
         }
         for pool, name, variant in spec["cells"]
         for task in batches[name]["tasks"]

@@ -20,6 +20,12 @@ LEVEL_COLOURS = {
 LEVEL_HATCHES = {"api": "", "text": "////", "logit": "....", "weight": "\\\\\\\\", "control": "xxxx"}
 """Hatch of each level, so that the levels differ in grey too."""
 
+LEVEL_MARKERS = {"api": "s", "text": "o", "logit": "^", "weight": "D", "control": "X"}
+"""Marker of each level, for the same reason."""
+
+SINGLE_MARKERS = {"single": "v", "oracle": "*"}
+"""Marker of a model on its own, and of the best one on the test items; both are hollow."""
+
 OTHER_COLOUR = "#000000"
 """Colour of what belongs to no level."""
 

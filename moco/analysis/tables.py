@@ -1,34 +1,19 @@
-"""The tables, each computed from per-item score files alone."""
+"""The tables, each computed from files with scores per item and costs per model."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, Comparison, Line, Outcome
-from moco.analysis.render import Cell, Table, to_csv, to_latex, to_markdown
+from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
+from moco.analysis.notes import ATTRIBUTED, listed, study_notes
+from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
-from moco.analysis.statistics import LEVEL, RESAMPLES
 from moco.errors import RequestError
 from moco.records.files import replace_file
 from moco.registry import did_you_mean
 
-_LISTED = 8
-
-
-def study_notes(spec: Spec) -> tuple[str, ...]:
-    """Return what every table and figure of a study says about its numbers."""
-    seeds = ", ".join(str(seed) for seed in spec["seeds"])
-    return (
-        f"Scorer: {spec['scorer']}. Seeds: {len(spec['seeds'])} ({seeds}). Class: {spec['class']}.",
-        f"Intervals: {LEVEL:.0%} percentile bootstrap over items, {RESAMPLES:,} resamples; an item's score is its mean"
-        " over seeds, so that the variation between seeds is not part of the interval.",
-    )
-
-
-def listed(names: list[str]) -> str:
-    """Return names as a list that stays short."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+_COST_COLUMNS = ("tokens/item", "GFLOPs/item", "loads", "fit GFLOPs")
 
 
 def _cell(outcome: Outcome, *, percent: bool = True) -> Cell:
@@ -50,6 +35,34 @@ def _coverage_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
+def _cost_cells(comparison: Comparison, line: Line) -> tuple[Cell, ...]:
+    cost = comparison.cost_over_tasks(line)
+    if cost is None:
+        return ("-",) * len(_COST_COLUMNS)
+    numbers = (cost.tokens, cost.flops / GIGA, cost.loads, cost.all_learning / GIGA)
+    return tuple(Quantity(number) for number in numbers)
+
+
+def _cost_notes(comparison: Comparison) -> list[str]:
+    notes = [
+        ATTRIBUTED,
+        "Tokens, GFLOPs and loads are those of answering test items, as the mean over the tasks of the average; loads"
+        " are per task. Fit GFLOPs were spent on dev and in training, in total over these tasks. Table moco_cost has"
+        " them by model.",
+    ]
+    varying = [
+        pool
+        for pool in comparison.spec["pools"]
+        if len({comparison.best_model(pool, task) for task in comparison.tasks(pool)}) > 1
+    ]
+    if varying:
+        notes.append(
+            f"{BEST_SINGLE} is not the same model on every task ({listed(varying)}): its cost is the mean of the costs"
+            " of the models chosen."
+        )
+    return notes
+
+
 def moco_main(spec: Spec, results: Path) -> Table:
     """Return the main table: models and methods of every pool on every task, with averages."""
     comparison = Comparison(spec, results)
@@ -66,7 +79,8 @@ def moco_main(spec: Spec, results: Path) -> Table:
     for pool in spec["pools"]:
         for line in comparison.lines(pool):
             cells = [_cell(line.outcomes[task], percent=comparison.averaged(task)) for task in tasks]
-            rows.append((pool, line.name, line.level, *cells, *(_cell(outcome_of(line)) for _, outcome_of in averages)))
+            means = [_cell(outcome_of(line)) for _, outcome_of in averages]
+            rows.append((pool, line.name, line.level, *cells, *means, *_cost_cells(comparison, line)))
 
     notes = [
         "A cell is the mean score in percent, its interval, and the number of items n.",
@@ -87,12 +101,17 @@ def moco_main(spec: Spec, results: Path) -> Table:
     if others:
         notes.append(f"Not in percent and in no average, because the scores are no accuracies: {', '.join(others)}.")
     notes += _coverage_notes(comparison)
-    columns = ("pool", "system", "level", *tasks, *(name for name, _ in averages))
+    notes += _cost_notes(comparison)
+    columns = ("pool", "system", "level", *tasks, *(name for name, _ in averages), *_COST_COLUMNS)
     return Table(f"Study {spec['study']}: models and collaboration methods", columns, tuple(rows), tuple(notes))
 
 
-TABLES: dict[str, Callable[[Spec, Path], Table]] = {"moco_main": moco_main}
-"""Tables by name."""
+TABLES: dict[str, Callable[[Spec, Path], Table]] = {
+    "moco_main": moco_main,
+    "moco_cost": moco_cost,
+    "moco_paid_perf": moco_paid,
+}
+"""Tables by name; one whose name ends in `_perf` holds measurements, which differ from run to run."""
 
 
 def make_table(name: str, spec: Spec, results: Path) -> Table:

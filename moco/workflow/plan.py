@@ -12,8 +12,8 @@ from moco.workflow.slugs import claim_slugs
 class Plan(ScoreStage):
     """All rules of a study; each stage builds on the one before."""
 
-    tables = ("moco_main",)
-    figures = ("moco_win_rate",)
+    tables = ("moco_main", "moco_cost", "moco_paid_perf")
+    figures = ("moco_win_rate", "moco_cost_frontier")
 
     def build(self) -> None:
         """Work out all rules, so that a mistake appears as one error and not inside a rule."""

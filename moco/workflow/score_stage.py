@@ -110,6 +110,21 @@ class ScoreStage(MethodStage):
         return [results(path) for path in self.score_files(self.study.scorer)]
 
     @cached_property
+    def analysis_inputs(self) -> list[str]:
+        """What tables and figures read: test scores, costs of methods, and what single models cost."""
+        files = dict.fromkeys(paths.model_json(model) for model, _ in self.singles)
+        for model, name in self.singles:
+            batch = self.matrix.batches[name]
+            for task in batch.tasks:
+                for seed in self.study.seeds:
+                    files[paths.generation(model, task, "test", batch.decoding, seed, 0)] = None
+        for cell in self.matrix.cells:
+            for task in self.matrix.batches[cell.batch].tasks:
+                for seed in self.study.seeds:
+                    files[paths.costs(cell.pool, task, cell.variant, seed, "test")] = None
+        return self.score_inputs + [results(path) for path in files]
+
+    @cached_property
     def further_scores(self) -> list[str]:
         """All test score files under the further rule sets."""
         return [results(path) for scorer in self.scorers[1:] for path in self.score_files(scorer)]

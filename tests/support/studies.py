@@ -1,118 +1,114 @@
-"""A small study run verb by verb in this process, on real tiny checkpoints."""
+"""Tiny made-up studies: score files on disk and the plan that names them."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from moco import paths
-from moco.config.load import study_from
-from moco.engines.logits import LogitsJob
-from moco.engines.plain import generate_plain
-from moco.methods.answering import AnswerJob
-from moco.methods.fitting import FitJob
-from moco.models.resolve import resolve
-from moco.scoring.files import score_plain
-from moco.tasks.prepare import prepare
-from moco.workflow.plan import Plan
-from moco.workflow.rule import Rule
+from moco.methods.costs import flops
+from moco.records import COSTS, GENERATIONS, SCORES, Provenance, write_json, write_rows
+
+SIZE = 1_000_000
+"""Parameters of a model, unless a test says otherwise."""
 
 
-@dataclass
-class SmallStudy:
-    """A study with its results folder.
+class Study:
+    """Builds `spec` and score files.
 
-    Attributes:
-        folder: Holds `results`.
-        content: The configuration.
+    An item is a number (its score), a list of items (several answers), or the text `unparsed`, `invalid` or
+    `failed REASON`.
     """
 
-    folder: Path
-    content: Mapping[str, Any]
+    def __init__(self, folder: Path) -> None:
+        self.results = folder
+        self.sizes: dict[str, int] = {}
+        self.spec: dict[str, Any] = {
+            "study": "demo",
+            "scorer": "strict",
+            "class": "exact",
+            "seeds": [1],
+            "min_coverage": 1.0,
+            "tasks": {},
+            "pools": {},
+            "singles": [],
+            "methods": [],
+            "not_applicable": [],
+        }
 
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
+    def task(self, name: str, *, type: str = "exact_match", domain: str = "zoo") -> None:
+        self.spec["tasks"][name] = {"type": type, "domain": domain, "decoding": "default"}
 
-    @cached_property
-    def plan(self) -> Plan:
-        plan = Plan(study_from(dict(self.content), "test"))
-        plan.build()
-        return plan
+    def single(self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2)) -> None:
+        """Add a model; every reply reads and writes `tokens`."""
+        scores = self._write(f"generations/{model}/{task}", task, seeds)
+        replies = {}
+        for seed, items in enumerate(seeds, start=1):
+            path = paths.generation(model, task, "test", "default", seed, 0)
+            rows = [reply(f"{task}/test/{number}", value, tokens) for number, value in enumerate(items)]
+            write_rows(self.results / path, GENERATIONS, rows, Provenance("generate"))
+            replies[str(seed)] = path
+        write_json(self.results / paths.model_json(model), {"parameters": self.sizes.get(model, SIZE)})
+        self.spec["singles"].append({"model": model, "task": task, "scores": scores, "replies": replies})
 
-    def prepare(self) -> None:
-        """Prepare all tasks and resolve all models."""
-        for name, task in self.plan.matrix.tasks.items():
-            prepare(name, task.entry, self.results / paths.task_folder(name), None)
-        for name, entry in self.plan.study.models.items():
-            info = resolve(name, entry, self.plan.engine(name), self.folder)
-            info.write(self.results / paths.model_json(name))
+    def method(
+        self,
+        pool: str,
+        variant: str,
+        level: str,
+        task: str,
+        *seeds: list[Any],
+        costs: list[dict[str, Any]] | None = None,
+        method: str | None = None,
+    ) -> None:
+        """Add a variant; `costs` are the rows of each seed's cost file, by default one call of model `add` per item."""
+        scores = self._write(f"answers/{pool}/{task}/{variant}", task, seeds)
+        files = {}
+        for seed, items in enumerate(seeds, start=1):
+            path = paths.costs(pool, task, variant, seed, "test")
+            rows = [cost(calls=len(items))] if costs is None else costs
+            write_rows(self.results / path, COSTS, rows, Provenance("answer"))
+            files[str(seed)] = path
+        entry = {"pool": pool, "variant": variant, "method": method or f"{level}_x", "level": level, "task": task}
+        self.spec["methods"].append({**entry, "scores": scores, "costs": files})
 
-    def generate(self) -> None:
-        """Make all plain responses and the dev scores, by the plan's own rules."""
-        for rule in self.plan.generate_rules():
-            for model in rule.wildcards["model"].split("|"):
-                first, _, last = rule.words["samples"].partition("-")
-                generate_plain(
-                    self.results,
-                    [(model, task) for task in rule.words["tasks"].split()],
-                    rule.words["splits"].split(),
-                    range(int(first), int(last or first) + 1),
-                    1,
-                    json.loads(rule.spec(SimpleNamespace(model=model, seed="1"))),
-                )
-        for model in self.plan.study.models:
-            for batch in self.plan.matrix.batches.values():
-                for task in batch.tasks:
-                    for path in sorted((self.results / f"generations/{model}/{task}/dev").rglob("s*[0-9].parquet")):
-                        source = str(path.relative_to(self.results))
-                        spec = json.loads(self.plan.score_spec(batch, self.plan.study.scorer))
-                        score_plain(self.results, task, "dev", source, spec)
+    def not_applicable(self, pool: str, variant: str, task: str, reason: str) -> None:
+        entry = {"pool": pool, "variant": variant, "task": task, "reason": reason}
+        self.spec["not_applicable"].append(entry)
 
-    def logits_jobs(self) -> list[LogitsJob]:
-        """Return all logits jobs of the plan."""
-        return [
-            logits_job(self.results, rule, model)
-            for rule in self.plan.logits_rules()
-            for model in rule.wildcards["model"].split("|")
-        ]
-
-    def fit(self, pool: str, method: str) -> FitJob:
-        """Fit a method on every batch that it applies to, and return the last job."""
-        return self._jobs(FitJob, "fit", pool, method)
-
-    def answer(self, pool: str, method: str) -> AnswerJob:
-        """Answer the test split of every batch that the method applies to, and return the last job."""
-        return self._jobs(AnswerJob, "answer", pool, method)
-
-    def _jobs(self, kind: Any, stage: str, pool: str, method: str) -> Any:
-        job = None
-        for cell in self.plan.matrix.cells:
-            if (cell.pool, cell.variant) == (pool, method):
-                job = kind(self.results, self.plan.method_spec(cell, stage), pool, method, 1)
-                job.run(*(["test"] if stage == "answer" else []))
-        assert job is not None, f"{method} applies to nothing"
-        return job
+    def _write(self, folder: str, task: str, seeds: tuple[list[Any], ...]) -> dict[str, str]:
+        paths = {}
+        for seed, items in enumerate(seeds, start=1):
+            path = f"scores/strict/{folder}/seed{seed}.parquet"
+            rows = []
+            for number, item in enumerate(items):
+                for answer, value in enumerate(item if isinstance(item, list) else [item]):
+                    rows.append(_row(f"{task}/test/{number}", answer, value))
+            write_rows(self.results / path, SCORES, rows, Provenance("score"))
+            paths[str(seed)] = path
+        return paths
 
 
-def logits_job(results: Path, rule: Rule, model: str) -> LogitsJob:
-    """Return a rule's job for a model, with the options that the rule gives its verb."""
-    which = rule.words["which"]
-    samples = [0]
-    if callable(which):
-        span = which(SimpleNamespace(model=model, seed="1")).split()[1]
-        first, _, last = span.partition("-")
-        samples = list(range(int(first), int(last or first) + 1))
-    return LogitsJob(
-        results,
-        rule.words["kind"],
-        model,
-        rule.words["tasks"].split(),
-        rule.words["splits"].split(),
-        samples,
-        1,
-        json.loads(rule.spec(SimpleNamespace(model=model, seed="1"))),
-    )
+def reply(uid: str, value: Any, tokens: tuple[int, int]) -> dict[str, Any]:
+    """Return a row of a generations file; a failed one where the item's score says so."""
+    row: dict[str, Any] = {**dict.fromkeys(GENERATIONS.columns.names), "uid": uid, "sample": 0, "key": uid}
+    if isinstance(value, str) and value.startswith("failed"):
+        return row | {"status": "failed"}
+    return row | {"status": "ok", "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+
+
+def cost(**changes: Any) -> dict[str, Any]:
+    """Return a row of a cost file: `calls` calls of 12 tokens to model `add`, in one load."""
+    row = {"stage": "answer", "scope": "task", "role": "member", "model": "add", "parameters": SIZE, "calls": 5}
+    row |= {"loads": 1, **changes}
+    row = {"items": row["calls"], "prompt_tokens": 10 * row["calls"], "completion_tokens": 2 * row["calls"], **row}
+    work = flops(row["stage"], row["parameters"], row["prompt_tokens"] + row["completion_tokens"])
+    return {"flops": work, **row}
+
+
+def _row(uid: str, answer: int, value: Any) -> dict[str, Any]:
+    row = {"uid": uid, "answer": answer, "status": "ok", "reason": None, "score": value, "parsed": None, "rule": "x"}
+    if value == "unparsed":
+        return row | {"status": "unparsed", "score": 0.0}
+    if isinstance(value, str):
+        status, _, reason = value.partition(" ")
+        return row | {"status": status, "score": None, "reason": reason or None}
+    return row | {"score": float(value)}

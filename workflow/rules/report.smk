@@ -1,6 +1,6 @@
 rule tabulate:
     input:
-        PLAN.score_inputs,
+        PLAN.analysis_inputs,
     output:
         report(
             "<results>/tables/{table}.csv",
@@ -33,7 +33,7 @@ rule tabulate:
 
 rule plot:
     input:
-        PLAN.score_inputs,
+        PLAN.analysis_inputs,
     output:
         report(
             "<results>/figures/{figure}.pdf",
@@ -69,7 +69,7 @@ rule write_report:
             "<results>/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]
         ),
         figures=expand("<results>/figures/{figure}.png", figure=FIGURES),
-        scores=PLAN.score_inputs,
+        scores=PLAN.analysis_inputs,
     output:
         "<results>/report.html",
     log:

@@ -2,9 +2,11 @@ import pytest
 
 from moco.analysis import style
 from moco.analysis.comparison import Comparison
-from moco.analysis.figures import FIGURES, _short, make_figure, write_figure
+from moco.analysis.drawing import short_name
+from moco.analysis.figures import FIGURES, make_figure, write_figure
 from moco.errors import RequestError
 from moco.methods.base import LEVELS
+from moco.workflow.plan import Plan
 
 
 def wins_of(study):
@@ -47,9 +49,11 @@ def test_settings_are_pools_times_tasks(zoo):
     assert (vote.wins, vote.ties, vote.settings) == (4, 1, 5)
 
 
-def test_every_level_has_its_own_colour_and_hatch():
-    assert set(style.LEVEL_COLOURS) == set(style.LEVEL_HATCHES) == set(LEVELS)
-    assert len(set(style.LEVEL_COLOURS.values())) == len(set(style.LEVEL_HATCHES.values())) == len(LEVELS)
+def test_every_level_has_its_own_colour_hatch_and_marker():
+    for kinds in (style.LEVEL_COLOURS, style.LEVEL_HATCHES, style.LEVEL_MARKERS):
+        assert set(kinds) == set(LEVELS)
+        assert len(set(kinds.values())) == len(LEVELS)
+    assert not set(style.LEVEL_MARKERS.values()) & set(style.SINGLE_MARKERS.values())
 
 
 def test_files_are_written_and_identical_when_written_again(zoo):
@@ -76,8 +80,8 @@ def test_without_methods_there_is_still_a_figure(zoo):
 
 
 def test_long_names_keep_both_ends():
-    assert _short("refine-3") == "refine-3"
-    name = _short("text_multiagent_refine-" + "x" * 30 + "-rounds-3")
+    assert short_name("refine-3") == "refine-3"
+    name = short_name("text_multiagent_refine-" + "x" * 30 + "-rounds-3")
     assert len(name) == 34
     assert name.startswith("text_multiagent_")
     assert name.endswith("-rounds-3")
@@ -86,4 +90,4 @@ def test_long_names_keep_both_ends():
 def test_unknown_figure_suggests_a_name(zoo):
     with pytest.raises(RequestError, match="did you mean moco_win_rate"):
         write_figure("moco_win_rates", zoo.spec, zoo.results)
-    assert list(FIGURES) == ["moco_win_rate"]
+    assert tuple(FIGURES) == Plan.figures

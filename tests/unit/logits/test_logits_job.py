@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from support.studies import SmallStudy
+from support.real_study import SmallStudy
 
 from moco import paths
 from moco.engines.inference import TextJob

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from moco.analysis.spec import expand
 from moco.config.load import study_from
 from moco.methods.catalogue import method_ids
 from moco.workflow.plan import Plan
@@ -76,8 +77,8 @@ def producers(made: Plan, path: str) -> list[tuple[Rule, SimpleNamespace]]:
 
 
 def needed_files(made: Plan) -> list[str]:
-    """Return all files below results that scores need, after following every rule to its inputs."""
-    pending, seen = list(made.score_inputs), set()
+    """Return all files below results that tables need, after following every rule to its inputs."""
+    pending, seen = list(made.analysis_inputs), set()
     while pending:
         path = pending.pop()
         if path in seen:
@@ -275,6 +276,26 @@ def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
     assert not set(paper) & set(made.score_inputs)
 
 
+def test_tables_read_scores_and_what_everything_cost():
+    made = plan(methods={"control_random": {}}, tasks={"t": {"source": SKILLS}}, seeds=[1])
+    files = {path.removeprefix("<results>/") for path in made.analysis_inputs}
+    replies = {f"generations/{model}/t/test/default/seed1/s0.parquet" for model in "ab"}
+    answers = "answers/p/t/control_random/seed1/test"
+    assert files == {
+        *replies,
+        *(f"scores/strict/{path}" for path in replies),
+        *(f"models/{model}/model.json" for model in "ab"),
+        f"scores/strict/{answers}.parquet",
+        f"{answers}_costs.parquet",
+    }
+    named = expand(made.analysis_spec())
+    entries = [path for entry in named["singles"] for path in entry["replies"].values()]
+    entries += [path for entry in named["methods"] for path in entry["costs"].values()]
+    assert sorted(entries) == sorted([*replies, f"{answers}_costs.parquet"])
+    (outputs,) = [rule.outputs for rule in made.answer_rules()]
+    assert len(outputs) == 3
+
+
 def test_planning_imports_nothing_heavy(tmp_path):
     code = """
 import sys
@@ -286,7 +307,7 @@ study = load_study(Path(sys.argv[1]))
 assert not structural_problems(study)
 plan = Plan(study)
 plan.build()
-plan.score_plain_rules(), plan.score_answers_rules(), plan.analysis_json(None), plan.score_inputs
+plan.score_plain_rules(), plan.score_answers_rules(), plan.analysis_json(None), plan.analysis_inputs
 print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets", "matplotlib") if name in sys.modules])
 """
     path = tmp_path / "s.yaml"

@@ -1,0 +1,162 @@
+"""Attributed cost of every result: what each needs when it works alone, whether or not it was cached."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from moco import paths
+from moco.analysis.results import Spec
+from moco.errors import WorkError
+from moco.methods.costs import flops
+from moco.records import COSTS, GENERATIONS, read_frame, read_json
+
+Answered = Mapping[tuple[str, str, str, str, int], int]
+"""Number of answered items by kind, pool, name, task and seed."""
+
+_NAMES = ["kind", "pool", "name", "level", "task", "seed"]
+_TOKENS = ["prompt_tokens", "completion_tokens"]
+_COLUMNS = [*_NAMES, *COSTS.columns.names]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a result costs.
+
+    Attributes:
+        tokens: Tokens read and written per item, at inference.
+        flops: FLOPs per item, at inference.
+        loads: Model loads to answer the items of one task.
+        learning: FLOPs on dev and in training, in total.
+        shared_learning: Those of a fit that serves all tasks of the pool.
+    """
+
+    tokens: float
+    flops: float
+    loads: float
+    learning: float = 0.0
+    shared_learning: float = 0.0
+
+    @property
+    def all_learning(self) -> float:
+        """FLOPs on dev and in training, in total."""
+        return self.learning + self.shared_learning
+
+
+def load_costs(spec: Spec, results: Path) -> pd.DataFrame:
+    """Return the attributed cost of every single model and method.
+
+    Args:
+        spec: What was compared.
+        results: The results folder that the paths of `spec` are relative to.
+
+    Returns:
+        A long frame: kind, pool, name, level, task and seed of the result, and the columns of a cost file. A single
+        model has one row, `answer`.
+
+    Raises:
+        WorkError: A file is missing or damaged.
+    """
+    frames = []
+    for entry in spec["singles"]:
+        for seed, path in entry["replies"].items():
+            row = _single_row(results, entry["model"], path)
+            names = ("single", "", entry["model"], "single", entry["task"], int(seed))
+            frames.append(pd.DataFrame([row]).assign(**dict(zip(_NAMES, names, strict=True))))
+    for entry in spec["methods"]:
+        for seed, path in entry["costs"].items():
+            names = ("method", entry["pool"], entry["variant"], entry["level"], entry["task"], int(seed))
+            frame = read_frame(_existing(results / path), COSTS)
+            if len(frame):
+                frames.append(frame.assign(**dict(zip(_NAMES, names, strict=True))))
+    return pd.concat(frames, ignore_index=True)[_COLUMNS] if frames else pd.DataFrame(columns=_COLUMNS)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise WorkError("file is missing", where=str(path), remedy="run the rules that make the answers")
+    return path
+
+
+def _single_row(results: Path, model: str, path: str) -> dict[str, Any]:
+    replies = read_frame(_existing(results / path), GENERATIONS, ["uid", "status", *_TOKENS])
+    replies = replies.loc[replies["status"] == "ok"]
+    size = _parameters(results / paths.model_json(model)) if len(replies) else 0
+    prompt, completion = (int(replies[name].sum()) for name in _TOKENS)
+    return {
+        "stage": "answer",
+        "scope": "task",
+        "role": "member",
+        "model": model,
+        "parameters": size,
+        "calls": len(replies),
+        "items": int(replies["uid"].nunique()),
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "flops": flops("answer", size, prompt + completion),
+        "loads": int(len(replies) > 0),
+    }
+
+
+@cache
+def _parameters(path: Path) -> int:
+    return int(read_json(path)["parameters"])
+
+
+def result_costs(frame: pd.DataFrame, answered: Answered) -> dict[tuple[str, str, str, str], Cost]:
+    """Return the cost of every result that has answered items, as the mean over its seeds.
+
+    Args:
+        frame: From `load_costs`.
+        answered: Number of answered items.
+    """
+    inference, learning, shared = (
+        _sums(frame.loc[mask])
+        for mask in (
+            frame["stage"] == "answer",
+            (frame["stage"] != "answer") & (frame["scope"] == "task"),
+            (frame["stage"] != "answer") & (frame["scope"] == "pool"),
+        )
+    )
+    nothing = dict.fromkeys(("tokens", "flops", "loads"), 0.0)
+    costs: dict[tuple[str, str, str, str], list[Cost]] = {}
+    for key, items in answered.items():
+        spent = inference.get(key, nothing)
+        cost = Cost(
+            spent["tokens"] / items,
+            spent["flops"] / items,
+            spent["loads"],
+            learning.get(key, nothing)["flops"],
+            shared.get(key, nothing)["flops"],
+        )
+        costs.setdefault(key[:4], []).append(cost)
+    return {key: mean_cost(every) for key, every in costs.items()}
+
+
+def _sums(frame: pd.DataFrame) -> dict[tuple[str, str, str, str, int], dict[str, float]]:
+    frame = frame.assign(tokens=frame["prompt_tokens"] + frame["completion_tokens"])
+    sums = frame.groupby(["kind", "pool", "name", "task", "seed"], sort=False)[["tokens", "flops", "loads"]].sum()
+    numbers = zip(sums["tokens"], sums["flops"], sums["loads"], strict=True)
+    keys = sums.index.to_list()
+    return {key: dict(zip(sums.columns, row, strict=True)) for key, row in zip(keys, numbers, strict=True)}
+
+
+def mean_cost(costs: Sequence[Cost]) -> Cost:
+    """Return the mean of every number."""
+    names = ("tokens", "flops", "loads", "learning", "shared_learning")
+    return Cost(**{name: sum(getattr(cost, name) for cost in costs) / len(costs) for name in names})
+
+
+def over_tasks(costs: Iterable[Cost | None]) -> Cost | None:
+    """Return inference as the mean over tasks and learning as the total; None when a task has no number."""
+    every = list(costs)
+    found = [cost for cost in every if cost is not None]
+    if not found or len(found) < len(every):
+        return None
+    mean = mean_cost(found)
+    # A fit that serves all tasks is listed with each of them.
+    shared = max(cost.shared_learning for cost in found)
+    return Cost(mean.tokens, mean.flops, mean.loads, sum(cost.learning for cost in found), shared)
