@@ -1,4 +1,4 @@
-"""Write a figure as PDF and PNG, from score files alone."""
+"""Write a figure as PDF and PNG, from files of scores and costs."""
 
 import argparse
 

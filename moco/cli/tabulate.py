@@ -1,4 +1,4 @@
-"""Write a table as CSV, Markdown and LaTeX, from score files alone."""
+"""Write a table as CSV, Markdown and LaTeX, from files of scores and costs."""
 
 import argparse
 
