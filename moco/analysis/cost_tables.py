@@ -79,6 +79,7 @@ def _number(value: Any) -> Cell:
 def moco_paid(spec: Spec, results: Path) -> Table:
     """Return what was really spent on the results that lie in the folder."""
     frame = load_paid(spec, results)
+    frame = frame.loc[(frame["replies"] > 0) | (frame["loads"] > 0)]
     rows: list[tuple[Cell, ...]] = []
     if len(frame):
         by = ["pool", "name", "level", "part"]
@@ -93,7 +94,7 @@ def moco_paid(spec: Spec, results: Path) -> Table:
     notes = (
         "Paid: the work of the jobs that wrote the files of this folder. What was in the store cost nothing, so these"
         " numbers depend on what ran before, and the measured columns on the machine; `moco verify` leaves this table"
-        " out. Tokens/s are written tokens.",
+        " out. Tokens/s are written tokens. Jobs that ask no model for anything are not listed.",
         "Seconds are those of generating; loading a model and reading the store come on top. A request that a killed"
         " job had finished counts as cached.",
     )

@@ -100,7 +100,7 @@ def cell_text(cell: Cell) -> str:
         return number_text(cell)
     if isinstance(cell, Quantity):
         return quantity_text(cell.value)
-    return " ".join(str(cell).split())
+    return f"{cell:,}" if isinstance(cell, int) else " ".join(cell.split())
 
 
 def _exact(cell: Cell) -> str:

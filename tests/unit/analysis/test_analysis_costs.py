@@ -184,6 +184,8 @@ def test_paid_is_what_was_new(pair):
     perf(pair.results, f"{paths.fit_folder('p', 't', 'm', 2)}/calls.parquet", CALLS, [("d", 8, True, 4.0)])
     made = paths.generation(paths.fitted_model("p", "t", "m", 1, "soup"), "t", "test", "default", 1, 0)
     perf(pair.results, made, GENERATIONS, [("e", 1, False, 0.5)], loads=1)
+    perf(pair.results, paths.calls("p", "t", "m", 2, "test"), CALLS, [])
+    perf(pair.results, paths.generation("big", "t", "test", "default", 1, 0), GENERATIONS, [])
     other = paths.generation("stranger", "t", "test", "default", 1, 0)
     perf(pair.results, other, GENERATIONS, [("f", 1, False, 100.0)])
     names = ("pool", "system", "part", "replies", "new tokens", "loads made")

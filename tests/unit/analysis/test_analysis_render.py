@@ -77,7 +77,7 @@ def test_latex_separates_groups_of_the_first_column_only_if_it_repeats():
 def test_number_formats():
     assert (number_text(0.12349), number_text(1.0), number_text(-0.0001)) == ("12.3", "100.0", "0.0")
     assert number_text(12.345678, percent=False) == "12.35"
-    assert cell_text(7) == "7"
+    assert (cell_text(7), cell_text(12345)) == ("7", "12,345")
 
 
 def test_rows_must_fit_the_columns():
