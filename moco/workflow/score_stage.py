@@ -150,7 +150,7 @@ class ScoreStage(MethodStage):
     def analysis_spec(self) -> dict[str, Any]:
         """The study as tables and figures see it, small enough for a command line."""
         batches = self.matrix.batches
-        exact = all(self.engine(name).dtype == "float64" for name in self.matrix.models) and not self.study.site.use_gpu
+        exact = all(self.engine(name).dtype == "float64" for name in self.matrix.models)
         return {
             "study": self.study.study,
             "scorer": self.study.scorer,

@@ -109,6 +109,13 @@ def test_every_file_that_is_needed_is_made_by_exactly_one_rule(use_gpu):
     assert set(counts.values()) == {1}, [path for path, count in counts.items() if count != 1]
 
 
+@pytest.mark.parametrize(("dtype", "repeatable"), [("float64", "exact"), ("float32", "scheduled")])
+def test_the_class_of_a_result_depends_on_the_arithmetic_alone(dtype, repeatable):
+    usual, gpus = (plan(engine={"dtype": dtype}, site={"use_gpu": use_gpu}) for use_gpu in (False, True))
+    assert usual.analysis_spec()["class"] == repeatable
+    assert usual.analysis_json(None) == gpus.analysis_json(None)
+
+
 def test_rules_have_names_of_their_own():
     names = [rule.name for rule in all_rules(plan(pools={"p": ["a", "b"], "r": ["b", "a"]}))]
     assert len(set(names)) == len(names)
