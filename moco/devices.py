@@ -32,12 +32,15 @@ def device_count() -> int:
 
 
 @contextmanager
-def granted_devices(granted: int, needed: int) -> Iterator[None]:
+def granted_devices(granted: int, needed: int) -> Iterator[str]:
     """Hold the devices of a job while it runs.
 
     Args:
         granted: GPUs that the scheduler granted.
         needed: GPUs that the job needs.
+
+    Yields:
+        The devices as CUDA_VISIBLE_DEVICES names them; empty where the job needs none.
 
     Raises:
         WorkError: The grant is short, or the machine has too few devices.
@@ -48,13 +51,16 @@ def granted_devices(granted: int, needed: int) -> Iterator[None]:
             where="resources.gpu",
             remedy="raise `resources: gpu` in the profile, or use smaller models",
         )
-    if not needed or os.environ.get(_VISIBLE):
-        yield
+    if not needed:
+        yield ""
+        return
+    if os.environ.get(_VISIBLE):
+        yield os.environ[_VISIBLE]
         return
     with ExitStack() as held:
         os.environ[_VISIBLE] = ",".join(map(str, _lease(needed, held)))
         try:
-            yield
+            yield os.environ[_VISIBLE]
         finally:
             del os.environ[_VISIBLE]
 

@@ -43,7 +43,9 @@ def run_recorded(module: Any, options: argparse.Namespace, arguments: list[str])
     from moco.devices import granted_devices
 
     runtime = runtime_settings()
-    with granted_devices(options.gpus, options.gpus_needed):
+    with granted_devices(options.gpus, options.gpus_needed) as devices:
+        if devices and _CHILD not in os.environ:
+            print(f"GPU {devices}", file=sys.stderr, flush=True)
         if runtime.get("failures") != "record" or _CHILD in os.environ:
             return _run_here(module, options)
         reason, code = _run_child(arguments)
