@@ -142,6 +142,10 @@ def _problem(entry: Any) -> Problem:
         return Problem(
             key, f"{entry['input']!r} is not a commit", "write its 40 hexadecimal digits; branches and tags move"
         )
+    if kind == "string_pattern_mismatch" and key.endswith("gpu_model"):
+        return Problem(
+            key, f"{entry['input']!r} cannot be asked for", "write one model; letters, digits, _ and . are allowed"
+        )
     if kind == "missing":
         return Problem(key, "is missing", "add it")
     if kind in ("union_tag_invalid", "union_tag_not_found"):

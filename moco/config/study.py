@@ -36,7 +36,9 @@ class Comparison(Section):
 class Site(Section):
     """Facts of the machine or cluster."""
 
-    gpu_model: str | None = runtime("GPU model to ask the scheduler for.", None)
+    gpu_model: str | None = runtime(
+        "GPU model to ask the scheduler for, as `moco doctor` shows it on a cluster.", None, pattern=r"^[\w.]+$"
+    )
     use_gpu: bool = runtime("Plan jobs that run models as GPU jobs.", False)
 
 

@@ -163,6 +163,11 @@ MISTAKES = {
         "models.b.c",
         "'b.c' is not a name; use letters, digits, _ and single - only",
     ),
+    "GPU model that Snakemake cannot pass on": (
+        changed(site={"gpu_model": "a100-80gb"}),
+        "site.gpu_model",
+        "'a100-80gb' cannot be asked for; write one model; letters, digits, _ and . are allowed",
+    ),
     "name with a double dash": (
         changed(pools={"a--b": ["add"]}),
         "pools.a--b",
