@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -59,12 +61,36 @@ def _gpus() -> Finding:
 
 
 def _slurm() -> Finding:
-    sbatch = shutil.which("sbatch")
     plugin = _installed("snakemake-executor-plugin-slurm")
-    found = f"sbatch at {sbatch}" if sbatch else "no sbatch"
-    if sbatch and plugin:
-        return Finding("slurm", f"{found}, plugin {plugin}", "jobs can be submitted")
-    return Finding("slurm", found, "jobs run on this machine" if plugin else "pip install moco[slurm] for clusters")
+    if shutil.which("sbatch") is None:
+        return Finding("slurm", "no sbatch", "jobs run on this machine")
+    partitions = _answer("sinfo", "--noheader", "--format=%R %G")
+    if partitions is None:
+        return Finding("slurm", "sbatch, but sinfo gets no answer", "jobs run on this machine")
+    found = f"partitions {_partitions(partitions)}; plugin {plugin or 'missing'}"
+    if plugin is None:
+        return Finding("slurm", found, "to submit jobs: pip install moco[slurm]")
+    allows = "snakemake --workflow-profile profiles/slurm submits jobs"
+    if _answer("sacct", "--noheader") is None:
+        allows += "; no accounting here, so write slurm-status-command: squeue in the profile"
+    return Finding("slurm", found, allows)
+
+
+def _partitions(lines: str) -> str:
+    """Return names of partitions, with their GPUs if they have any."""
+    gpus: dict[str, list[str]] = {}
+    for line in lines.splitlines():
+        name, _, resources = line.partition(" ")
+        gpus.setdefault(name, []).extend(re.findall(r"\bgpu(?::[\w.-]+)*", resources))
+    return ", ".join(f"{name} ({', '.join(dict.fromkeys(had))})" if had else name for name, had in gpus.items())
+
+
+def _answer(*command: str) -> str | None:
+    """Return what a command prints; None when it fails or takes longer than ten seconds."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _sandbox() -> Finding:
