@@ -78,6 +78,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture(scope="session")
+def zoo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One zoo serves all tests; MOCO_TEST_CACHE keeps it between runs."""
+    kept = os.environ.get("MOCO_TEST_CACHE")
+    return Path(kept) if kept else tmp_path_factory.mktemp("zoo")
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a maker of random checkpoints: `tiny_checkpoint("a", seed=1)`, the same folder for the same arguments."""
     made: dict[tuple[str, int, str], Path] = {}

@@ -178,7 +178,6 @@ class ModelStage:
             "gpu": rule.gpus,
             "gpus_needed": rule.gpus,
             "mem": lambda _wildcards, attempt: f"{base * attempt}GB",
-            "runtime": "4h",
         }
         if rule.gpus and self.study.site.gpu_model:
             wanted["gpu_model"] = self.study.site.gpu_model

@@ -1,19 +1,11 @@
 """A finished small study that every test of the workflow starts from."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from support.projects import Project, new_project
-
-
-@pytest.fixture(scope="session")
-def zoo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One zoo serves all tests; MOCO_TEST_CACHE keeps it between runs."""
-    kept = os.environ.get("MOCO_TEST_CACHE")
-    return Path(kept) if kept else tmp_path_factory.mktemp("zoo")
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,13 @@ import signal
 import subprocess
 import time
 
-import pyarrow.parquet as pq
 import pytest
 from support.projects import BIN
+from support.stores import stored_keys
 
 pytestmark = pytest.mark.slow
 
 RUNTIME = json.dumps({"engine": {"batch_rows": 1, "flush_seconds": 0.01}})
-
-
-def stored_keys(project):
-    shards = sorted((project.folder / ".moco/store/generations").rglob("*.parquet"))
-    return [key for shard in shards for key in pq.read_table(shard, columns=["key"])["key"].to_pylist()]
 
 
 @pytest.mark.parametrize(

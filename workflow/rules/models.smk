@@ -63,6 +63,7 @@ rule resolve:
         "<benchmarks>/resolve/{model}.tsv"
     wildcard_constraints:
         model=PLAN.model_pattern,
+    localrule: True
     conda:
         "../envs/moco.yaml"
     threads: 1

@@ -11,6 +11,7 @@ for TASK in PLAN.matrix.tasks:
             f"<logs>/prepare/{TASK}.log",
         benchmark:
             f"<benchmarks>/prepare/{TASK}.tsv"
+        localrule: True
         conda:
             "../envs/moco.yaml"
         threads: 1
