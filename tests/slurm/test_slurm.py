@@ -97,7 +97,7 @@ def ran(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, zoo_cache: P
         cluster.command("scancel", str(answering[0].number))
         _wait_for(process, lambda: answering[0].number in {job.number for job in jobs(cluster, "CANCELLED")})
         survived = stored_keys(project)
-        process.wait(timeout=300)
+        process.wait(timeout=600)
     finally:
         process.kill()
     assert process.returncode == 0, output.read_text()[-6000:]
