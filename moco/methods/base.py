@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LEVELS = ("api", "text", "logit", "weight", "control")
 Level = Literal["api", "text", "logit", "weight", "control"]
+COMMON_BASE = "@base"
+"""Stands in `Needs.further_models` for the base that all adapters of the pool share; no model has such a name."""
 
 
 class MethodParams(Section):
@@ -91,6 +93,7 @@ class Needs:
         capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`.
         same: What all members must share: `architecture`, `tokenizer`.
         models: Names of the models that a fit makes; each becomes a model of its own.
+        further_models: Models of the study that merges are made of beside the pool's, by name or `COMMON_BASE`.
         descriptions: Every member needs a description.
         gpus: GPUs for live models where GPUs are used; None: as many as the largest member needs.
     """
@@ -103,6 +106,7 @@ class Needs:
     capabilities: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
+    further_models: tuple[str, ...] = ()
     descriptions: bool = False
     gpus: int | None = None
 
@@ -250,6 +254,11 @@ class Recipe:
     inputs: tuple[str, ...]
     weights: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Fingerprints of all models it is made from: the inputs, then the base where `options` names one."""
+        return (*self.inputs, str(self.options["base"])) if "base" in self.options else self.inputs
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""

@@ -295,7 +295,7 @@ class FitContext(_Context):
         references: References by split.
         dev_scores: Gives the scores of a model's plain dev responses with a stored sample index, by item.
         scored: Gives the responses behind these scores, which count as read.
-        fingerprints: Of every model of the pool, by name.
+        fingerprints: Of every model of the pool, and of the further models that `needs` declares, by name.
         merge: Makes a model from a recipe and returns the name under which requests may name it.
         discard: Deletes such a model.
         corpus: Gives an outside corpus.
@@ -358,9 +358,12 @@ class FitContext(_Context):
             self._record_plain(uid, response, member, place.model, sample)
         return scores
 
-    def fingerprint(self, member: int) -> str:
-        """Return the fingerprint of a member's model."""
-        return self._fingerprints[self.pool[member].model]
+    def fingerprint(self, member: int | str) -> str:
+        """Return the fingerprint of a member's model, or of a further model by the name that `needs` gives it."""
+        name = member if isinstance(member, str) else self.pool[member].model
+        if name not in self._fingerprints:
+            _undeclared(f"model {name}")()
+        return self._fingerprints[name]
 
     def merge(self, recipe: Recipe) -> str:
         """Make a model and return the name that requests may use as `member`."""

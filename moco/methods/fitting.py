@@ -86,9 +86,10 @@ class FitJob(MethodJob):
                 inputs[f"{split}_references"] = [vars(item) for item in read_references(folder, split).values()]
         spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "decoding_name")}
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
+        further = [info.fingerprint for info in self.further_infos.values()]
         # The folder holds files of these layouts.
         layouts = [[schema.name, schema.version] for schema in (CALLS, COSTS, PERF)]
-        return digest("fit", spec, self.seed, models, inputs, layouts)
+        return digest("fit", spec, self.seed, [*models, *further], inputs, layouts)
 
     def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
         needs = self.needs.fit
@@ -110,7 +111,7 @@ class FitJob(MethodJob):
             references=references,
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
             scored=self.plain_reader(task, ["dev"], self.member_samples(1)) if needs.dev_scores else None,
-            fingerprints={name: info.fingerprint for name, info in self.infos.items()},
+            fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.further_infos}.items()},
             merge=candidates.make if needs.generates else None,
             discard=candidates.discard if needs.generates else None,
             workdir=scratch,
@@ -160,7 +161,7 @@ class Candidates:
         name = f"candidate-{digest(recipe.as_json(), self._scratch.parent.name)[:16]}"
         folder = self._scratch / name
         shutil.rmtree(folder, ignore_errors=True)
-        infos = list(self._job.infos.values())
+        infos = [*self._job.infos.values(), *self._job.further_infos.values()]
         root = self._job.results.resolve().parent
         info = build_merge(name, recipe, infos, folder, root)
         self._job.inference.add(info, engine_settings(name, info.engine))

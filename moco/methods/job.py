@@ -79,6 +79,11 @@ class MethodJob:
         """Resolved models of the pool, by name."""
         return {name: self._info(name) for name in dict.fromkeys(self.spec["pool"])}
 
+    @cached_property
+    def further_infos(self) -> dict[str, ModelInfo]:
+        """Resolved further models, by the names that `needs` gives them."""
+        return {name: self._info(model) for name, model in self.spec.get("further_models", {}).items()}
+
     def _info(self, name: str) -> ModelInfo:
         return ModelInfo.read(self.results / paths.model_json(name))
 

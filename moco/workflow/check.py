@@ -14,6 +14,7 @@ from moco.config.load import Problem
 from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
 from moco.config.study import Comparison, Study
 from moco.errors import MocoError
+from moco.methods.base import COMMON_BASE
 from moco.paths import BLOCKS
 from moco.registry import did_you_mean
 from moco.scoring import task_types
@@ -22,6 +23,7 @@ from moco.workflow.matrix import Matrix, concrete_entry
 from moco.zoo.roster import ROSTER
 
 _LARGEST_CHECKED_FILE = 200_000_000
+_ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
 
 
 def structural_problems(study: Study) -> list[Problem]:
@@ -114,9 +116,14 @@ def _methods(study: Study) -> Iterator[Problem]:
     matrix = Matrix(study)
     for name in study.methods:
         try:
-            matrix.make_variant(name)
+            method = matrix.make_variant(name)
         except MocoError as error:
             yield Problem(error.where or f"methods.{name}", error.what, error.remedy)
+            continue
+        for model in method.needs(_ANY_SIZE).further_models:
+            if model != COMMON_BASE and model not in study.models:
+                what = f"names {model!r}, which is not a model of this study"
+                yield Problem(f"methods.{name}", what, did_you_mean(model, study.models))
 
 
 def _names(study: Study) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from moco.config.models import AdapterModel, ModelEntry, ZooModel
 from moco.config.study import Comparison, Study
 from moco.config.tasks import TaskEntry, TaskSource
 from moco.errors import RequestError
-from moco.methods.base import Method, Needs
+from moco.methods.base import COMMON_BASE, Method, Needs
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
 from moco.tasks.layout import split_layout, task_type
@@ -173,6 +173,11 @@ class Matrix:
         for pool in self.pools:
             for model in self.study.pools[pool].models:
                 add(model)
+        for block in self.study.compare:
+            for pool in self.block_pools(block):
+                for variant in self.block_methods(block):
+                    for model in self.further_models(pool, variant).values():
+                        add(model)
         return used
 
     def zoo_parent(self, name: str) -> str | None:
@@ -192,6 +197,21 @@ class Matrix:
     def needs(self, pool: str, variant: str) -> Needs:
         """Return what a variant needs with a pool."""
         return self.variants[variant].needs(len(self.study.pools[pool].models))
+
+    def further_models(self, pool: str, variant: str) -> dict[str, str]:
+        """Return the study's models that a variant's merges are made of beside the pool's, by their names in `needs`.
+
+        The common base is missing where the pool has none.
+        """
+        common = self.common_base(pool)
+        named = ((name, common if name == COMMON_BASE else name) for name in self.needs(pool, variant).further_models)
+        return {name: model for name, model in named if model is not None}
+
+    def common_base(self, pool: str) -> str | None:
+        """Return the base of all adapters of a pool, or None when they have several or a member is no adapter."""
+        entries = [self.study.models[name] for name in self.study.pools[pool].models]
+        bases = {entry.base if isinstance(entry, AdapterModel) else None for entry in entries}
+        return bases.pop() if len(bases) == 1 else None
 
     @cached_property
     def _resolved(self) -> tuple[tuple[Cell, ...], tuple[NotApplicable, ...]]:
@@ -243,14 +263,18 @@ class Matrix:
             return f"needs at least {needs.min_models} models, the pool has {len(entry.models)}"
         if needs.max_models is not None and len(entry.models) > needs.max_models:
             return f"takes at most {needs.max_models} models, the pool has {len(entry.models)}"
-        for name in entry.models:
+        further = self.further_models(pool, variant)
+        if COMMON_BASE in needs.further_models and COMMON_BASE not in further:
+            return "needs a model named as `base`, since not all members are adapters on one model"
+        models = (*entry.models, *further.values())
+        for name in models:
             missing = sorted(needs.capabilities - self.study.models[name].capabilities)
             if missing:
                 return f"{name} is a {self.study.models[name].kind} model without {missing[0]}"
         if needs.descriptions and not self.descriptions(pool):
             return "needs a description of every model"
         for aspect in sorted(needs.same):
-            values = {name: self.declared(name, aspect) for name in entry.models}
+            values = {name: self.declared(name, aspect) for name in models}
             known = {value for value in values.values() if value is not None}
             if len(known) > 1:
                 (first, one), (second, other) = _two_that_differ(values)

@@ -8,6 +8,7 @@ from moco.digest import canonical_json
 from moco.scoring import scorer_module
 from moco.workflow.logits_stage import LogitsStage
 from moco.workflow.matrix import Cell
+from moco.workflow.model_stage import MERGE_MODULE
 from moco.workflow.rule import Group, Rule, Wildcards, results
 from moco.workflow.sources import source_hash
 
@@ -37,6 +38,10 @@ class MethodStage(LogitsStage):
         }
         if stage == "answer" and needs.answer.live:
             spec["decoding_source"] = source_hash("moco.decoding.joint")
+        if stage == "fit" and needs.further_models:
+            spec["further_models"] = self.matrix.further_models(cell.pool, cell.variant)
+        if stage == "fit" and needs.fit is not None and needs.fit.generates and needs.models:
+            spec["merge_source"] = source_hash(MERGE_MODULE)
         if needs.descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(cell.pool) or ())
         return spec
@@ -74,9 +79,10 @@ class MethodStage(LogitsStage):
         fit = needs.fit
         assert fit is not None
         batch = self.matrix.batches[cell.batch]
+        ingredients = self.ingredients(cell.pool, cell.variant)
         inputs = {
             "questions": [results(paths.questions(task, split)) for task in batch.tasks for split in fit.splits],
-            "models": self._model_files(cell.pool),
+            "models": [results(paths.model_json(name)) for name in ingredients],
             "plain": [
                 results(paths.generation(model, task, split, batch.decoding, seed, sample))
                 for task in batch.tasks
@@ -84,7 +90,7 @@ class MethodStage(LogitsStage):
                 for model, sample in self.member_samples(cell.pool, fit.plain)
             ],
             "logits": self.logits_inputs(cell, fit.splits, fit.logits, fit.plain, seed),
-            "weights": self.weights(self.study.pools[cell.pool].models) if needs.fit_runs_models else [],
+            "weights": self.weights(ingredients) if needs.fit_runs_models else [],
         }
         if fit.references or fit.dev_scores:
             inputs["references"] = [

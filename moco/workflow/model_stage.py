@@ -23,6 +23,9 @@ from moco.workflow.rule import (
 )
 from moco.workflow.sources import source_hash
 
+MERGE_MODULE = "moco.merging.build"
+"""The module whose code, with all that it imports, decides what a merge is."""
+
 
 class ModelStage:
     """Tasks, models and hardware of a study.
@@ -98,11 +101,10 @@ class ModelStage:
         """What a model's description is read from."""
         name = wildcards.model
         if name in self.derived:
-            members = dict.fromkeys(self.study.pools[self.derived[name].pool].models)
             return {
                 "checkpoint": [results(paths.checkpoint(name))],
                 "recipe": [results(paths.recipe_json(name))],
-                "parents": [results(paths.model_json(member)) for member in members],
+                "parents": [results(paths.model_json(source)) for source in self.sources(name)],
             }
         entry = self.matrix.models[name]
         if isinstance(entry, ZooModel):
@@ -123,8 +125,17 @@ class ModelStage:
         """Command-line words that name the models a merged model may be made of."""
         if wildcards.model not in self.derived:
             return ""
-        members = dict.fromkeys(self.study.pools[self.derived[wildcards.model].pool].models)
-        return " ".join(["--parents", *members])
+        return " ".join(["--parents", *self.sources(wildcards.model)])
+
+    def sources(self, derived: str) -> list[str]:
+        """Models that a model made by a fit may be made of."""
+        made = self.derived[derived]
+        return self.ingredients(made.pool, made.variant)
+
+    def ingredients(self, pool: str, variant: str) -> list[str]:
+        """Models that merges of a variant may be made of: the pool's, then the further ones that it declares."""
+        further = self.matrix.further_models(pool, variant)
+        return list(dict.fromkeys([*self.study.pools[pool].models, *further.values()]))
 
     def engine(self, model: str) -> EngineSettings:
         """Engine settings of a declared model."""
@@ -132,20 +143,20 @@ class ModelStage:
 
     def merge_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Recipe and ingredients of a merged model."""
-        members = self.study.pools[self.derived[wildcards.model].pool].models
+        sources = self.sources(wildcards.model)
         return {
             "recipe": [results(paths.recipe_json(wildcards.model))],
-            "models": [results(paths.model_json(name)) for name in dict.fromkeys(members)],
-            "weights": self.weights(members),
+            "models": [results(paths.model_json(name)) for name in sources],
+            "weights": self.weights(sources),
         }
 
     def merge_spec(self, _wildcards: Wildcards) -> str:
         """What decides a merge, besides its inputs."""
-        return canonical_json({"source": source_hash("moco.merging.build")})
+        return canonical_json({"source": source_hash(MERGE_MODULE)})
 
     def merge_words(self, wildcards: Wildcards) -> str:
         """Names of the models that a recipe's inputs are looked up in."""
-        return " ".join(dict.fromkeys(self.study.pools[self.derived[wildcards.model].pool].models))
+        return " ".join(self.sources(wildcards.model))
 
     def weights(self, models: Iterable[str]) -> list[str]:
         """Checkpoints below results that running these models needs."""

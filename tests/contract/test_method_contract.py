@@ -263,7 +263,7 @@ def test_the_planner_refuses_a_batch_without_a_split_to_fit_on(id):
     matrix = Matrix(study_of(id))
     fit = matrix.variants[id].needs(1).fit
     obstacle = matrix.type_obstacle(id, Batch("x", ("t",), types_of(id)[0], ("test",), "default"))
-    assert (obstacle is None) == (fit is None)
+    assert (obstacle is None) == (fit is None or not fit.splits)
 
 
 @every_method
@@ -283,9 +283,11 @@ def reduced(needs):
             smaller = getattr(answer, name) - 1 if name in ("plain", "fitted_plain") else nothing
             yield f"answer.{name}", replace(needs, answer=replace(answer, **{name: smaller}))
     for name, nothing in vars(FitNeeds()).items():
-        if fit is not None and getattr(fit, name) != nothing:
+        if fit is not None and getattr(fit, name) and getattr(fit, name) != nothing:
             smaller = getattr(fit, name) - 1 if name == "plain" else nothing
             yield f"fit.{name}", replace(needs, fit=replace(fit, **{name: smaller}))
+    if needs.further_models:
+        yield "fit.further_models", replace(needs, further_models=())
 
 
 DECLARATIONS = [

@@ -136,6 +136,7 @@ def fit_context(
     references: Mapping[str, Reference] | None = None,
     dev_scores: DevScores | None = None,
     workdir: Path | None = None,
+    further_models: Sequence[str] = (),
     **settings: Any,
 ) -> FitContext:
     """Return the context of a `fit`.
@@ -148,6 +149,7 @@ def fit_context(
         references: By item; those of the constructed items when left out.
         dev_scores: One score for all items, or scores by item, for every model; scored plain replies when left out.
         workdir: Work folder.
+        further_models: Known beside the pool's; with `needs`, those that it declares.
         settings: Of the context: `method`, `seed`, `scorer`, `decoding`, `generate`.
     """
     engine = _engine(replies)
@@ -161,6 +163,7 @@ def fit_context(
     }
     scores = _dev_scores(engine, models, questions, gold, dev_scores, settings.get("scorer", "strict"))
     samples = None if everything else declared.plain if declared else 0
+    further = further_models if needs is None else needs.further_models
     generates = everything or needs.fit_runs_models
     merges = everything or bool(declared and declared.generates)
     return FitContext(
@@ -168,7 +171,7 @@ def fit_context(
         logits=_logits(engine, models, questions, None if everything else declared.logits if declared else (), samples),
         references=by_split,
         dev_scores=scores if everything or (declared and declared.dev_scores) else None,
-        fingerprints={name: fingerprint(name) for name in models},
+        fingerprints={name: fingerprint(name) for name in (*models, *further)},
         merge=engine.merge if merges else None,
         discard=engine.discard if merges else None,
         workdir=workdir,
@@ -258,6 +261,7 @@ class World:
             item for split in declared.splits for item in questions(self.items, self.type, split=split, task=self.task)
         ]
         settings = {"dev_scores": self.dev_scores, "method": method.id, "scorer": self.scorer, **settings}
+        settings["further_models"] = method.needs(len(self.models)).further_models
         ctx = fit_context(
             models=self.models,
             questions=items,
