@@ -48,7 +48,7 @@ def _resolve_merge(options: argparse.Namespace, target: Path) -> None:
     from moco.methods.base import Recipe
     from moco.methods.state import failure_of
     from moco.models.info import ModelInfo
-    from moco.models.resolve import describe
+    from moco.models.resolve import describe_merge
     from moco.records import read_json, write_json
 
     folder = options.results / paths.checkpoint(options.model)
@@ -58,15 +58,6 @@ def _resolve_merge(options: argparse.Namespace, target: Path) -> None:
         return
     recipe = Recipe.from_json(read_json(options.results / paths.recipe_json(options.model)))
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in options.parents]
-    inputs = [next(info for info in known if info.fingerprint == fingerprint) for fingerprint in recipe.inputs]
-    info = describe(
-        options.model,
-        "merge",
-        folder,
-        options.results.resolve().parent,
-        {"engine": dict(inputs[0].engine), "trust_remote_code": inputs[0].trust_remote_code},
-        parents=tuple({"name": info.name, "fingerprint": info.fingerprint} for info in inputs),
-        recipe=recipe.as_json(),
-    )
+    info = describe_merge(options.model, recipe, known, folder, options.results.resolve().parent)
     info.write(target)
-    print(f"{info.name}: merge of {len(inputs)}, fingerprint {info.fingerprint[:16]}")
+    print(f"{info.name}: merge of {len(recipe.inputs)}, fingerprint {info.fingerprint[:16]}")

@@ -5,14 +5,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from moco.errors import RequestError, WorkError
-from moco.merging.linear import check_same_tensors, merge_linear
+from moco.errors import RequestError
+from moco.merging.dare_ties import dare_ties
+from moco.merging.linear import linear
+from moco.merging.streaming import Combine, check_same_tensors, merge_streamed
 from moco.methods.base import Recipe
 from moco.models.info import ModelInfo
-from moco.models.resolve import describe
+from moco.models.resolve import describe_merge, find_source
 from moco.store.artifacts import link_tree
 
-_OPERATIONS: dict[str, Callable[[Sequence[Path], Sequence[float], Path], None]] = {"linear": merge_linear}
+_OPERATIONS: dict[str, Callable[[Recipe], Combine]] = {"dare_ties": dare_ties, "linear": linear}
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt")
 
 
@@ -20,12 +22,13 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     """Make the checkpoint of a recipe and return its description.
 
     Tokenizer, chat template and configuration are those of the recipe's first input. A recipe with one input of
-    weight 1 is that input: its files are linked, so it keeps its fingerprint and with it all stored replies.
+    weight 1, of which nothing is dropped or scaled, is that input: its files are linked, so it keeps its fingerprint
+    and with it all stored replies.
 
     Args:
         name: Name of the new model.
         recipe: What to make.
-        models: Where the recipe's inputs are looked up, by fingerprint.
+        models: Where the recipe's inputs and base are looked up, by fingerprint.
         folder: New folder of the checkpoint.
         root: Folder that holds `results`.
 
@@ -34,30 +37,34 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     """
     if recipe.operation not in _OPERATIONS:
         raise RequestError(f"unknown merge operation {recipe.operation!r}", remedy=f"known: {', '.join(_OPERATIONS)}")
-    inputs = [_find(fingerprint, models, name) for fingerprint in recipe.inputs]
+    combine = _OPERATIONS[recipe.operation](recipe)
+    sources = [find_source(fingerprint, models, name) for fingerprint in recipe.sources]
     folder.mkdir(parents=True)
     with TemporaryDirectory(dir=folder.parent) as scratch:
-        dense = [_dense_folder(info, root, Path(scratch) / str(place)) for place, info in enumerate(inputs)]
-        check_same_tensors(dense, [info.name for info in inputs])
-        if len(inputs) == 1 and recipe.weights == (1.0,):
+        dense = _dense_folders(sources, root, Path(scratch))
+        check_same_tensors(dense, [info.name for info in sources])
+        if _is_its_input(recipe):
             link_tree(dense[0], folder)
         else:
             _copy_all_but_weights(dense[0], folder)
-            _OPERATIONS[recipe.operation](dense, recipe.weights, folder)
+            merge_streamed(dense, combine, folder)
     (folder / "README.md").unlink(missing_ok=True)
-    (folder / "README.md").write_text(_card(name, recipe, inputs), encoding="utf-8")
-    settings = {"engine": dict(inputs[0].engine), "trust_remote_code": inputs[0].trust_remote_code}
-    parents = tuple({"name": info.name, "fingerprint": info.fingerprint} for info in inputs)
-    return describe(name, "merge", folder, root, settings, parents=parents, recipe=recipe.as_json())
+    (folder / "README.md").write_text(_card(name, recipe, sources), encoding="utf-8")
+    return describe_merge(name, recipe, models, folder, root)
 
 
-def _find(fingerprint: str, models: Sequence[ModelInfo], name: str) -> ModelInfo:
-    for info in models:
-        if info.fingerprint == fingerprint:
-            return info
-    raise WorkError(
-        f"no model has the fingerprint {fingerprint[:16]}", where=f"recipe of {name}", remedy="run its fit again"
-    )
+def _is_its_input(recipe: Recipe) -> bool:
+    unchanged = recipe.options.get("density", 1.0) == 1.0 == recipe.options.get("lambda", 1.0)
+    return len(recipe.inputs) == 1 and recipe.weights == (1.0,) and unchanged
+
+
+def _dense_folders(infos: Sequence[ModelInfo], root: Path, scratch: Path) -> list[Path]:
+    """Return folders with full weights, made once per model."""
+    made: dict[str, Path] = {}
+    for info in infos:
+        if info.fingerprint not in made:
+            made[info.fingerprint] = _dense_folder(info, root, scratch / str(len(made)))
+    return [made[info.fingerprint] for info in infos]
 
 
 def _dense_folder(info: ModelInfo, root: Path, scratch: Path) -> Path:
@@ -84,7 +91,7 @@ def _copy_all_but_weights(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
-def _card(name: str, recipe: Recipe, inputs: Sequence[ModelInfo]) -> str:
+def _card(name: str, recipe: Recipe, sources: Sequence[ModelInfo]) -> str:
     lines = [
         f"# {name}",
         "",
@@ -93,8 +100,13 @@ def _card(name: str, recipe: Recipe, inputs: Sequence[ModelInfo]) -> str:
         "| input | weight | fingerprint |",
         "|---|---|---|",
     ]
+    inputs = sources[: len(recipe.inputs)]
     lines += [
         f"| {info.name} | {weight:.6f} | {info.fingerprint[:16]} |"
         for info, weight in zip(inputs, recipe.weights, strict=True)
     ]
+    lines += [f"| {info.name} | base | {info.fingerprint[:16]} |" for info in sources[len(inputs) :]]
+    settings = {key: value for key, value in recipe.options.items() if key != "base"}
+    if settings:
+        lines += ["", "Settings: " + ", ".join(f"{key} {value}" for key, value in sorted(settings.items())) + "."]
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """From a declared model to a real one: find the files, fingerprint them, compare with what was declared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from moco.config.expand import expand
 from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
 from moco.digest import digest
 from moco.errors import RequestError, WorkError
+from moco.methods.base import Recipe
 from moco.models.fingerprint import checkpoint_digest, count_parameters, tokenizer_digest
 from moco.models.info import ModelInfo, relative_location
 from moco.records import read_json
@@ -163,6 +164,39 @@ def describe(
         parents=parents,
         recipe=recipe,
         **settings,
+    )
+
+
+def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: Path, root: Path) -> ModelInfo:
+    """Return the description of a merge whose checkpoint exists.
+
+    Args:
+        name: Of the merge.
+        recipe: How it was made.
+        models: Where the recipe's sources are looked up, by fingerprint.
+        folder: Its checkpoint.
+        root: Folder that holds `results`.
+
+    Raises:
+        MocoError: A source is unknown, or files are missing or damaged.
+    """
+    sources = [find_source(fingerprint, models, name) for fingerprint in recipe.sources]
+    settings = {"engine": dict(sources[0].engine), "trust_remote_code": sources[0].trust_remote_code}
+    parents = tuple({"name": info.name, "fingerprint": info.fingerprint} for info in sources)
+    return describe(name, "merge", folder, root, settings, parents=parents, recipe=recipe.as_json())
+
+
+def find_source(fingerprint: str, models: Sequence[ModelInfo], merge: str) -> ModelInfo:
+    """Return the model with a fingerprint.
+
+    Raises:
+        WorkError: None of `models` has it.
+    """
+    for info in models:
+        if info.fingerprint == fingerprint:
+            return info
+    raise WorkError(
+        f"no model has the fingerprint {fingerprint[:16]}", where=f"recipe of {merge}", remedy="run its fit again"
     )
 
 

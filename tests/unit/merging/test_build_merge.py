@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from moco.config.engine import EngineSettings
 from moco.config.models import AdapterModel
 from moco.errors import RequestError, WorkError
-from moco.merging import linear
+from moco.merging import streaming
 from moco.merging.build import build_merge
+from moco.merging.linear import linear
 from moco.methods.base import Recipe
 from moco.models.resolve import resolve
 
@@ -118,7 +119,7 @@ def test_inputs_and_outputs_may_be_cut_into_shards(tiny_checkpoint, resolved, tm
     assert len(list((tmp_path / "m0").glob("*.safetensors"))) > 2
     build_merge("whole", average(infos), infos, tmp_path / "whole", tmp_path)
     assert [path.name for path in (tmp_path / "whole").glob("*.safetensors*")] == ["model.safetensors"]
-    monkeypatch.setattr(linear, "_SHARD_BYTES", 150_000)
+    monkeypatch.setattr(streaming, "_SHARD_BYTES", 150_000)
     build_merge("cut", average(infos), infos, tmp_path / "cut", tmp_path)
     parts = sorted(path.name for path in (tmp_path / "cut").glob("*.safetensors"))
     assert parts == [f"model-{n:05d}-of-{len(parts):05d}.safetensors" for n in range(1, len(parts) + 1)]
@@ -159,7 +160,8 @@ def test_tensors_that_are_no_weights_are_those_of_the_first(tmp_path):
         (tmp_path / str(place)).mkdir()
         save_file(content, tmp_path / str(place) / "model.safetensors")
     (tmp_path / "out").mkdir()
-    linear.merge_linear([tmp_path / str(place) for place in range(7)], [1 / 7] * 7, tmp_path / "out")
+    sevenths = linear(Recipe("linear", ("m",) * 7, (1 / 7,) * 7))
+    streaming.merge_streamed([tmp_path / str(place) for place in range(7)], sevenths, tmp_path / "out")
     merged = tensors(tmp_path / "out")
     assert merged["mask"].tolist() == [1, 1, 1]
     assert merged["on"].tolist() == [True]
@@ -192,7 +194,7 @@ def test_unknown_inputs_and_operations_are_one_line(three, tmp_path):
     _, infos = three
     with pytest.raises(WorkError, match="recipe of soup: no model has the fingerprint 0000000000000000; run its fit"):
         build_merge("soup", Recipe("linear", ("0" * 64,), (1.0,)), infos, tmp_path / "soup", tmp_path)
-    with pytest.raises(RequestError, match="unknown merge operation 'ties'; known: linear"):
+    with pytest.raises(RequestError, match="unknown merge operation 'ties'; known: dare_ties, linear"):
         build_merge("soup", Recipe("ties", (), ()), infos, tmp_path / "soup", tmp_path)
 
 
