@@ -1,12 +1,12 @@
 """Greedy soup: average models one after another, keeping those that do not hurt on dev."""
 
 from collections.abc import Iterator
-from statistics import fmean
 from typing import Any
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Recipe, Request, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Recipe, State, method
 from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.candidates import candidate_scores, mean_score
 from moco.optimize.selection import dev_means, ranking
 
 _ROUNDING = 1e-9  # of the difference of two means
@@ -59,19 +59,8 @@ class GreedySoup(Method):
         return State(data, models={"soup": _uniform(ctx, kept)})
 
     def _dev_score(self, ctx: FitContext, members: list[int]) -> float:
-        decoding = (
-            ctx.decoding.model_copy(update={"temperature": 0.0}) if self.params.greedy_selection else ctx.decoding
-        )
-        single = members[0] if len(members) == 1 else None
-        name: int | str = single if single is not None else ctx.merge(_uniform(ctx, members))
-        requests = [Request(name, item.uid, item.prompt, "candidate", decoding=decoding) for item in ctx.questions]
-        try:
-            replies = ctx.generate(requests)
-        finally:
-            if isinstance(name, str):
-                ctx.discard(name)
-        scores = ctx.score({item.uid: reply.text for item, reply in zip(ctx.questions, replies, strict=True)})
-        return fmean(scores.values()) if scores else 0.0
+        candidate: Recipe | int = members[0] if len(members) == 1 else _uniform(ctx, members)
+        return mean_score(candidate_scores(ctx, candidate, greedy=self.params.greedy_selection))
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the soup's plain responses."""
