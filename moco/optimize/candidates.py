@@ -9,7 +9,12 @@ from moco.tasks.item import Question
 
 
 def candidate_scores(
-    ctx: FitContext, candidate: Recipe | int, *, greedy: bool, questions: Sequence[Question] | None = None
+    ctx: FitContext,
+    candidate: Recipe | int,
+    *,
+    greedy: bool,
+    questions: Sequence[Question] | None = None,
+    purpose: str = "candidate",
 ) -> dict[str, float]:
     """Return a candidate's scores by item; broken items are left out.
 
@@ -18,11 +23,12 @@ def candidate_scores(
         candidate: A recipe, whose model is made and deleted again, or a member of the pool.
         greedy: Decode greedily instead of as the task says.
         questions: Items to score on; all when left out.
+        purpose: What its requests are for.
     """
     asked = ctx.questions if questions is None else questions
     decoding = ctx.decoding.model_copy(update={"temperature": 0.0}) if greedy else ctx.decoding
     name = ctx.merge(candidate) if isinstance(candidate, Recipe) else candidate
-    requests = [Request(name, item.uid, item.prompt, "candidate", decoding=decoding) for item in asked]
+    requests = [Request(name, item.uid, item.prompt, purpose, decoding=decoding) for item in asked]
     try:
         replies = ctx.generate(requests)
     finally:
@@ -34,3 +40,14 @@ def candidate_scores(
 def mean_score(scores: Mapping[str, float]) -> float:
     """Return the mean of scores by item, 0 where there are none."""
     return fmean(scores.values()) if scores else 0.0
+
+
+def dev_halves(ctx: FitContext) -> tuple[list[Question], list[Question]]:
+    """Return a half of the questions to search on and one to choose on, drawn at random, each in order.
+
+    The first is the larger one; a single question is searched on.
+    """
+    order = ctx.rng("held-out half", "dev").permutation(len(ctx.questions)).tolist()
+    half = (len(order) + 1) // 2
+    searched, held_out = sorted(order[:half]), sorted(order[half:])
+    return [ctx.questions[place] for place in searched], [ctx.questions[place] for place in held_out]

@@ -40,7 +40,7 @@ def small_study(**changes: Any) -> Study:
             "q": {"source": {"kind": "synthetic", "skills": ["add"], "form": "choice"}},
         },
         "pools": {"pair": ["add", "recall"], "more": ["add", "recall", "far"]},
-        "methods": {name: {} for name in method_ids()},
+        "methods": {name: {"base": "add"} if name == "weight_dare_ties" else {} for name in method_ids()},
         **changes,
     }
     return study_from(content, "s.yaml")

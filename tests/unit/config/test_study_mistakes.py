@@ -189,6 +189,21 @@ MISTAKES = {
         "methods.weight_greedy_soup",
         "models must share one tokenizer: add has one, recall has two (pool pair)",
     ),
+    "base that does not exist": (
+        changed(methods={"d": {"method": "weight_dare_ties", "base": "ad"}}),
+        "methods.d",
+        "names 'ad', which is not a model of this study; did you mean add?",
+    ),
+    "no base": (
+        changed(methods={"weight_dare_ties": {}}),
+        "methods.weight_dare_ties",
+        "needs a model named as `base`, since not all members are adapters on one model (pool pair)",
+    ),
+    "base of another architecture": (
+        changed(models=FAMILIES, pools={"pair": ["add", "add"]}, methods={"weight_dare_ties": {"base": "recall"}}),
+        "methods.weight_dare_ties",
+        "models must share one architecture: add has llama, recall has gpt_neox (pool pair)",
+    ),
     "one checkpoint twice": (
         changed(models__again={"kind": "zoo", "recipe": "add", "context": 64}, pools__pair=["add", "again"]),
         "pools.pair",

@@ -8,7 +8,7 @@ from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
 from moco.errors import RequestError
-from moco.methods.base import Needs, Recipe, Request, pool_members
+from moco.methods.base import FitNeeds, Needs, Recipe, Request, pool_members
 from moco.methods.context import AnswerContext, FitContext
 from moco.seeds import generator
 
@@ -232,3 +232,11 @@ def test_a_restricted_context_gives_only_what_is_declared():
             act(ctx)
     with pytest.raises(RequestError, match="`needs`"):
         ctx.extract(questions(1)[0], "1")
+
+
+def test_a_further_model_has_a_fingerprint_only_where_it_is_declared():
+    needs = Needs(fit=FitNeeds(), further_models=("base",))
+    ctx = fit_context(models=["a", "b"], questions=[], needs=needs)
+    assert ctx.fingerprint("base") == fingerprint("base")
+    with pytest.raises(RequestError, match="the method uses model other that its `needs` does not declare"):
+        ctx.fingerprint("other")

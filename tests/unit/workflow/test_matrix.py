@@ -153,3 +153,21 @@ def test_an_adapter_has_what_its_base_declares():
         "models must share one tokenizer: lora has one, b has two"
     ]
     assert set(differs.models) == {"a", "lora", "b"}
+
+
+def test_adapters_on_one_model_have_a_common_base():
+    def local(path):
+        return {"kind": "local", "path": path}
+
+    def adapter(base, path):
+        return {"kind": "adapter", "base": base, "path": path}
+
+    models = {"a": local("a"), "b": local("b"), "x": adapter("a", "x"), "y": adapter("a", "y"), "z": adapter("b", "z")}
+    pools = {"one": ["x", "y"], "mixed": ["x", "a"], "two": ["x", "z"], "full": ["a", "b"]}
+    made = matrix(models=models, pools=pools, methods={"d": {"method": "weight_dare_ties"}, "control_random": {}})
+    assert {pool: made.common_base(pool) for pool in pools} == {"one": "a", "mixed": None, "two": None, "full": None}
+    assert {cell.pool for cell in made.cells if cell.variant == "d"} == {"one"}
+    assert made.further_models("one", "d") == {"@base": "a"}
+    assert made.further_models("full", "d") == made.further_models("one", "control_random") == {}
+    reasons = {entry.reason for entry in made.not_applicable if entry.variant == "d"}
+    assert reasons == {"needs a model named as `base`, since not all members are adapters on one model"}

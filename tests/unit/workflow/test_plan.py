@@ -17,6 +17,7 @@ from moco.workflow.plan import Plan
 from moco.workflow.rule import NEVER, Rule
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
+ALL_METHODS = {name: {"base": "a"} if name == "weight_dare_ties" else {} for name in method_ids()}
 SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}
 
 
@@ -30,7 +31,7 @@ def plan(**changes) -> Plan:
         },
         "pools": {"p": ["a", "b"]},
         "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},
-        "methods": {name: {} for name in method_ids()},
+        "methods": ALL_METHODS,
         **changes,
     }
     made = Plan(study_from(content, "s.yaml"))
@@ -249,6 +250,69 @@ def test_joint_decoding_takes_the_gpus_of_all_its_models_and_notes_its_source():
     assert spec["decoding_source"]
 
 
+# A base from which no other model is trained, so that nothing but a method can ask for it.
+ZOO = {name: {"kind": "zoo", "recipe": recipe} for name, recipe in zip(("base", "add", "recall"), ("reverse", "add", "recall"), strict=True)}
+
+
+def dare(**changes) -> Plan:
+    return plan(models=ZOO, pools={"p": ["add", "recall"]}, tasks={"t": {"source": SKILLS}}, **changes)
+
+
+@pytest.mark.parametrize("mode", ["average", "optimized"])
+def test_a_further_model_is_made_resolved_and_an_input_of_fit_and_merge(mode):
+    made = dare(methods={"d": {"method": "weight_dare_ties", "base": "base", "mode": mode}})
+    assert set(made.matrix.models) == {"base", "add", "recall"}
+    assert re.fullmatch(made.zoo_pattern, "base")
+    slug = "p--t--d--s1--merged"
+    wildcards = SimpleNamespace(model=slug)
+    jsons = [f"<results>/models/{name}/model.json" for name in ("add", "recall", "base")]
+    weights = [f"<results>/checkpoints/{name}" for name in ("add", "recall", "base")]
+    assert made.merge_inputs(wildcards)["models"] == jsons
+    assert made.merge_inputs(wildcards)["weights"] == weights
+    assert made.merge_words(wildcards) == "add recall base"
+    assert made.resolve_inputs(wildcards)["parents"] == jsons
+    assert made.resolve_words(wildcards) == "--parents add recall base"
+    [(fit, values)] = producers(made, f"<results>/models/{slug}/recipe.json")
+    assert fit.inputs(values)["models"] == jsons
+    assert fit.inputs(values)["weights"] == (weights if mode == "optimized" else [])
+    assert bool(fit.inputs(values)["questions"]) == ("references" in fit.inputs(values)) == (mode == "optimized")
+    assert json.loads(fit.spec(values))["further_models"] == {"base": "base"}
+    assert not [path for path in needed_files(made) if "/generations/base/" in path]
+
+
+def test_a_model_that_no_method_names_is_not_made():
+    assert set(dare(methods={"control_random": {}}).matrix.models) == {"add", "recall"}
+
+
+def test_adapters_bring_their_base():
+    models = {
+        "base": {"kind": "zoo"},
+        **{name: {"kind": "adapter", "base": "base", "path": f"/nowhere/{name}"} for name in ("x", "y")},
+    }
+    made = plan(
+        models=models, pools={"p": ["x", "y"]}, methods={"weight_dare_ties": {}}, tasks={"t": {"source": SKILLS}}
+    )
+    wildcards = SimpleNamespace(model="p--t--weight_dare_ties--s1--merged")
+    assert made.merge_words(wildcards) == "x y base"
+    [fit] = made.fit_rules()
+    spec = json.loads(fit.spec(SimpleNamespace(method="weight_dare_ties")))
+    assert spec["further_models"] == {"@base": "base"}
+
+
+def test_the_code_of_merging_decides_fits_that_score_merges_and_no_others():
+    methods = {
+        "soup": {"method": "weight_greedy_soup"},
+        "searched": {"method": "weight_dare_ties", "base": "base", "mode": "optimized"},
+        "average": {"method": "weight_dare_ties", "base": "base"},
+        "control_best_single": {},
+    }
+    found = {}
+    for rule in dare(methods=methods).fit_rules():
+        for name in rule.wildcards["method"].split("|"):
+            found[name] = json.loads(rule.spec(SimpleNamespace(method=name))).get("merge_source")
+    assert {name for name, source in found.items() if source} == {"soup", "searched"}
+
+
 def test_a_pattern_of_nothing_matches_nothing():
     made = plan(models={"a": {"kind": "local", "path": "x"}}, pools={"p": ["a"]}, methods={"control_random": {}})
     assert made.zoo_pattern == made.derived_pattern == NEVER
@@ -324,6 +388,10 @@ print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets
         "tasks: {t: {source: {kind: synthetic, skills: [add]}}}\nmethods: {"
         + ", ".join(f"{name}: {{}}" for name in method_ids())
         + "}\n"
+
+
+        "study: s\nmodels: {a: {kind: zoo, recipe: add}, b: {kind: zoo, recipe: recall}}\npools: {p: [a, b]}\n"
+        "tasks: {t: {source: {kind: synthetic, skills: [add]}}}\n" + f"methods: {json.dumps(ALL_METHODS)}\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

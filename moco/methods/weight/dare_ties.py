@@ -1,0 +1,184 @@
+"""DARE-TIES: what sets the members apart from their base, thinned, under elected signs, and added up."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from moco.config.fields import identity
+from moco.methods.base import (
+    COMMON_BASE,
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Method,
+    MethodParams,
+    Needs,
+    Recipe,
+    State,
+    method,
+)
+from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.candidates import candidate_scores, dev_halves, mean_score
+from moco.optimize.journal import SearchJournal
+from moco.optimize.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
+from moco.optimize.swarm import Swarm, SwarmSettings
+from moco.tasks.item import Question
+
+
+@method("weight_dare_ties", level="weight", paper="2311.03099")
+class DareTies(Method):
+    """Adds the members' thinned differences to their base, keeping per weight the sign that prevails.
+
+    Mode `average` weights all members alike and needs no dev data. Mode `optimized` lets a swarm search weights that
+    score best on dev. Where one member has all the weight and nothing is dropped or scaled, the result is that member,
+    and its plain responses are reused. Configuration and tokenizer are those of the first member with a weight. The
+    density of 1 keeps everything, as the original does; DARE proper is `density: 0.5`.
+
+    Differs from the original: numbers are computed in float64 and rounded once to the members' own type; what is
+    dropped depends on seed, model and tensor alone, so a merge is the same whenever it is made; the search also tries
+    equal weights and every member alone, tries no weights twice, restarts particles that are stuck instead of leaving
+    them, and stops after `patience` updates without a gain (`original_rules` restores the original's moves).
+    """
+
+    class Params(MethodParams):
+        """Settings of DARE-TIES."""
+
+        base: str | None = identity(
+            "Model of the study that the members were tuned from; the base of the pool's adapters when left out.", None
+        )
+        mode: Literal["average", "optimized"] = identity("Equal weights, or weights searched on dev.", "average")
+        density: float = identity("Share of every difference that is kept, drawn at random.", 1.0, gt=0, le=1)
+        rescale: Literal["none", "1/density", "l1"] = identity(
+            "What is kept is not rescaled, divided by the density, or brought to its L1 norm before the drop.",
+            "1/density",
+        )
+        normalize: bool = identity("Divide by the sum of the weights that have the elected sign.", False)
+        scale: float = identity("Factor of the merged difference, called lambda in TIES.", 1.0)
+        mask_seed: int = identity("Seed of the drop; the same for all run seeds, which so share their merges.", 0, ge=0)
+        population: int = identity("Particles of the search.", 5, ge=1)
+        max_iterations: int = identity("Updates of the search.", 5, ge=1)
+        baselines: bool = identity("Let the search begin with equal weights and with every member alone.", True)
+        starting_velocity: Literal["random", "zero"] = identity("How particles move at first.", "random")
+        weight_randomness: bool = identity("Draw the strengths of all pulls anew for every move.", True)
+        repel_term: bool = identity("Push particles away from the worst weights seen.", True)
+        inertia: float = identity("Share of the velocity that a particle keeps.", 0.2, ge=0)
+        cognitive_coeff: float = identity("Pull to the best weights that the particle has seen.", 0.3, ge=0)
+        social_coeff: float = identity("Pull to the best weights that any particle has seen.", 0.4, ge=0)
+        repel_coeff: float = identity("Push away from the worst weights that any particle has seen.", 0.05, ge=0)
+        step_length: float = identity("Share of the velocity that is walked at first.", 0.5, gt=0)
+        step_length_factor: float = identity("What the step length is multiplied by after every update.", 0.95, gt=0)
+        minimum_step_length: float = identity("Smallest step length.", 0.1, gt=0)
+        patience: int = identity("Updates without a gain that end the search.", 5, ge=1)
+        restart_patience: int = identity("Updates without a gain of its own that restart a particle.", 3, ge=1)
+        original_rules: bool = identity("Stop and restart as the original does.", False)
+        greedy_selection: bool = identity("Compare candidates by greedy decoding instead of the task's own.", True)
+        hold_out: bool = identity("Search on one half of dev and choose among the best on the other.", False)
+        finalists: int = identity("Candidates that the held-out half chooses among.", 3, ge=1)
+
+        @model_validator(mode="after")
+        def _swarm_is_possible(self) -> "DareTies.Params":
+            self.swarm()
+            return self
+
+        def swarm(self) -> SwarmSettings:
+            """Return the settings of the search."""
+            return SwarmSettings(
+                inertia=self.inertia,
+                cognitive=self.cognitive_coeff,
+                social=self.social_coeff,
+                repel=self.repel_coeff if self.repel_term else 0.0,
+                randomness=self.weight_randomness,
+                step=self.step_length,
+                step_factor=self.step_length_factor,
+                minimum_step=self.minimum_step_length,
+                patience=self.patience,
+                restart_patience=self.restart_patience,
+                rules="numeric" if self.original_rules else "window",
+            )
+
+    def needs(self, models: int) -> Needs:
+        """The base beside the pool, and one model made; dev references where weights are searched."""
+        searches = self.params.mode == "optimized"
+        return Needs(
+            fit=FitNeeds(references=True, generates=True) if searches else FitNeeds(splits=()),
+            answer=AnswerNeeds(fitted_plain=1),
+            min_models=2,
+            capabilities=frozenset({"weights"}),
+            same=frozenset({"architecture", "tokenizer"}),
+            models=("merged",),
+            further_models=(self.params.base or COMMON_BASE,),
+        )
+
+    def fit(self, ctx: FitContext) -> State:
+        """Write the recipe: equal weights, or those that the search found."""
+        mixture = Mixture.of(ctx)
+        units, record = mixture.uniform, dict[str, Any]()
+        if self.params.mode == "optimized":
+            units, record = self._searched(ctx, mixture)
+        recipe = self._recipe(ctx, mixture, units)
+        chosen = [place for place, unit in zip(mixture.members, units, strict=True) if unit]
+        data = {"models": [ctx.pool[place].model for place in chosen], "weights": list(recipe.weights), **record}
+        return State(data, models={"merged": recipe})
+
+    def _searched(self, ctx: FitContext, mixture: Mixture) -> tuple[Units, dict[str, Any]]:
+        """Return the best weights and what is remembered of the search."""
+        params = self.params
+        questions, held_out = dev_halves(ctx) if params.hold_out else (list(ctx.questions), [])
+
+        def score(units: Units, items: Sequence[Question] = questions) -> float:
+            candidate = self._candidate(ctx, mixture, units)
+            return mean_score(candidate_scores(ctx, candidate, greedy=params.greedy_selection, questions=items))
+
+        journal = SearchJournal(ctx.workdir and ctx.workdir / "search")
+        search = MixtureSearch(Swarm(params.swarm(), ctx.rng), journal, score)
+        state = search.run(
+            mixture,
+            population=params.population,
+            iterations=params.max_iterations,
+            at_rest=params.starting_velocity == "zero",
+            baselines=params.baselines,
+        )
+        record: dict[str, Any] = {
+            "searched": [ctx.pool[place].model for place in mixture.members],
+            "candidates": search.record(),
+            "history": list(state.bests),
+            "stopped": state.finished,
+        }
+        best, dev = search.best(1)[0]
+        if held_out:
+            finalists = search.best(params.finalists)
+            scores = [score(units, held_out) for units, _ in finalists]
+            record["finalists"] = [
+                {"weights": as_weights(units), "dev": one, "held_out": other}
+                for (units, one), other in zip(finalists, scores, strict=True)
+            ]
+            best, dev = finalists[scores.index(max(scores))]
+        return best, {**record, "dev": dev}
+
+    def _recipe(self, ctx: FitContext, mixture: Mixture, units: Units) -> Recipe:
+        """Return the recipe of a mixture; members without weight and settings without effect are left out."""
+        params = self.params
+        options = {
+            "base": ctx.fingerprint(params.base or COMMON_BASE),
+            "density": params.density,
+            "normalize": params.normalize,
+            "lambda": params.scale,
+        }
+        if params.density < 1:
+            options |= {"rescale": params.rescale, "seed": params.mask_seed}
+        chosen = [(place, unit) for place, unit in zip(mixture.members, units, strict=True) if unit]
+        inputs = tuple(ctx.fingerprint(place) for place, _ in chosen)
+        return Recipe("dare_ties", inputs, tuple(as_weights([unit for _, unit in chosen])), options)
+
+    def _candidate(self, ctx: FitContext, mixture: Mixture, units: Units) -> Recipe | int:
+        """Return the recipe to score; the member itself where the recipe changes nothing about it."""
+        if self.params.density == self.params.scale == 1 and UNITS in units:
+            return mixture.members[units.index(UNITS)]
+        return self._recipe(ctx, mixture, units)
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Answer with the merged model's plain responses."""
+        responses = ctx.plain("merged")
+        for question in ctx.questions:
+            yield Answer(question.uid, responses[question.uid].text, models=tuple(state.data["models"]))

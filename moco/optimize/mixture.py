@@ -1,0 +1,136 @@
+"""Weights of a mixture of models that sum to one, and a swarm that searches them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moco.methods.context import FitContext
+from moco.optimize.journal import SearchJournal
+from moco.optimize.swarm import Swarm, SwarmState, Vector
+
+UNITS = 1_000_000
+"""Weights have six digits: they are counted in millionths, so that equal ones are equal and their sum is exact."""
+
+Units = tuple[int, ...]
+
+
+def in_units(weights: Sequence[float]) -> Units:
+    """Return weights that sum to 1 as whole millionths that do, the largest remainders rounded up."""
+    units = [math.floor(weight * UNITS) for weight in weights]
+    order = sorted(range(len(weights)), key=lambda place: (units[place] - weights[place] * UNITS, place))
+    for place in order[: UNITS - sum(units)]:
+        units[place] += 1
+    return tuple(units)
+
+
+def as_weights(units: Sequence[int]) -> list[float]:
+    """Return weights that `in_units` counted."""
+    return [unit / UNITS for unit in units]
+
+
+def softmax(position: Vector) -> Units:
+    """Return the weights that a position stands for."""
+    powers = [math.exp(value - max(position)) for value in position]
+    return in_units([power / math.fsum(powers) for power in powers])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The models that are weighted: the pool's, copies taken together.
+
+    Attributes:
+        members: First place of every model in the pool.
+        copies: How many places it has.
+    """
+
+    members: tuple[int, ...]
+    copies: tuple[int, ...]
+
+    @classmethod
+    def of(cls, ctx: FitContext) -> "Mixture":
+        """Return the mixture of a pool."""
+        places: dict[str, list[int]] = {}
+        for member in ctx.pool:
+            places.setdefault(ctx.fingerprint(member.index), []).append(member.index)
+        return cls(tuple(found[0] for found in places.values()), tuple(len(found) for found in places.values()))
+
+    @property
+    def uniform(self) -> Units:
+        """Equal weights of all places."""
+        return in_units([count / sum(self.copies) for count in self.copies])
+
+    @property
+    def singles(self) -> list[Units]:
+        """All weight on one model, for each."""
+        size = len(self.members)
+        return [tuple(UNITS if place == other else 0 for other in range(size)) for place in range(size)]
+
+
+class MixtureSearch:
+    """Searches weights by a swarm whose positions are weights before a softmax; none are scored twice.
+
+    Args:
+        swarm: Moves the particles.
+        journal: Remembers scores and states; a journal of an earlier run is continued.
+        score: Scores weights; higher is better.
+    """
+
+    def __init__(self, swarm: Swarm, journal: SearchJournal, score: Callable[[Units], float]) -> None:
+        self._swarm, self._journal, self._score = swarm, journal, score
+        self._known: dict[Units, float] = {tuple(one["units"]): one["dev"] for one in journal.candidates}
+
+    def run(self, mixture: Mixture, *, population: int, iterations: int, at_rest: bool, baselines: bool) -> SwarmState:
+        """Return the swarm's last state.
+
+        Args:
+            mixture: What is weighted.
+            population: Number of particles.
+            iterations: Updates at most.
+            at_rest: Begin with velocities of zero.
+            baselines: Also score equal weights and every model alone, first.
+        """
+        known = self._journal.last_state()
+        if known is not None:
+            state = SwarmState.from_json(known)
+        else:
+            positions = self._swarm.random_positions(population, len(mixture.members))
+            state = self._swarm.start(positions, at_rest=at_rest)
+            if baselines:
+                state = self._with_baselines(state, mixture)
+            self._journal.save(0, state.as_json())
+        for iteration in range(len(state.bests) + 1, iterations + 1):
+            if state.finished:
+                break
+            scores = [self._scored(softmax(position), "swarm", iteration) for position in state.positions]
+            state = self._swarm.update(state, scores)
+            self._journal.save(iteration, state.as_json())
+        return state
+
+    def _with_baselines(self, state: SwarmState, mixture: Mixture) -> SwarmState:
+        """Score the baselines; equal weights have a position and may draw the swarm, a single model has none."""
+        uniform = mixture.uniform
+        position = tuple(math.log(weight) for weight in as_weights(uniform))
+        state = state.offered(position, self._scored(uniform, "uniform", 0))
+        for single in mixture.singles:
+            self._scored(single, "single", 0)
+        return state
+
+    def _scored(self, units: Units, origin: str, iteration: int) -> float:
+        if units not in self._known:
+            self._known[units] = self._score(units)
+            self._journal.add(
+                {"units": list(units), "dev": self._known[units], "origin": origin, "iteration": iteration}
+            )
+        return self._known[units]
+
+    def best(self, count: int) -> list[tuple[Units, float]]:
+        """Return the best weights with their scores, best first; of equal ones those scored first."""
+        return sorted(self._known.items(), key=lambda found: -found[1])[:count]
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return all candidates in the order they were scored, with weights, score, origin and iteration."""
+        return [
+            {"weights": as_weights(one["units"]), **{key: one[key] for key in ("dev", "origin", "iteration")}}
+            for one in self._journal.candidates
+        ]
