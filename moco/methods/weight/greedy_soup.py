@@ -20,6 +20,8 @@ class GreedySoup(Method):
     so configuration and tokenizer are those of the best. Where only the best is kept, the soup is that model, and its
     plain responses are reused.
 
+    The average of all members is scored too, for comparison, where it was no candidate.
+
     Differs from the original: a member may be asked to raise the score by `min_gain`; averages are computed in
     float64 and rounded once.
     """
@@ -29,6 +31,7 @@ class GreedySoup(Method):
 
         min_gain: float = identity("A member is kept when the dev score rises at least by this.", 0.0, ge=0)
         greedy_selection: bool = identity("Compare candidates by greedy decoding instead of the task's own.", True)
+        compare_uniform: bool = identity("Record the dev score of the average of all members too.", True)
 
     def needs(self, models: int) -> Needs:
         """Dev scores to rank, dev references to score candidates, and one model made."""
@@ -56,11 +59,14 @@ class GreedySoup(Method):
             if keep:
                 kept, best = tried, score
         data = {"kept": kept, "dev_means": means, "steps": steps, "models": [ctx.pool[index].model for index in kept]}
+        if self.params.compare_uniform:
+            known = [step["dev"] for step in steps if step["tried"] == order]
+            data["uniform_dev"] = known[0] if known else self._dev_score(ctx, order, "reference")
         return State(data, models={"soup": _uniform(ctx, kept)})
 
-    def _dev_score(self, ctx: FitContext, members: list[int]) -> float:
+    def _dev_score(self, ctx: FitContext, members: list[int], purpose: str = "candidate") -> float:
         candidate: Recipe | int = members[0] if len(members) == 1 else _uniform(ctx, members)
-        return mean_score(candidate_scores(ctx, candidate, greedy=self.params.greedy_selection))
+        return mean_score(candidate_scores(ctx, candidate, greedy=self.params.greedy_selection, purpose=purpose))
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the soup's plain responses."""

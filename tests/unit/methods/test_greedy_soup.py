@@ -26,7 +26,7 @@ def scoring(right):
 
 
 def fit(models, right, dev=None, items=DEV, **params):
-    method = make_method(ID, params)
+    method = make_method(ID, {"compare_uniform": False, **params})
     engine = Engine(scoring(right))
     ctx = fit_context(
         models=models,
@@ -199,3 +199,22 @@ def test_it_asks_for_models_that_can_be_averaged():
     assert needs.capabilities == {"weights"}
     assert needs.models == ("soup",)
     assert needs.min_models == 2
+
+
+def test_the_average_of_all_is_scored_for_comparison_where_it_was_no_candidate():
+    right = {**THREE, "a+b": 9, "b+c": 11, "a+b+c": 7}
+    state, engine = fit(["a", "b", "c"], right, compare_uniform=True)
+    assert state.data["uniform_dev"] == 0.35
+    assert engine.merged == [recipe("b", "a"), recipe("b", "c"), recipe("b", "a", "c")]
+    assert [asked.purpose for asked in engine.rounds[-1]] == ["reference"] * 20
+    assert sorted(engine.discarded) == sorted(engine.names)
+    alone, _ = fit(["a", "b", "c"], right)
+    assert alone.models == state.models
+    assert alone.data == {name: value for name, value in state.data.items() if name != "uniform_dev"}
+
+
+@pytest.mark.parametrize("last", [9, 13])
+def test_an_average_of_all_that_was_a_candidate_is_not_scored_again(last):
+    state, engine = fit(["a", "b", "c"], {**THREE, "a+b": 11, "a+b+c": last}, compare_uniform=True)
+    assert state.data["uniform_dev"] == last / 20
+    assert len(engine.merged) == 2
