@@ -1,6 +1,7 @@
 # make install   environment in .venv
 # make demo      a first look: trains tiny models, compares methods, writes results/report.html
 # make tour      everything that exists
+# make evidence  the larger study on the tiny models that docs/evidence.md reports
 # make test      all tests
 PYTHON ?= python3
 CORES ?= 2
@@ -15,7 +16,7 @@ else
 TORCH ?= torch==2.13.0
 endif
 
-.PHONY: install demo tour test lint reference lock clean
+.PHONY: install demo tour evidence test lint reference lock clean
 
 install: $(VENV)/installed
 
@@ -34,6 +35,10 @@ demo: install
 
 tour: install
 	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES) --configfile config/tour.yaml
+
+evidence: install
+	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
+	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
 
 test: install
 	$(BIN)/python -m pytest

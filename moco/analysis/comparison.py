@@ -251,6 +251,24 @@ class Comparison:
                 domains.setdefault(self.spec["tasks"][task]["domain"], []).append(line.outcomes[task].estimate)
         return _average(_average(estimates).estimate for estimates in domains.values())
 
+    def gain(self, pool: str, variant: str, task: str) -> Estimate | None:
+        """Return the mean paired difference between a method and the best single model; None without both numbers."""
+        ours, best = self.method(pool, variant, task), self.best_single(pool, task)
+        if ours.estimate is None or best.estimate is None or ours.scores is None or best.scores is None:
+            return None
+        seeds = min(ours.estimate.seeds, best.estimate.seeds)
+        return paired_difference(ours.scores, best.scores, task, seeds=seeds)
+
+    def oracle_router(self, pool: str, task: str) -> Outcome:
+        """Return what a router would reach that sends every item to the member that does best on it."""
+        outcomes = [self.single(model, task) for model in self.models(pool)]
+        scores = [each.scores for each in outcomes if each.scores is not None]
+        if not scores or len(scores) < len(outcomes):
+            return Outcome(text="-")
+        best = pd.concat(scores, axis=1).max(axis=1)
+        seeds = min(each.estimate.seeds for each in outcomes if each.estimate is not None)
+        return Outcome(estimate(best, task, seeds=seeds), scores=best)
+
     def wins(self) -> list[Wins]:
         """Return how every variant does against the best single model, over pools and tasks, by level and name."""
         levels: dict[str, str] = {}
@@ -273,9 +291,9 @@ class Comparison:
                 difference = ours.estimate.mean - best.estimate.mean
                 wins += difference > _TIE
                 ties += abs(difference) <= _TIE
-                if self.averaged(task) and ours.scores is not None and best.scores is not None:
-                    seeds = min(ours.estimate.seeds, best.estimate.seeds)
-                    gains.append(paired_difference(ours.scores, best.scores, task, seeds=seeds))
+                gain = self.gain(pool, name, task)
+                if self.averaged(task) and gain is not None:
+                    gains.append(gain)
         return Wins(name, level, wins, ties, settings, average(gains) if gains else None)
 
 

@@ -1,0 +1,156 @@
+"""The page of evidence: which methods beat the best single model of their pool, and by how much, on the zoo.
+
+python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
+"""
+
+import argparse
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from moco.analysis.comparison import Comparison, Outcome
+from moco.analysis.render import Cell, Table, number_text, to_markdown
+from moco.analysis.results import Spec
+from moco.analysis.statistics import Interval
+from moco.records.files import replace_file, versions
+
+_VERDICTS = {1: "above", 0: "not separable", -1: "below"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """How a method variant compares with the best single model of its pool on one task.
+
+    Attributes:
+        variant: Name of the variant.
+        method: Id of its method.
+        level: Level of the method.
+        mean: Its mean.
+        gain: Mean paired difference with its interval.
+    """
+
+    variant: str
+    method: str
+    level: str
+    mean: Interval
+    gain: Interval
+
+    @property
+    def sign(self) -> int:
+        """1 where the whole interval is above zero, -1 where it is below, else 0."""
+        return int(self.gain.low > 0) - int(self.gain.high < 0)
+
+
+def claims(comparison: Comparison, pool: str, task: str) -> list[Claim]:
+    """Return what can be said about every method that has a number, the largest gain first."""
+    ids = {entry["variant"]: entry["method"] for entry in comparison.spec["methods"]}
+    found = []
+    for level, variant in comparison.variants(pool):
+        gain, outcome = comparison.gain(pool, variant, task), comparison.method(pool, variant, task)
+        if gain is not None and outcome.estimate is not None:
+            found.append(Claim(variant, ids[variant], level, outcome.estimate.interval(), gain.interval()))
+    return sorted(found, key=lambda claim: (-claim.gain.mean, claim.variant))
+
+
+def methods_above(found: Sequence[Claim]) -> list[str]:
+    """Return the ids of the methods, controls left out, of which a variant is above with its whole interval."""
+    above = (claim.method for claim in found if claim.sign > 0 and claim.level != "control")
+    return sorted(dict.fromkeys(above))
+
+
+def page(spec: Spec, results: Path, shapes: str = "") -> str:
+    """Return the page as Markdown.
+
+    Args:
+        spec: What was compared.
+        results: The results folder.
+        shapes: Text on the models, placed after the results.
+    """
+    comparison = Comparison(spec, results)
+    seeds = ", ".join(map(str, spec["seeds"]))
+    parts = [
+        "# Evidence",
+        f"Made by `make evidence` on {datetime.now(UTC):%Y-%m-%d} at commit {_commit()}, on {_machine()}.",
+        "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
+        " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
+        " another size.",
+        f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items;"
+        " gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
+        " themselves, which nobody can know beforehand. Settings of the methods were fixed before the test split was"
+        " scored.",
+    ]
+    for pool in spec["pools"]:
+        for task in comparison.tasks(pool):
+            parts += _section(comparison, pool, task)
+    return "\n\n".join([*parts, shapes] if shapes else parts) + "\n"
+
+
+def _section(comparison: Comparison, pool: str, task: str) -> list[str]:
+    found = claims(comparison, pool, task)
+    best, oracle = comparison.best_single(pool, task), comparison.oracle_router(pool, task)
+    rows: list[tuple[Cell, ...]] = [
+        (model, "single", _interval(comparison.single(model, task)), "", "") for model in comparison.models(pool)
+    ]
+    rows.append(("oracle router", "oracle", _interval(oracle), "", ""))
+    rows += [(c.variant, c.level, c.mean, _signed(c.gain), _VERDICTS[c.sign]) for c in found]
+    for level, variant in comparison.variants(pool):
+        outcome = comparison.method(pool, variant, task)
+        if outcome.estimate is None:
+            rows.append((variant, level, outcome.text, "", ""))
+    above = methods_above(found)
+    named = f": {', '.join(f'`{name}`' for name in above)}" if above else ""
+    items = best.estimate.n if best.estimate else 0
+    columns = ("system", "level", "mean (%)", "gain over best single, points", "verdict")
+    title = f"{len(above)} methods are above the best single model with their whole interval"
+    return [
+        f"## Pool {pool}, task {task}",
+        f"{items} test items. **{title}{named}.** (Controls do not count, variants of a method count once.)",
+        to_markdown(Table("", columns, tuple(rows))).partition("\n\n")[2].strip(),
+    ]
+
+
+def _interval(outcome: Outcome) -> Cell:
+    return outcome.text if outcome.estimate is None else outcome.estimate.interval()
+
+
+def _signed(gain: Interval) -> str:
+    mean, low, high = (number_text(value) for value in (gain.mean, gain.low, gain.high))
+    return f"{'+' if gain.mean > 0 else ''}{mean} [{low}, {high}]"
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "moco", "workflow", "config"])
+    return (done.stdout.strip() or "unknown") + (" with changes" if changed.returncode == 1 else "")
+
+
+def _machine() -> str:
+    found = versions()
+    return f"{platform.machine()}, Python {found['python']}, torch {found.get('torch', '-')}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page of a finished study."""
+    import json
+
+    from moco.analysis.spec import expand
+    from moco.config.load import load_study
+    from moco.workflow.plan import Plan
+
+    parser = argparse.ArgumentParser(description="Write the page of evidence of a finished study.")
+    parser.add_argument("study", type=Path, help="configuration file")
+    parser.add_argument("page", type=Path, help="Markdown file to write")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--append", type=Path, nargs="*", default=[], help="Markdown files to append")
+    options = parser.parse_args(arguments)
+    spec = expand(json.loads(Plan(load_study(options.study)).analysis_json(None)))
+    shapes = "\n\n".join(path.read_text(encoding="utf-8").strip() for path in options.append)
+    text = page(spec, options.results, shapes)
+    replace_file(options.page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
