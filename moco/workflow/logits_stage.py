@@ -12,10 +12,9 @@ from moco.workflow.rule import Rule, alternatives, block_of, results, twin, word
 
 
 class _Place(NamedTuple):
-    """What one rule of the stage makes, for any of its models."""
+    """What one rule of the stage makes, for any of its models and for the splits that are read."""
 
     batch: str
-    split: str
     kind: LogitsKind
     first: int
 
@@ -53,60 +52,66 @@ class LogitsStage(ResponseStage):
         return files
 
     @cached_property
-    def _wanted(self) -> dict[_Place, dict[str, None]]:
-        """Models by what is wanted of them."""
-        wanted: dict[_Place, dict[str, None]] = {}
+    def _wanted(self) -> dict[_Place, tuple[dict[str, None], dict[str, None]]]:
+        """Models and splits by what is wanted of them."""
+        wanted: dict[_Place, tuple[dict[str, None], dict[str, None]]] = {}
         for cell in self.matrix.cells:
             for split in self.matrix.batches[cell.batch].splits:
                 for kind in self.logits_kinds(cell, split):
                     samples = self._samples(cell, split) if kind == "response" else 1
                     for model, sample in self.member_samples(cell.pool, samples):
                         first = block_of(sample)[0] if kind == "response" else 0
-                        wanted.setdefault(_Place(cell.batch, split, kind, first), {})[model] = None
+                        models, splits = wanted.setdefault(_Place(cell.batch, kind, first), ({}, {}))
+                        models[model] = splits[split] = None
         return wanted
 
     def logits_rules(self) -> list[Rule]:
         """Rules that cache logits."""
         rules = []
-        for place, models in self._wanted.items():
+        for place, (models, wanted) in self._wanted.items():
+            splits = [split for split in self.matrix.batches[place.batch].splits if split in wanted]
             for gpus in sorted({self.gpus([model]) for model in models}):
                 chosen = [model for model in models if self.gpus([model]) == gpus]
-                rules.append(self._logits_rule(place, chosen, gpus))
+                rules.append(self._logits_rule(place, splits, chosen, gpus))
         return rules
 
-    def _logits_rule(self, place: _Place, models: Sequence[str], gpus: int) -> Rule:
+    def _logits_rule(self, place: _Place, splits: Sequence[str], models: Sequence[str], gpus: int) -> Rule:
         batch = self.matrix.batches[place.batch]
         responses = place.kind == "response"
         first, last = block_of(place.first) if responses else (0, 0)
         samples = range(first, last + 1)
         span = str(first) if first == last else f"{first}-{last}"
-        spec = self._generate_spec(batch, [place.split], samples) if responses else "{}"
+        spec = self._generate_spec(batch, splits, samples) if responses else "{}"
         block = [f"s{span.replace('-', '_')}"] if responses else []
 
         def inputs(wildcards: Any) -> dict[str, list[str]]:
             found = {
-                "questions": [results(paths.questions(task, place.split)) for task in batch.tasks],
+                "questions": [results(paths.questions(task, split)) for task in batch.tasks for split in splits],
                 "model": [results(paths.model_json(wildcards.model))],
                 "weights": self.weights([wildcards.model]),
             }
             if responses:
                 found["plain"] = [
                     results(
-                        paths.generation(wildcards.model, task, place.split, batch.decoding, wildcards.seed, sample)
+                        paths.generation(wildcards.model, task, split, batch.decoding, wildcards.seed, sample)
                     )
                     for task in batch.tasks
+                    for split in splits
                     for sample in samples
                 ]
             if place.kind == "reference":
-                found["references"] = [results(paths.references(task, place.split)) for task in batch.tasks]
+                found["references"] = [
+                    results(paths.references(task, split)) for task in batch.tasks for split in splits
+                ]
             return found
 
         return Rule(
-            name="_".join(["logits", place.kind, word(batch.name), place.split, *block]) + twin(gpus),
+            name="_".join(["logits", place.kind, word(batch.name), *splits, *block]) + twin(gpus),
             inputs=inputs,
             outputs=[
-                results(_file(place.kind, "{model}", task, place.split, batch, "{seed}", sample))
+                results(_file(place.kind, "{model}", task, split, batch, "{seed}", sample))
                 for task in batch.tasks
+                for split in splits
                 for sample in samples
             ],
             wildcards={
@@ -118,7 +123,7 @@ class LogitsStage(ResponseStage):
             words={
                 "kind": place.kind,
                 "tasks": " ".join(batch.tasks),
-                "splits": place.split,
+                "splits": " ".join(splits),
                 "which": (lambda wildcards: f"--samples {span} --seed {wildcards.seed}") if responses else "",
             },
         )
