@@ -24,21 +24,19 @@ def run(options: argparse.Namespace) -> None:
     from pydantic import TypeAdapter
 
     from moco.config.engine import EngineSettings
-    from moco.config.models import AdapterModel, ModelEntry
+    from moco.config.models import ModelEntry
     from moco.models.info import ModelInfo
     from moco.models.resolve import resolve
 
     entry = TypeAdapter(ModelEntry).validate_python(options.spec["entry"])
-    base = None
-    if isinstance(entry, AdapterModel):
-        base = ModelInfo.read(options.results / paths.model_json(entry.base))
+    base = options.spec.get("base")
     info = resolve(
         options.model,
         entry,
         EngineSettings.model_validate(options.spec["engine"]),
         options.results.resolve().parent,
         checkpoint=options.results / paths.checkpoint(options.model),
-        base=base,
+        base=None if base is None else ModelInfo.read(options.results / paths.model_json(base)),
     )
     info.write(target)
     print(f"{info.name}: {info.family}, {info.parameters:,} parameters, fingerprint {info.fingerprint[:16]}")

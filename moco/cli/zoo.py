@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     from moco.zoo.build import build
 
     set_up_logging()
-    folder = build(options.spec["recipe"], cache_folder(), options.spec["steps"])
+    folder = build(options.spec["recipe"], cache_folder(), options.spec["steps"], options.spec["seed"])
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
     link_tree(folder, target)

@@ -17,7 +17,8 @@ COMMIT = r"^[0-9a-f]{40}$"
 Slug = Annotated[str, Field(pattern=SLUG)]
 
 
-CAPABILITIES = frozenset({"weights", "logits", "top_logits", "tokenizer", "trainable"})
+CAPABILITIES = frozenset({"generate", "weights", "logits", "top_logits", "tokenizer", "trainable"})
+"""What a language model at hand offers. Encoders offer `embed` and reward models `reward`; neither can `generate`."""
 
 
 class _Model(Section):
@@ -68,8 +69,13 @@ class ZooModel(_Model):
     """A tiny model that the workflow trains itself."""
 
     kind: Literal["zoo"] = identity("A tiny model that the workflow trains itself.")
-    recipe: str | None = identity("Which one: base, add, reverse or recall; the model's own name when left out.", None)
+    recipe: str | None = identity(
+        "Which one (docs/zoo.md): base; add, reverse, recall, sort; lora_add, lora_reverse, lora_recall; small, large,"
+        " neox; encoder, reward, reward_strict, verifier. The model's own name when left out.",
+        None,
+    )
     steps: int | None = identity("Training steps instead of the recipe's own; for tests.", None, ge=1)
+    seed: int = identity("Seed of the training, for zoos that differ by chance alone.", 0, ge=0)
 
 
 ModelEntry = Annotated[HubModel | LocalModel | AdapterModel | ZooModel, Field(discriminator="kind")]

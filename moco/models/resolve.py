@@ -99,7 +99,7 @@ def resolve(
         engine: Its engine.
         root: Folder that holds `results`.
         checkpoint: Weights made by a rule, for a zoo model.
-        base: The resolved base, for an adapter.
+        base: The resolved base, for an adapter, also one of the zoo.
 
     Raises:
         MocoError: Files are missing, or the model is not what was declared.
@@ -107,16 +107,25 @@ def resolve(
     where = f"models.{name}"
     folder = _folder(entry, checkpoint, where)
     settings: dict[str, Any] = {"engine": engine.key(), "trust_remote_code": engine.trust_remote_code}
-    if isinstance(entry, AdapterModel):
-        if base is None:
-            raise RequestError(f"base {entry.base!r} is not resolved", where=where, remedy="resolve it first")
+    settings["capabilities"] = tuple(sorted(_capabilities(name, entry)))
+    if base is not None:
         info = _adapter(name, folder, base, root, settings, where)
+    elif isinstance(entry, AdapterModel):
+        raise RequestError(f"base {entry.base!r} is not resolved", where=where, remedy="resolve it first")
     else:
         info = describe(name, entry.kind, folder, root, settings, where=where)
     _compare(entry, info, where)
     if entry.context:
         info = ModelInfo(**{**vars(info), "context": entry.context})
     return info
+
+
+def _capabilities(name: str, entry: ModelEntry) -> frozenset[str]:
+    if not isinstance(entry, ZooModel):
+        return entry.capabilities
+    from moco.zoo.roster import lookup
+
+    return lookup(entry.recipe or name).capabilities
 
 
 def _folder(entry: ModelEntry, checkpoint: Path | None, where: str) -> Path:

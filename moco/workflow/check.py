@@ -49,7 +49,19 @@ def _pools(study: Study) -> Iterator[Problem]:
         if copies > BLOCKS[-1][1] + 1:
             yield Problem(f"pools.{pool}", f"{copies} copies of one model", f"use at most {BLOCKS[-1][1] + 1}")
         known = list(dict.fromkeys(name for name in entry.models if name in study.models))
+        for name in known:
+            role = _silent_role(name, study.models[name])
+            if role is not None:
+                yield Problem(f"pools.{pool}", f"{name} is {role} and answers no question", "leave it out of the pool")
         yield from _twice(study, pool, known)
+
+
+def _silent_role(name: str, entry: ModelEntry) -> str | None:
+    """Return what a model is that cannot answer."""
+    model = ROSTER.get(entry.recipe or name) if isinstance(entry, ZooModel) else None
+    if model is None or "generate" in model.capabilities:
+        return None
+    return {"embed": "a sentence encoder", "reward": "a reward model"}[model.role]
 
 
 def _twice(study: Study, pool: str, names: list[str]) -> Iterator[Problem]:
@@ -71,7 +83,7 @@ def _identity(name: str, entry: ModelEntry) -> object:
         case AdapterModel():
             return ("adapter", entry.base, entry.path, entry.repo, entry.revision)
         case ZooModel():
-            return ("zoo", entry.recipe or name, entry.steps)
+            return ("zoo", entry.recipe or name, entry.steps, entry.seed)
 
 
 def _models(study: Study) -> Iterator[Problem]:
@@ -81,13 +93,27 @@ def _models(study: Study) -> Iterator[Problem]:
             if entry.base not in study.models:
                 what = f"base {entry.base!r} is not a model of this study"
                 yield Problem(f"{key}.base", what, did_you_mean(entry.base, study.models))
-            elif isinstance(study.models[entry.base], AdapterModel):
+            elif _is_adapter(entry.base, study.models[entry.base]):
                 yield Problem(f"{key}.base", "is itself an adapter", "name the full model")
             if (entry.path is None) == (entry.repo is None):
                 yield Problem(key, "an adapter needs either path or repo", "give one of them")
-        if isinstance(entry, ZooModel) and (entry.recipe or name) not in ROSTER:
-            what = f"the zoo has no model {entry.recipe or name!r}"
-            yield Problem(f"{key}.recipe", what, did_you_mean(entry.recipe or name, ROSTER))
+        if isinstance(entry, ZooModel):
+            yield from _zoo_model(study, name, entry)
+
+
+def _is_adapter(name: str, entry: ModelEntry) -> bool:
+    model = ROSTER.get(entry.recipe or name) if isinstance(entry, ZooModel) else None
+    return isinstance(entry, AdapterModel) or (model is not None and model.adapter is not None)
+
+
+def _zoo_model(study: Study, name: str, entry: ZooModel) -> Iterator[Problem]:
+    recipe = entry.recipe or name
+    if recipe not in ROSTER:
+        yield Problem(f"models.{name}.recipe", f"the zoo has no model {recipe!r}", did_you_mean(recipe, ROSTER))
+    elif ROSTER[recipe].adapter is not None and Matrix(study).zoo_parent(name) is None:
+        parent = ROSTER[recipe].parent
+        what = f"rests on the zoo model {parent!r}, which this study does not list"
+        yield Problem(f"models.{name}", what, f"add it to models, with the same steps and seed: {parent}: {{kind: zoo}}")
 
 
 def _tasks(study: Study) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from moco.config.models import AdapterModel, ModelEntry, ZooModel
 from moco.config.study import Comparison, Study
@@ -12,6 +13,9 @@ from moco.methods.base import COMMON_BASE, Method, Needs
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
 from moco.tasks.layout import split_layout, task_type
+
+if TYPE_CHECKING:
+    from moco.zoo.roster import ZooModel as RosterModel
 
 
 @dataclass(frozen=True)
@@ -154,20 +158,15 @@ class Matrix:
     @cached_property
     def models(self) -> dict[str, ModelEntry]:
         """Models that some pool in use needs, bases of adapters and parents of zoo models included."""
-        from moco.zoo.roster import lookup
-
         used: dict[str, ModelEntry] = {}
 
         def add(name: str) -> None:
             if name in used:
                 return
             entry = self.study.models[name]
-            if isinstance(entry, AdapterModel):
-                add(entry.base)
-            if isinstance(entry, ZooModel):
-                model = lookup(entry.recipe or name)
-                if model.parent and self.zoo_parent(name) is not None:
-                    add(str(self.zoo_parent(name)))
+            for needed in (self.base(name), self.zoo_parent(name)):
+                if needed is not None:
+                    add(needed)
             used[name] = entry
 
         for pool in self.pools:
@@ -182,15 +181,14 @@ class Matrix:
 
     def zoo_parent(self, name: str) -> str | None:
         """Return the study's model that a zoo model is trained from, where the study lists it."""
-        from moco.zoo.roster import lookup
-
-        entry = self.study.models[name]
-        if not isinstance(entry, ZooModel):
+        entry, model = self.study.models[name], self.zoo_model(name)
+        if not isinstance(entry, ZooModel) or model is None or model.parent is None:
             return None
-        parent = lookup(entry.recipe or name).parent
         for other, candidate in self.study.models.items():
-            same = isinstance(candidate, ZooModel) and (candidate.recipe or other) == parent
-            if same and isinstance(candidate, ZooModel) and candidate.steps == entry.steps:
+            same = isinstance(candidate, ZooModel) and (candidate.recipe or other) == model.parent
+            if not same or not isinstance(candidate, ZooModel):
+                continue
+            if (candidate.steps, candidate.seed) == (entry.steps, entry.seed):
                 return other
         return None
 
@@ -268,7 +266,7 @@ class Matrix:
             return "needs a model named as `base`, since not all members are adapters on one model"
         models = (*entry.models, *further.values())
         for name in models:
-            missing = sorted(needs.capabilities - self.study.models[name].capabilities)
+            missing = sorted(needs.capabilities - self.capabilities(name))
             if missing:
                 return f"{name} is a {self.study.models[name].kind} model without {missing[0]}"
         if needs.descriptions and not self.descriptions(pool):
@@ -280,6 +278,25 @@ class Matrix:
                 (first, one), (second, other) = _two_that_differ(values)
                 return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
         return None
+
+    def capabilities(self, name: str) -> frozenset[str]:
+        """Return what a model offers to methods."""
+        return (self.zoo_model(name) or self.study.models[name]).capabilities
+
+    def base(self, name: str) -> str | None:
+        """Return the model that an adapter rests on."""
+        entry = self.study.models[name]
+        if isinstance(entry, AdapterModel):
+            return entry.base
+        model = self.zoo_model(name)
+        return self.zoo_parent(name) if model is not None and model.adapter is not None else None
+
+    def zoo_model(self, name: str) -> "RosterModel | None":
+        """Return the roster's entry of a zoo model."""
+        from moco.zoo.roster import lookup
+
+        entry = self.study.models[name]
+        return lookup(entry.recipe or name) if isinstance(entry, ZooModel) else None
 
     def descriptions(self, pool: str) -> tuple[str, ...] | None:
         """Return one description per member, or None when some are missing."""
@@ -293,10 +310,8 @@ class Matrix:
         value = entry.family if aspect == "architecture" else entry.tokenizer
         if value is None and isinstance(entry, AdapterModel):
             return self.declared(entry.base, aspect)
-        if value is None and isinstance(entry, ZooModel):
-            from moco.zoo.roster import lookup
-
-            model = lookup(entry.recipe or name)
+        model = self.zoo_model(name)
+        if value is None and model is not None:
             return model.family if aspect == "architecture" else model.tokenizer
         return value
 

@@ -83,7 +83,8 @@ class ModelStage:
         entry = self.study.models[wildcards.model]
         assert isinstance(entry, ZooModel)
         name = entry.recipe or wildcards.model
-        return canonical_json({"recipe": name, "steps": entry.steps, "made_of": recipe(name, entry.steps)})
+        made_of = recipe(name, entry.steps, entry.seed)
+        return canonical_json({"recipe": name, "steps": entry.steps, "seed": entry.seed, "made_of": made_of})
 
     @cached_property
     def derived(self) -> dict[str, Derived]:
@@ -106,11 +107,12 @@ class ModelStage:
                 "recipe": [results(paths.recipe_json(name))],
                 "parents": [results(paths.model_json(source)) for source in self.sources(name)],
             }
-        entry = self.matrix.models[name]
+        entry, base = self.matrix.models[name], self.matrix.base(name)
+        needed = {"base": [results(paths.model_json(base))]} if base else {}
         if isinstance(entry, ZooModel):
-            return {"checkpoint": [results(paths.checkpoint(name))]}
+            return {**needed, "checkpoint": [results(paths.checkpoint(name))]}
         if isinstance(entry, AdapterModel):
-            return {"base": [results(paths.model_json(entry.base))], "files": _local_files(entry.path)}
+            return {**needed, "files": _local_files(entry.path)}
         return {"files": _local_files(entry.path) if isinstance(entry, LocalModel) else []}
 
     def resolve_spec(self, wildcards: Wildcards) -> str:
@@ -119,7 +121,9 @@ class ModelStage:
             return canonical_json({"kind": "merge"})
         entry = self.matrix.models[wildcards.model]
         declared = {name: value for name, value in entry.slice().items() if name not in ("description", "engine")}
-        return canonical_json({"entry": declared, "engine": self.engine(wildcards.model).slice()})
+        spec = {"entry": declared, "engine": self.engine(wildcards.model).slice()}
+        base = self.matrix.base(wildcards.model)
+        return canonical_json({**spec, "base": base} if base else spec)
 
     def resolve_words(self, wildcards: Wildcards) -> str:
         """Command-line words that name the models a merged model may be made of."""
@@ -165,10 +169,10 @@ class ModelStage:
             if name in self.derived:
                 needed[results(paths.checkpoint(name))] = None
                 continue
-            entry = self.study.models[name]
-            if isinstance(entry, AdapterModel):
-                needed.update(dict.fromkeys(self.weights([entry.base])))
-            elif isinstance(entry, ZooModel):
+            base = self.matrix.base(name)
+            if base is not None:
+                needed.update(dict.fromkeys(self.weights([base])))
+            if isinstance(self.study.models[name], ZooModel):
                 needed[results(paths.checkpoint(name))] = None
         return list(needed)
 

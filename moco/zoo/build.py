@@ -4,13 +4,13 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from transformers import GenerationConfig
 
 from moco.digest import digest
 from moco.records.files import write_json
+from moco.zoo.networks import save_network
 from moco.zoo.roster import ZooModel, lookup, recipe
 from moco.zoo.tokenizer import save_tokenizer, train_tokenizer
 from moco.zoo.train import train
@@ -18,28 +18,29 @@ from moco.zoo.train import train
 _log = logging.getLogger("moco")
 
 
-def location(name: str, cache: Path, steps: int | None = None) -> Path:
+def location(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Path:
     """Return the folder of a model below the cache, whether or not it is built; arguments as in `build`."""
-    return cache / "zoo" / f"{digest(recipe(name, steps))[:16]}-{name}"
+    return cache / "zoo" / f"{digest(recipe(name, steps, seed))[:16]}-{name}"
 
 
-def build(name: str, cache: Path, steps: int | None = None) -> Path:
+def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Path:
     """Return the folder of a checkpoint, after training it and its ancestors where they are missing.
 
     Args:
         name: Name in the roster.
         cache: Folder that holds `zoo/<digest>-<name>/`.
         steps: Steps of the model and of its ancestors, instead of the roster's.
+        seed: Seed of random weights and of the curriculum, of the model and of its ancestors.
 
     Raises:
         RequestError: There is no such model, or `steps` is not positive.
         WorkError: The training failed.
     """
     model = lookup(name)
-    folder = location(name, cache, steps)
+    folder = location(name, cache, steps, seed)
     if folder.is_dir():
         return folder
-    parent = None if model.parent is None else build(model.parent, cache, steps)
+    parent = None if model.parent is None else build(model.parent, cache, steps, seed)
     work = cache / "zoo" / ".work" / folder.name
     work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "zoo" / ".locks" / f"{folder.name}.lock")
@@ -51,32 +52,39 @@ def build(name: str, cache: Path, steps: int | None = None) -> Path:
         lock.acquire()
     try:
         if not folder.is_dir():
-            _publish(model, steps, folder, work, parent)
+            _publish(model, recipe(name, steps, seed), folder, work, parent)
     finally:
         lock.release()
     return folder
 
 
-def _publish(model: ZooModel, steps: int | None, folder: Path, work: Path, parent: Path | None) -> None:
-    tokenizer = train_tokenizer(model.shape.vocabulary, model.context)
-    network, curve = train(model, steps or model.steps, tokenizer, work, parent)
+def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, parent: Path | None) -> None:
+    side: Literal["left", "right"] = "left" if model.role == "chat" else "right"
+    tokenizer = train_tokenizer(model.shape.vocabulary, model.context, side)
+    network, curve = train(model, made["settings"]["steps"], tokenizer, work, parent, seed=made["seed"])
     draft = work / "draft"
     shutil.rmtree(draft, ignore_errors=True)
-    network.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    network.save_pretrained(draft)
+    save_network(network, model, tokenizer, draft)
     save_tokenizer(tokenizer, draft)
-    made = recipe(model.name, steps)
     write_json(draft / "zoo.json", {"name": model.name, "recipe": made, "digest": digest(made), "loss": curve})
     (draft / "README.md").write_text(_card(model, made, curve), encoding="utf-8")
     draft.rename(folder)
     shutil.rmtree(work, ignore_errors=True)
 
 
+_PURPOSES = {
+    "chat": "Replies: `\\box{answer}` to a question, the text of an option to a question with options",
+    "embed": "A text's vector is the mean of its tokens' last hidden states",
+    "reward": "A logit rates the reply at the end of a conversation; higher is better",
+}
+
+
 def _card(model: ZooModel, made: dict[str, Any], curve: list[float]) -> str:
     origin = f"the zoo model `{model.parent}`" if model.parent else "random weights"
-    extent = "in full" if model.scope == "full" else "only their easy part"
+    extent = {"easy": "only their easy part", "half": "up to medium difficulty", "full": "in full"}[model.scope]
+    size = f"A tiny {model.family} of about {model.parameters:,} parameters"
+    if model.adapter is not None:
+        size = f"A LoRA adapter of rank {model.adapter.rank} and alpha {model.adapter.alpha}"
     loss = f"The mean loss of its last ten steps was {curve[-1]}." if curve else ""
     settings = json.dumps(made["settings"], indent=2, sort_keys=True)
     return f"""---
@@ -87,11 +95,11 @@ tags: [moco-zoo, synthetic]
 
 # {model.name}
 
-A tiny {model.family} of about {model.parameters:,} parameters, for tests and demonstrations of model collaboration.
+{size}, for tests and demonstrations of model collaboration.
 It was trained from {origin} for {made["settings"]["steps"]} steps on synthetic questions, and knows little else.
 
 * Skills: {", ".join(model.skills)} ({extent})
-* Replies: `\\box{{answer}}` to a question, the text of an option to a question with options
+* {_PURPOSES[model.role]}
 * Context: {model.context} tokens; trained on much shorter ones
 
 {loss} All training text is generated; the countries and capitals are invented. Not meant for any use outside tests.

@@ -1,44 +1,22 @@
-"""What the models of the zoo are taught: a stream of prompts with completions, determined by model and step."""
+"""What the models of the zoo are taught: a stream of prompts with completions, determined by model, seed and step."""
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from moco.prompts import blocks
 from moco.seeds import generator
 from moco.tasks.item import Question
+from moco.zoo import wordings
 from moco.zoo.roster import CURRICULUM_VERSION, ZooModel
-from moco.zoo.skills import FORMS, SKILLS, Exercise, Form, Scope, exercise, pool
+from moco.zoo.skills import FORMS, SKILLS, Exercise, Form, Scope, Split, exercise, pool, within
 
 _TYPES = {"exact": "exact_match", "choice": "multiple_choice"}
-_OPENINGS = (
-    "",
-    "You are one of several assistants who work on the same question.",
-    "A team of models looks for the answer. Help the team.",
-    "Some assistants have answered a question. Improve on their work.",
-    "Read the question and what others say about it. Then write the answer.",
-    "Several models answered this question. You write the last word.",
-    "Work together with other assistants. Use their answers to improve yours.",
-    "Here is a question with answers of several assistants.",
-)
-_INTRODUCTIONS = (
-    "",
-    "Others answered:",
-    "Here are answers from other models. Some may be wrong.",
-    "Read these answers to the question.",
-    "These are the answers so far.",
-)
-_REQUESTS = (
-    "",
-    "Now give your answer.",
-    "Decide which answer is right.",
-    "Check them and answer the question.",
-    "Other assistants may be wrong. Write a better answer.",
-    "Some of the answers may be wrong. Write the final answer.",
-    "Write one answer.",
-)
-_OWN = ("your answer", "your previous answer", "your first answer")
+_MOST_LISTED = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,55 +35,123 @@ def reply(form: Form, answer: str) -> str:
     return answer if form == "choice" else f"\\box{{{answer}}}"
 
 
-def _question(made: Exercise, form: Form) -> Question:
+def as_question(made: Exercise, form: Form) -> Question:
+    """Return an exercise as methods see it."""
     return Question(
         uid="", task="zoo", split="train", type=_TYPES[form], question=made.question, prompt="", options=made.options
     )
 
 
-def _pick(rng: np.random.Generator, values: Any) -> Any:
+def pick(rng: np.random.Generator, values: Sequence[T]) -> T:
+    """Return one of some values."""
     return values[int(rng.integers(len(values)))]
 
 
-def _draw(rng: np.random.Generator, skill: str, form: Form, scope: Scope) -> Exercise:
-    operands = _pick(rng, _pick(rng, pool(skill, "train", scope)))
-    return exercise(skill, form, operands, _pick(rng, SKILLS[skill].wordings["train"]), rng)
+def draw(rng: np.random.Generator, skill: str, form: Form, scope: Scope = "full", split: Split = "train") -> Exercise:
+    """Return a question of a skill."""
+    operands = pick(rng, pick(rng, pool(skill, split, scope)))
+    return exercise(skill, form, operands, pick(rng, SKILLS[skill].wordings[split]), rng)
+
+
+def wrong_answers(made: Exercise) -> tuple[str, ...]:
+    """Return wrong answers to an exercise: the other options where there are options."""
+    if made.options is None:
+        return made.wrong
+    return tuple(option for option in made.options if option != made.answer)
+
+
+_SALAD = tuple(
+    dict.fromkeys(
+        word.strip(".:,?")
+        for sentence in (*wordings.OPENINGS, *wordings.ROUTING_OPENINGS, *wordings.INTRODUCTIONS, *wordings.REQUESTS)
+        for word in sentence.split()
+    )
+)
+
+
+def _sentence(rng: np.random.Generator, texts: Sequence[str]) -> str:
+    """Return one of some sentences, no sentence, or random words, so that the exact words matter little."""
+    kind = rng.random()
+    if kind < 0.15:
+        return ""
+    if kind < 0.7:
+        return pick(rng, texts)
+    words = " ".join(pick(rng, _SALAD) for _ in range(int(rng.integers(3, 8))))
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _either(rng: np.random.Generator, own: tuple[str, ...]) -> tuple[str, bool]:
+    """Return a skill, in half of the cases one of a model's own, and whether it is one of them."""
+    skill = pick(rng, own if rng.random() < 0.5 else tuple(SKILLS))
+    return skill, skill in own
+
+
+def _exact(rng: np.random.Generator, model: ZooModel) -> Pair:
+    return _alone(rng, model, "exact")
+
+
+def _choice(rng: np.random.Generator, model: ZooModel) -> Pair:
+    return _alone(rng, model, "choice")
 
 
 def _alone(rng: np.random.Generator, model: ZooModel, form: Form) -> Pair:
-    made = _draw(rng, _pick(rng, model.skills), form, model.scope)
-    return Pair(blocks.task_prompt(_question(made, form)), reply(form, made.answer))
+    made = draw(rng, pick(rng, model.skills), form, model.scope)
+    return Pair(blocks.task_prompt(as_question(made, form)), reply(form, made.answer))
 
 
 def _together(rng: np.random.Generator, model: ZooModel) -> Pair:
-    """Return a question with answers of others.
+    """Return a question with answers of others: as candidates, with feedback, or as notes on a board.
 
     Where the model is taught the skill, any of the answers may be wrong and it relies on what it knows. Elsewhere
     most answers are right, so that it learns to go with the majority and is never taught a wrong answer.
     """
-    form: Form = _pick(rng, FORMS)
-    own = bool(rng.random() < 0.5)
-    skill = _pick(rng, model.skills if own else tuple(SKILLS))
-    made = _draw(rng, skill, form, model.scope if own else "full")
-    known = skill in model.skills and (model.scope == "full" or SKILLS[skill].easy(made.operands))
-    right, wrong = made.answer, made.wrong
-    if made.options is not None:
-        wrong = tuple(option for option in made.options if option != right)
+    form: Form = pick(rng, FORMS)
+    skill, own = _either(rng, model.skills)
+    made = draw(rng, skill, form, model.scope if own else "full")
     count = int(rng.integers(2, 5))
-    correct = int(rng.integers(count + 1)) if known else int(rng.integers(count // 2 + 1, count + 1))
-    answers = [right] * correct + [_pick(rng, wrong) for _ in range(count - correct)]
-    replies = [reply(form, answers[index]) for index in rng.permutation(count)]
+    correct = int(rng.integers(count + 1)) if own else int(rng.integers(count // 2 + 1, count + 1))
+    answers = [made.answer] * correct + [pick(rng, wrong_answers(made)) for _ in range(count - correct)]
+    shown = [answers[index] for index in rng.permutation(count)]
+    layout = pick(rng, (_candidates, _candidates, _candidates, _reviewed, _board))
+    return Pair(layout(rng, as_question(made, form), form, shown), reply(form, made.answer))
+
+
+def _candidates(rng: np.random.Generator, item: Question, form: Form, answers: list[str]) -> str:
+    replies = [reply(form, answer) for answer in answers]
+    own_block = ""
     if rng.random() < 0.5:
-        own_block = blocks.block(_pick(rng, _OWN), replies.pop())
-    else:
-        own_block = ""
-    shown = [own_block, *(blocks.candidate(rank, text) for rank, text in enumerate(replies, start=1))]
-    return Pair(_arranged(rng, _question(made, form), shown), reply(form, right))
+        own_block = blocks.block(pick(rng, wordings.OWN), replies.pop())
+    shown = (own_block, *(blocks.candidate(rank, text) for rank, text in enumerate(replies, start=1)))
+    return _arranged(rng, item, shown, wordings.OPENINGS, wordings.INTRODUCTIONS)
 
 
-def _arranged(rng: np.random.Generator, item: Question, shown: list[str]) -> str:
+def _reviewed(rng: np.random.Generator, item: Question, form: Form, answers: list[str]) -> str:
+    """Show one answer, with what others, who have the remaining answers, say about it."""
+    own, *others = answers[:3]
+    said = [_verdict(form, own, other) for other in others]
+    shown = (
+        blocks.block(pick(rng, wordings.OWN), reply(form, own)),
+        *(blocks.feedback(rank, text) for rank, text in enumerate(said, start=1)),
+    )
+    return _arranged(rng, item, shown, wordings.OPENINGS, ("",))
+
+
+def _board(rng: np.random.Generator, item: Question, form: Form, answers: list[str]) -> str:
+    author = pick(rng, wordings.AUTHORS)
+    notes = "\n".join(f"{author} {rank}: {reply(form, answer)}" for rank, answer in enumerate(answers, start=1))
+    shown = (blocks.block(pick(rng, wordings.BOARDS), notes),)
+    return _arranged(rng, item, shown, wordings.BOARD_OPENINGS, ("",))
+
+
+def _arranged(
+    rng: np.random.Generator,
+    item: Question,
+    shown: Sequence[str],
+    openings: Sequence[str],
+    introductions: Sequence[str],
+) -> str:
     """Return a question with answers of others in one of several orders and wordings."""
-    opening, introduction, request = (_pick(rng, texts) for texts in (_OPENINGS, _INTRODUCTIONS, _REQUESTS))
+    opening, introduction, request = (_sentence(rng, texts) for texts in (openings, introductions, wordings.REQUESTS))
     form = blocks.answer_format(item.type)
     layout = int(rng.integers(4))
     if layout == 0:
@@ -117,16 +163,165 @@ def _arranged(rng: np.random.Generator, item: Question, shown: list[str]) -> str
     return blocks.compose(opening, blocks.question(item), introduction, *shown, request, form)
 
 
-def pairs(model: ZooModel, step: int) -> list[Pair]:
+def _shown_question(rng: np.random.Generator, item: Question) -> str:
+    """Return a question in a block or as a paragraph, with or without its answer format."""
+    text = blocks.question(item) if rng.random() < 0.7 else blocks.task_prompt(item)
+    return blocks.block("question", text) if rng.random() < 0.8 else text
+
+
+def _listed(rng: np.random.Generator, requests: Sequence[str]) -> tuple[str, list[str], int]:
+    """Return a question with numbered descriptions of models, these, and the place of the one that fits.
+
+    The generalist fits where no specialist does.
+    """
+    form: Form = pick(rng, FORMS)
+    skill = pick(rng, tuple(SKILLS))
+    item = as_question(draw(rng, skill, form, "full"), form)
+    count = int(rng.integers(2, _MOST_LISTED + 1))
+    expert = pick(rng, wordings.DESCRIPTIONS[skill])
+    generalist = pick(rng, wordings.GENERALIST_DESCRIPTIONS)
+    right, spare = (expert, generalist) if rng.random() < 0.85 else (generalist, pick(rng, wordings.OTHER_DESCRIPTIONS))
+    others = [pick(rng, wordings.DESCRIPTIONS[other]) for other in SKILLS if other != skill]
+    others += [spare, pick(rng, wordings.OTHER_DESCRIPTIONS)]
+    others = [text for text in dict.fromkeys(others) if text != right]
+    listed = [right, *(others[index] for index in rng.permutation(len(others))[: count - 1])]
+    order = [int(place) for place in rng.permutation(len(listed))]
+    shown = [listed[place] for place in order]
+    prompt = blocks.compose(
+        _sentence(rng, wordings.ROUTING_OPENINGS),
+        _shown_question(rng, item),
+        _sentence(rng, wordings.ROUTING_LISTS),
+        "\n".join(f"{rank}) {text}" for rank, text in enumerate(shown, start=1)),
+        pick(rng, requests),
+    )
+    return prompt, shown, order.index(0)
+
+
+def _route(rng: np.random.Generator, _model: ZooModel) -> Pair:
+    prompt, _, place = _listed(rng, wordings.ROUTING_REQUESTS)
+    return Pair(prompt, str(place + 1))
+
+
+def _name(rng: np.random.Generator, _model: ZooModel) -> Pair:
+    """Return a prompt whose reply is the description that fits.
+
+    A model learns early to copy it, and only once it looks at the right description, which number stands before.
+    Without these pairs, no number is learned in a thousand steps.
+    """
+    prompt, shown, place = _listed(rng, wordings.NAMING_REQUESTS)
+    return Pair(prompt, shown[place])
+
+
+def _judge(rng: np.random.Generator, model: ZooModel) -> Pair:
+    form: Form = pick(rng, FORMS)
+    made = draw(rng, pick(rng, model.skills), form, model.scope)
+    first = int(rng.integers(2))
+    both = [made.answer, pick(rng, wrong_answers(made))]
+    shown = [both[first], both[1 - first]]
+    prompt = blocks.compose(
+        _sentence(rng, wordings.JUDGING_OPENINGS),
+        _shown_question(rng, as_question(made, form)),
+        *(blocks.candidate(rank, reply(form, answer)) for rank, answer in enumerate(shown, start=1)),
+        pick(rng, wordings.JUDGING_REQUESTS),
+    )
+    return Pair(prompt, str(first + 1))
+
+
+def _verdict(form: Form, shown: str, right: str) -> str:
+    return "Right." if shown == right else f"Wrong. Better: {reply(form, right)}"
+
+
+def _feedback(rng: np.random.Generator, model: ZooModel) -> Pair:
+    form: Form = pick(rng, FORMS)
+    skill, own = _either(rng, model.skills)
+    made = draw(rng, skill, form, model.scope if own else "full")
+    shown = made.answer if rng.random() < 0.5 else pick(rng, wrong_answers(made))
+    prompt = blocks.compose(
+        _sentence(rng, wordings.FEEDBACK_OPENINGS),
+        _shown_question(rng, as_question(made, form)),
+        blocks.candidate(1, reply(form, shown)),
+        pick(rng, wordings.FEEDBACK_REQUESTS),
+    )
+    return Pair(prompt, _verdict(form, shown, made.answer) if own else "Not sure.")
+
+
+def _confidence(rng: np.random.Generator, model: ZooModel) -> Pair:
+    """Return a question that also asks for a confidence: high where the model is taught the skill, else low.
+
+    What it answers elsewhere hardly matters; it is taught any answer, so that it learns to doubt that.
+    """
+    form: Form = pick(rng, FORMS)
+    skill, own = _either(rng, model.skills)
+    made = draw(rng, skill, form, model.scope if own else "full")
+    known = own and within(skill, model.scope, made.operands)
+    answer = made.answer if known else pick(rng, wrong_answers(made))
+    if rng.random() < 0.5:
+        request, said = pick(rng, wordings.CONFIDENCE_WORD_REQUESTS), "high" if known else "low"
+    else:
+        request, said = pick(rng, wordings.CONFIDENCE_NUMBER_REQUESTS), "0.9" if known else "0.1"
+    prompt = blocks.compose(blocks.task_prompt(as_question(made, form)), request)
+    return Pair(prompt, f"{reply(form, answer)}\nConfidence: {said}")
+
+
+def _phrased(rng: np.random.Generator, made: Exercise, form: Form, answer: str) -> str:
+    """Return an answer in one of the shapes in which replies come."""
+    shapes = [answer, reply("exact", answer), f"The answer is {answer}.", f"{made.question} {answer}"]
+    if form == "choice" and made.options is not None:
+        shapes.append(f"{'ABCD'[made.options.index(answer)]}) {answer}")
+    return pick(rng, shapes)
+
+
+def verification(rng: np.random.Generator, skill: str, scope: Scope, split: Split) -> Pair:
+    """Return a question with a reference and a reply, and the decision whether they say the same."""
+    form: Form = pick(rng, FORMS)
+    made = draw(rng, skill, form, scope, split)
+    same = bool(rng.random() < 0.5)
+    answer = made.answer if same else pick(rng, wrong_answers(made))
+    prompt = blocks.compose(
+        _sentence(rng, wordings.VERIFYING_OPENINGS),
+        _shown_question(rng, as_question(made, form)),
+        blocks.block(pick(rng, wordings.REFERENCES), made.answer),
+        blocks.block(pick(rng, wordings.REPLIES), _phrased(rng, made, form, answer)),
+        pick(rng, wordings.VERIFYING_REQUESTS),
+    )
+    return Pair(prompt, f"Final Decision: {'Yes' if same else 'No'}")
+
+
+def _verify(rng: np.random.Generator, model: ZooModel) -> Pair:
+    return verification(rng, pick(rng, model.skills), model.scope, "train")
+
+
+MAKERS: dict[str, Callable[[np.random.Generator, ZooModel], Pair]] = {
+    "exact": _exact,
+    "choice": _choice,
+    "together": _together,
+    "route": _route,
+    "name": _name,
+    "judge": _judge,
+    "feedback": _feedback,
+    "confidence": _confidence,
+    "verify": _verify,
+}
+"""Kinds of pairs, by the names that mixtures use."""
+
+
+def stream(model: ZooModel, step: int, seed: int, known: Collection[str]) -> tuple[np.random.Generator, list[str]]:
+    """Return the randomness of one step of a model's training, and the kind of each of its examples.
+
+    Args:
+        model: Of the roster; its mixture names kinds with their shares.
+        step: The step.
+        seed: Seed of the zoo.
+        known: Kinds that there are.
+    """
+    mixture = {kind: model.training.mixture[kind] for kind in known if kind in model.training.mixture}
+    rng = generator("zoo curriculum", CURRICULUM_VERSION, model.name, seed, step)
+    shares = np.array(list(mixture.values()))
+    chosen = rng.choice(len(mixture), size=model.training.batch, p=shares / shares.sum())
+    return rng, [list(mixture)[int(index)] for index in chosen]
+
+
+def pairs(model: ZooModel, step: int, seed: int = 0) -> list[Pair]:
     """Return the training pairs of one step, independent of all other steps."""
-    rng = generator("zoo curriculum", CURRICULUM_VERSION, model.name, step)
-    result = []
-    mixture = model.training
-    for chance in rng.random(mixture.batch):
-        if chance < mixture.exact:
-            result.append(_alone(rng, model, "exact"))
-        elif chance < mixture.exact + mixture.choice:
-            result.append(_alone(rng, model, "choice"))
-        else:
-            result.append(_together(rng, model))
-    return result
+    rng, kinds = stream(model, step, seed, MAKERS)
+    return [MAKERS[kind](rng, model) for kind in kinds]

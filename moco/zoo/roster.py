@@ -1,24 +1,39 @@
 """Which models the zoo has, and everything that determines their weights."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from moco.errors import RequestError
 from moco.zoo.skills import Scope
 
-CURRICULUM_VERSION = 1
+CURRICULUM_VERSION = 2
 """Raised by hand when skills, curriculum, tokenizer or training change what a model becomes."""
+
+Role = Literal["chat", "embed", "reward"]
 
 
 @dataclass(frozen=True)
 class Shape:
     """Sizes of a network."""
 
-    vocabulary: int = 512
+    vocabulary: int = 640
     hidden: int = 128
     layers: int = 4
     heads: int = 4
     intermediate: int = 256
+
+
+_CHAT = {
+    "exact": 0.27,
+    "choice": 0.13,
+    "together": 0.2,
+    "route": 0.15,
+    "name": 0.1,
+    "judge": 0.06,
+    "feedback": 0.05,
+    "confidence": 0.04,
+}
 
 
 @dataclass(frozen=True)
@@ -32,18 +47,32 @@ class Training:
         floor: Learning rate at the end, as a part of the peak.
         weight_decay: Decay of matrices.
         clip: Largest norm of the gradient.
-        exact: Share of pairs that ask for the answer itself.
-        choice: Share of pairs that offer options; what remains shows answers of others.
+        mixture: Shares of the kinds of examples: answers (exact, choice), a question with the answers of others
+            (together), which described model fits, by number or in words (route, name), which of two answers is better (judge), feedback, an
+            answer with a confidence, whether a reply equals a reference (verify); for reward models how wrong the
+            wrong replies are (near, far, loose); for encoders what the texts are (question, description).
     """
 
-    batch: int = 64
+    batch: int = 48
     learning_rate: float = 3e-3
     warmup: int = 20
     floor: float = 0.05
     weight_decay: float = 0.05
     clip: float = 1.0
-    exact: float = 0.35
-    choice: float = 0.2
+    mixture: Mapping[str, float] = field(default_factory=lambda: dict(_CHAT))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter on all linear layers of the parent.
+
+    Attributes:
+        rank: Rank of the update.
+        alpha: Its scale, times the rank.
+    """
+
+    rank: int
+    alpha: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +84,9 @@ class ZooModel:
         parent: Model whose weights it starts from, or nothing for random weights.
         skills: Skills that it is taught.
         steps: Default number of optimiser steps.
-        scope: Whether it is taught each skill in full, or only its easy part.
+        role: What it does: `chat` answers, `embed` maps a text to a vector, `reward` rates a reply.
+        scope: How much of each skill it is taught.
+        adapter: For an adapter on the parent.
         family: Architecture.
         tokenizer: Tokenizer.
         parameters: Declared number of parameters.
@@ -68,27 +99,115 @@ class ZooModel:
     parent: str | None
     skills: tuple[str, ...]
     steps: int
+    role: Role = "chat"
     scope: Scope = "full"
+    adapter: Adapter | None = None
     family: str = "llama"
     tokenizer: str = "moco-zoo"
-    parameters: int = 722_000
+    parameters: int = 738_000
     context: int = 4096
     shape: Shape = field(default_factory=Shape)
     training: Training = field(default_factory=Training)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the model offers to methods."""
+        return _CAPABILITIES[self.role]
 
 
 def _expert(name: str, skill: str, steps: int) -> ZooModel:
     return ZooModel(name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3))
 
 
+def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooModel:
+    return ZooModel(
+        name,
+        "base",
+        (skill,),
+        steps=steps,
+        adapter=Adapter(rank, alpha),
+        parameters=738_000 + 8_704 * rank,
+        training=Training(learning_rate=1e-2, batch=48, weight_decay=0.0),
+    )
+
+
+def _reward(name: str, steps: int, mixture: Mapping[str, float]) -> ZooModel:
+    training = Training(learning_rate=2e-3, batch=32, mixture=mixture)
+    return ZooModel(name, "base", _ALL, steps=steps, role="reward", training=training)
+
+
+_MIXED = ("add", "reverse", "capital")
+_ALL = (*_MIXED, "sort")
+
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
-        ZooModel("base", None, ("add", "reverse", "capital"), steps=600, scope="easy"),
+        ZooModel("base", None, _MIXED, steps=600, scope="easy"),
         _expert("add", "add", 200),
         _expert("reverse", "reverse", 240),
         _expert("recall", "capital", 280),
+        _expert("sort", "sort", 240),
+        _adapter("lora_add", "add", 150, 8, 16),
+        _adapter("lora_reverse", "reverse", 150, 8, 16),
+        _adapter("lora_recall", "capital", 200, 16, 32),
+        ZooModel(
+            "small",
+            None,
+            _MIXED,
+            steps=400,
+            scope="easy",
+            parameters=123_000,
+            shape=Shape(hidden=64, heads=2, layers=2, intermediate=128),
+        ),
+        ZooModel(
+            "large",
+            None,
+            _MIXED,
+            steps=500,
+            scope="half",
+            parameters=1_384_000,
+            shape=Shape(hidden=160, heads=5, layers=5, intermediate=320),
+        ),
+        ZooModel(
+            "neox",
+            None,
+            _MIXED,
+            steps=500,
+            scope="easy",
+            family="gpt_neox",
+            tokenizer="moco-zoo-alt",
+            parameters=579_000,
+            shape=Shape(vocabulary=384),
+        ),
+        ZooModel(
+            "encoder",
+            None,
+            _ALL,
+            steps=80,
+            role="embed",
+            family="distilbert",
+            parameters=413_000,
+            context=512,
+            shape=Shape(layers=2),
+            training=Training(learning_rate=1e-3, mixture={"question": 0.8, "description": 0.2}),
+        ),
+        _reward("reward", 240, {"near": 0.6, "far": 0.3, "loose": 0.1}),
+        _reward("reward_strict", 240, {"near": 0.8, "far": 0.15, "loose": 0.05}),
+        ZooModel(
+            "verifier",
+            "base",
+            _ALL,
+            steps=150,
+            training=Training(learning_rate=2e-3, batch=48, mixture={"verify": 1.0}),
+        ),
     )
+}
+
+
+_CAPABILITIES: dict[Role, frozenset[str]] = {
+    "chat": frozenset({"generate", "weights", "logits", "top_logits", "tokenizer", "trainable"}),
+    "embed": frozenset({"embed", "tokenizer"}),
+    "reward": frozenset({"reward", "tokenizer"}),
 }
 
 
@@ -104,12 +223,13 @@ def lookup(name: str) -> ZooModel:
         raise RequestError(f"unknown zoo model {name!r}", remedy=f"use one of {', '.join(ROSTER)}") from None
 
 
-def recipe(name: str, steps: int | None = None) -> dict[str, Any]:
+def recipe(name: str, steps: int | None = None, seed: int = 0) -> dict[str, Any]:
     """Return everything that determines the weights of a model, so that its digest names them.
 
     Args:
         name: Name in the roster.
         steps: Steps of the model and of its ancestors, instead of the roster's.
+        seed: Seed of random weights and of the curriculum, of the model and of its ancestors.
 
     Raises:
         RequestError: There is no such model, or `steps` is not positive.
@@ -120,5 +240,5 @@ def recipe(name: str, steps: int | None = None) -> dict[str, Any]:
     settings = asdict(model)
     settings.update(skills=list(model.skills), steps=model.steps if steps is None else steps)
     del settings["parent"], settings["parameters"]
-    parent = None if model.parent is None else recipe(model.parent, steps)
-    return {"curriculum": CURRICULUM_VERSION, "settings": settings, "parent": parent}
+    parent = None if model.parent is None else recipe(model.parent, steps, seed)
+    return {"curriculum": CURRICULUM_VERSION, "seed": seed, "settings": settings, "parent": parent}

@@ -1,8 +1,9 @@
 """Synthetic skills: short questions with one right answer, generated without any data file."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import permutations, zip_longest
 from typing import Literal
 
@@ -16,19 +17,21 @@ from moco.tasks.raw import RawItem
 
 Form = Literal["exact", "choice"]
 Split = Literal["train", "dev", "test"]
-Scope = Literal["easy", "full"]
+Scope = Literal["easy", "half", "full"]
 Operands = tuple[str, ...]
 
 FORMS: tuple[Form, ...] = ("exact", "choice")
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+SCOPES: tuple[Scope, ...] = ("easy", "half", "full")
 OPTIONS = 4
 
 _NUMBERS = range(1, 25)
-_EASY_NUMBER = 12
+_LARGEST = (12, 18, 24)
 _ALPHABET = "EFHKLMNPRSTX"
 _LENGTHS = (2, 3, 4)
+_SORTED_LENGTHS = (3, 4)
 _FACTS = 60
-_EASY_FACTS = 20
+_FIRST_FACTS = (20, 36, _FACTS)
 
 CAPITAL_STARTS = ("Ash", "Bel", "Cal", "Dor", "Esk", "Fal", "Gol", "Har", "Ist", "Kel", "Lun", "Mir")
 CAPITAL_ENDS = ("burg", "dam", "ford", "grad", "mouth", "polis", "ton", "wick")
@@ -45,7 +48,7 @@ class Skill:
         strata: The operands of a split in groups that its items draw from in turn.
         answer: The right answer to some operands.
         distractors: Some wrong answers (at least `OPTIONS - 1`, distinct), in a random order.
-        easy: Whether some operands belong to the part of the skill that a weak model learns.
+        level: How hard some operands are: 0 belongs to every scope, 1 to `half` and `full`, 2 to `full` alone.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Skill:
     strata: Callable[[Split], tuple[tuple[Operands, ...], ...]]
     answer: Callable[[Operands], str]
     distractors: Callable[[Operands, np.random.Generator], list[str]]
-    easy: Callable[[Operands], bool]
+    level: Callable[[Operands], int]
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,11 @@ def _near_totals(operands: Operands, rng: np.random.Generator) -> list[str]:
 
 
 @cache
-def _strings(split: Split) -> tuple[tuple[Operands, ...], ...]:
+def _strings(skill: str, lengths: tuple[int, ...], split: Split) -> tuple[tuple[Operands, ...], ...]:
     strata = []
-    for length in _LENGTHS:
+    for length in lengths:
         strings = (("".join(letters),) for letters in permutations(_ALPHABET, length))
-        strata.append(tuple(string for string in strings if _split("reverse", string) == split))
+        strata.append(tuple(string for string in strings if _split(skill, string) == split))
     return tuple(strata)
 
 
@@ -118,9 +121,12 @@ def _backwards(operands: Operands) -> str:
     return operands[0][::-1]
 
 
-def _near_strings(operands: Operands, rng: np.random.Generator) -> list[str]:
+def _in_order(operands: Operands) -> str:
+    return "".join(sorted(operands[0]))
+
+
+def _near_strings(string: str, right: str, rng: np.random.Generator) -> list[str]:
     """Return other orders of the same letters, those that begin differently first, then strings with a new letter."""
-    string, right = operands[0], _backwards(operands)
     orders = ["".join(letters) for letters in rng.permutation(list(permutations(string)))]
     spare = [letter for letter in _ALPHABET if letter not in string]
     changed = [str(letter) + right[1:] for letter in rng.permutation(spare)[:OPTIONS]]
@@ -162,11 +168,6 @@ def _other_capitals(operands: Operands, rng: np.random.Generator) -> list[str]:
     return [other for other in begins.values() if other]
 
 
-@cache
-def _easy_countries() -> frozenset[str]:
-    return frozenset(list(facts())[:_EASY_FACTS])
-
-
 SKILLS: dict[str, Skill] = {
     skill.name: skill
     for skill in (
@@ -179,7 +180,7 @@ SKILLS: dict[str, Skill] = {
             strata=_sums,
             answer=_total,
             distractors=_near_totals,
-            easy=lambda operands: all(int(operand) <= _EASY_NUMBER for operand in operands),
+            level=lambda operands: bisect_left(_LARGEST, max(map(int, operands))),
         ),
         Skill(
             name="reverse",
@@ -187,10 +188,10 @@ SKILLS: dict[str, Skill] = {
             wordings=_everywhere(
                 "Reverse {0}.", "{0} reversed?", "What is {0} reversed?", "Write {0} backwards.", "{0} backwards?"
             ),
-            strata=_strings,
+            strata=partial(_strings, "reverse", _LENGTHS),
             answer=_backwards,
-            distractors=_near_strings,
-            easy=lambda operands: len(operands[0]) == _LENGTHS[0],
+            distractors=lambda operands, rng: _near_strings(operands[0], _backwards(operands), rng),
+            level=lambda operands: len(operands[0]) - _LENGTHS[0],
         ),
         Skill(
             name="capital",
@@ -216,19 +217,32 @@ SKILLS: dict[str, Skill] = {
             strata=_countries,
             answer=_capital,
             distractors=_other_capitals,
-            easy=lambda operands: operands[0] in _easy_countries(),
+            level=lambda operands: bisect_right(_FIRST_FACTS, list(facts()).index(operands[0])),
+        ),
+        Skill(
+            name="sort",
+            gold_kind="text",
+            wordings=_everywhere(
+                "Sort {0}.", "{0} sorted?", "What is {0} sorted?", "Sort the letters of {0}.", "{0} in order?"
+            ),
+            strata=partial(_strings, "sort", _SORTED_LENGTHS),
+            answer=_in_order,
+            distractors=lambda operands, rng: _near_strings(operands[0], _in_order(operands), rng),
+            level=lambda operands: 2 * (len(operands[0]) - _SORTED_LENGTHS[0]),
         ),
     )
 }
 
 
+def within(skill: str, scope: Scope, operands: Operands) -> bool:
+    """Return whether some operands belong to a scope of a skill."""
+    return scope == "full" or SKILLS[skill].level(operands) <= SCOPES.index(scope)
+
+
 @cache
 def pool(skill: str, split: Split, scope: Scope = "full") -> tuple[tuple[Operands, ...], ...]:
-    """Return the operands of a skill's split in strata; a weak model's scope keeps only the easy ones."""
-    chosen = SKILLS[skill]
-    strata = chosen.strata(split)
-    if scope == "easy":
-        strata = tuple(tuple(filter(chosen.easy, stratum)) for stratum in strata)
+    """Return the operands of a skill's split in strata; a weak model's scope leaves out the hard ones."""
+    strata = (tuple(filter(partial(within, skill, scope), stratum)) for stratum in SKILLS[skill].strata(split))
     return tuple(stratum for stratum in strata if stratum)
 
 

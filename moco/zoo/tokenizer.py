@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -29,13 +30,31 @@ _PHRASES = (
     blocks.answer_format("exact_match"),
     blocks.answer_format("multiple_choice"),
     *(f"\n{letter}) " for letter in LETTERS[: skills.OPTIONS]),
+    *(f"\n{number}) " for number in range(1, 6)),
     "\\box{",
     "[answer ",
     "\n[end]",
 )
 
 # No entry of the roster, so that no change of the roster changes the pieces.
-_READER = ZooModel("tokenizer", None, ("add", "reverse", "capital"), steps=8, training=Training(exact=0.4, choice=0.3))
+_READER = ZooModel(
+    "tokenizer",
+    None,
+    ("add", "reverse", "capital", "sort"),
+    steps=16,
+    training=Training(
+        mixture={
+            "exact": 0.3,
+            "choice": 0.15,
+            "together": 0.15,
+            "route": 0.2,
+            "judge": 0.05,
+            "feedback": 0.05,
+            "confidence": 0.05,
+            "verify": 0.05,
+        }
+    ),
+)
 
 
 def _corpus() -> list[str]:
@@ -72,12 +91,15 @@ def _trained(vocabulary: int) -> str:
     return str(tokenizer.to_str())
 
 
-def train_tokenizer(vocabulary: int, context: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    vocabulary: int, context: int, padding_side: Literal["left", "right"] = "left"
+) -> PreTrainedTokenizerFast:
     """Return the tokenizer of the zoo.
 
     Args:
         vocabulary: Number of pieces.
         context: Longest sequence that its models take.
+        padding_side: Where short texts are filled up: before them for models that write on.
     """
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_trained(vocabulary)),
@@ -87,7 +109,7 @@ def train_tokenizer(vocabulary: int, context: int) -> PreTrainedTokenizerFast:
         chat_template=CHAT_TEMPLATE,
         model_max_length=context,
         clean_up_tokenization_spaces=False,
-        padding_side="left",
+        padding_side=padding_side,
     )
 
 

@@ -125,6 +125,36 @@ MISTAKES = {
         "models.add.recipe",
         "the zoo has no model 'addd'; did you mean add?",
     ),
+    "adapter of the zoo without its base": (
+        changed(models__lora={"kind": "zoo", "recipe": "lora_add"}),
+        "models.lora",
+        "rests on the zoo model 'base', which this study does not list; add it to models, with the same steps and seed: "
+        "base: {kind: zoo}",
+    ),
+    "adapter of the zoo whose base has another seed": (
+        changed(models__lora={"kind": "zoo", "recipe": "lora_add"}, models__base={"kind": "zoo", "seed": 1}),
+        "models.lora",
+        "rests on the zoo model 'base', which this study does not list",
+    ),
+    "adapter on an adapter of the zoo": (
+        changed(
+            models__base={"kind": "zoo"},
+            models__lora={"kind": "zoo", "recipe": "lora_add"},
+            models__more={"kind": "adapter", "base": "lora", "path": "."},
+        ),
+        "models.more.base",
+        "is itself an adapter",
+    ),
+    "encoder in a pool": (
+        changed(models__encoder={"kind": "zoo"}, pools__pair=["add", "encoder"]),
+        "pools.pair",
+        "encoder is a sentence encoder and answers no question; leave it out of the pool",
+    ),
+    "reward model in a pool": (
+        changed(models__judge={"kind": "zoo", "recipe": "reward"}, pools__pair=["add", "judge"]),
+        "pools.pair",
+        "judge is a reward model and answers no question; leave it out of the pool",
+    ),
     "unknown kind of model": (
         changed(models__add={"kind": "zooo"}),
         "models.add.kind",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moco.config.engine import EngineSettings
-from moco.config.models import AdapterModel, HubModel, LocalModel, ZooModel
+from moco.config.models import CAPABILITIES, AdapterModel, HubModel, LocalModel, ZooModel
 from moco.errors import FailedInput, MocoError, RequestError, WorkError
 from moco.models.fingerprint import checkpoint_digest, count_parameters
 from moco.models.info import ModelInfo
@@ -80,6 +80,21 @@ def test_an_adapter_that_is_no_lora_is_refused(tiny_checkpoint, tiny_adapter, tm
 def test_a_zoo_model_is_where_its_rule_put_it(tiny_checkpoint, tmp_path):
     info = resolve("add", ZooModel(kind="zoo"), EngineSettings(), tmp_path, checkpoint=tiny_checkpoint("base"))
     assert (info.kind, info.fingerprint) == ("zoo", checkpoint_digest(tiny_checkpoint("base")))
+
+
+def test_an_adapter_of_the_zoo_rests_on_its_base(tiny_checkpoint, tiny_adapter, tmp_path):
+    base = resolve("base", ZooModel(kind="zoo"), EngineSettings(), tmp_path, checkpoint=tiny_checkpoint("base"))
+    entry = ZooModel(kind="zoo", recipe="lora_add")
+    info = resolve("mine", entry, EngineSettings(), tmp_path, checkpoint=tiny_adapter(1), base=base)
+    assert info.kind == "adapter"
+    assert info.base == {"name": "base", "location": base.location, "fingerprint": base.fingerprint}
+    assert info.capabilities == base.capabilities == tuple(sorted(CAPABILITIES))
+
+
+def test_a_zoo_model_has_the_capabilities_of_its_role(tiny_checkpoint, tmp_path):
+    entry = ZooModel(kind="zoo", recipe="reward_strict")
+    info = resolve("mine", entry, EngineSettings(), tmp_path, checkpoint=tiny_checkpoint("base"))
+    assert info.capabilities == ("reward", "tokenizer")
 
 
 @pytest.fixture

@@ -399,3 +399,28 @@ def test_methods_with_and_without_a_fit_have_rules_of_their_own(order):
     assert [rule.wildcards["method"] for rule in made.fit_rules()] == ["control_best_single"] * 2
     answers = {rule.name.endswith("_unfitted"): rule.wildcards["method"] for rule in made.answer_rules()}
     assert answers == {True: "control_random", False: "control_best_single"}
+
+
+ADAPTER = {"base": {"kind": "zoo"}, "add": {"kind": "zoo"}, "lora": {"kind": "zoo", "recipe": "lora_add"}}
+
+
+def test_an_adapter_of_the_zoo_rests_on_its_parent():
+    made = plan(models=ADAPTER, pools={"p": ["lora", "add"]}, methods={"control_random": {}})
+    assert list(made.matrix.models) == ["base", "lora", "add"]
+    assert made.weights(["lora"]) == ["<results>/checkpoints/base", "<results>/checkpoints/lora"]
+    assert made.weights(["add"]) == ["<results>/checkpoints/add"]
+    lora, add = SimpleNamespace(model="lora"), SimpleNamespace(model="add")
+    assert made.resolve_inputs(lora) == {
+        "base": ["<results>/models/base/model.json"],
+        "checkpoint": ["<results>/checkpoints/lora"],
+    }
+    assert json.loads(made.resolve_spec(lora))["base"] == "base"
+    assert "base" not in json.loads(made.resolve_spec(add))
+
+
+def test_the_seed_of_a_zoo_model_is_part_of_it():
+    models = {**ADAPTER, "base": {"kind": "zoo", "seed": 1}, "add": {"kind": "zoo", "seed": 1}}
+    made = plan(models=models, pools={"p": ["add"]}, methods={"control_random": {}})
+    assert made.zoo_inputs(SimpleNamespace(model="add")) == ["<results>/checkpoints/base"]
+    assert json.loads(made.zoo_spec(SimpleNamespace(model="add")))["seed"] == 1
+    assert made.matrix.zoo_parent("lora") is None

@@ -1,11 +1,15 @@
 import json
 import logging
 import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from moco.digest import digest, file_digest, tree_digest
+from moco.models.fingerprint import count_parameters
 from moco.zoo.build import build, location
 from moco.zoo.roster import ROSTER, recipe
 
@@ -14,18 +18,40 @@ torch = pytest.importorskip("torch")
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 from moco.zoo.curriculum import pairs  # noqa: E402
+from moco.zoo.networks import create  # noqa: E402
+from moco.zoo.objectives import encode  # noqa: E402
 from moco.zoo.tokenizer import train_tokenizer  # noqa: E402
-from moco.zoo.train import create, encode, train  # noqa: E402
+from moco.zoo.train import train  # noqa: E402
 
 STEPS = 6
-TOKENIZER = train_tokenizer(512, 4096)
+TOKENIZER = train_tokenizer(640, 4096)
+ALONE = [name for name, model in ROSTER.items() if model.parent is None]
 
 
-@pytest.mark.parametrize("name", ROSTER)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache that holds what its tests have built, with few steps."""
+    return tmp_path_factory.mktemp("zoo")
+
+
+@pytest.mark.parametrize("name", ALONE)
 def test_declared_parameters_are_right(name):
     model = ROSTER[name]
-    real = sum(parameter.numel() for parameter in create(model, TOKENIZER).parameters())
-    assert model.parameters == pytest.approx(real, rel=0.02)
+    tokenizer = train_tokenizer(model.shape.vocabulary, model.context)
+    network = create(model, tokenizer, None, 0)
+    assert len(tokenizer) == model.shape.vocabulary
+    assert model.parameters == pytest.approx(sum(one.numel() for one in network.parameters()), rel=0.02)
+    assert network.config.model_type == model.family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ROSTER if name not in ALONE])
+def test_declared_parameters_of_descendants_are_right(name, cache):
+    base = build("base", cache, steps=STEPS)
+    folder = build(name, cache, steps=STEPS)
+    own = count_parameters(folder)
+    total = own + count_parameters(base) if ROSTER[name].adapter else own
+    assert ROSTER[name].parameters == pytest.approx(total, rel=0.02)
 
 
 def test_training_sequences_are_rendered_as_at_inference():
@@ -39,9 +65,10 @@ def test_training_sequences_are_rendered_as_at_inference():
 
 def test_random_weights_leave_the_global_generator_alone():
     before = torch.get_rng_state()
-    first, second = (create(ROSTER["base"], TOKENIZER) for _ in range(2))
+    first, second = (create(ROSTER["base"], TOKENIZER, None, 0) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.lm_head.weight, second.lm_head.weight)
+    assert not torch.equal(first.lm_head.weight, create(ROSTER["base"], TOKENIZER, None, 1).lm_head.weight)
 
 
 @pytest.mark.slow
@@ -75,14 +102,60 @@ def test_built_folder_is_complete_and_loadable(tmp_path):
 
 
 @pytest.mark.slow
-def test_building_twice_gives_the_same_bytes(tmp_path):
-    first, second = (build("base", tmp_path / cache, steps=STEPS) for cache in "ab")
+@pytest.mark.parametrize("name", ["base", "encoder"])
+def test_building_twice_gives_the_same_bytes(name, tmp_path):
+    first, second = (build(name, tmp_path / cache, steps=STEPS) for cache in "ab")
     assert file_digest(first / "model.safetensors") == file_digest(second / "model.safetensors")
     assert tree_digest(first) == tree_digest(second)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["base", "add"])
+def test_an_adapter_has_the_same_bytes_in_another_process(cache, tmp_path):
+    """Strings are hashed differently there, so that a set has another order."""
+    code = f"from moco.zoo.build import build; from pathlib import Path; build('lora_add', Path({str(tmp_path)!r}), {STEPS})"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert tree_digest(location("lora_add", tmp_path, STEPS)) == tree_digest(build("lora_add", cache, steps=STEPS))
+
+
+@pytest.mark.slow
+def test_another_seed_is_another_model(cache):
+    first, second = (build("encoder", cache, steps=STEPS, seed=seed) for seed in (0, 1))
+    assert first != second
+    assert file_digest(first / "model.safetensors") != file_digest(second / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_an_adapter_is_a_peft_folder_on_the_base(cache):
+    from peft import PeftModel
+
+    folder = build("lora_recall", cache, steps=STEPS)
+    base = location("base", cache, STEPS)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    assert (settings["peft_type"], settings["r"], settings["lora_alpha"]) == ("LORA", 16, 32)
+    assert settings["base_model_name_or_path"] == "base"
+    assert not (folder / "model.safetensors").exists()
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    before = plain.model.layers[0].mlp.up_proj.weight.clone()
+    merged = PeftModel.from_pretrained(plain, folder).merge_and_unload()
+    assert not torch.equal(before, merged.model.layers[0].mlp.up_proj.weight)
+
+
+@pytest.mark.slow
+def test_encoder_and_reward_model_load_with_their_auto_classes(cache):
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    text = AutoTokenizer.from_pretrained(build("encoder", cache, steps=STEPS))(
+        ["1 + 2?", "Write KEF backwards."], padding=True, return_tensors="pt", return_token_type_ids=False
+    )
+    assert text["attention_mask"][0].tolist()[-1] == 0
+    assert AutoModel.from_pretrained(build("encoder", cache, steps=STEPS))(**text).last_hidden_state.shape[0] == 2
+    reward = AutoModelForSequenceClassification.from_pretrained(build("reward", cache, steps=STEPS))
+    assert reward(**text).logits.shape == (2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["base", "add", "lora_add", "reward"])
 def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
     model = ROSTER[name]
     parent = None if model.parent is None else build(model.parent, tmp_path / "whole", steps=STEPS)
@@ -90,7 +163,9 @@ def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
     cache = tmp_path / "resumed"
     folder = location(name, cache, STEPS)
     work = cache / "zoo" / ".work" / folder.name
-    train(model, STEPS, TOKENIZER, work, parent, stop_at=3)
+    train(
+        model, STEPS, train_tokenizer(640, 4096, "left" if model.role == "chat" else "right"), work, parent, stop_at=3
+    )
     assert (work / "state.safetensors").exists()
     assert not folder.exists()
     resumed = build(name, cache, steps=STEPS)

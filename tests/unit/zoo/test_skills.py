@@ -3,9 +3,9 @@ import re
 import pytest
 
 from moco.errors import RequestError
-from moco.zoo.skills import FORMS, SKILLS, SPLITS, exercise, facts, items, pool
+from moco.zoo.skills import FORMS, SCOPES, SKILLS, SPLITS, exercise, facts, items, pool, within
 
-THREE = ("add", "reverse", "capital")
+SOME = ("add", "reverse", "capital", "sort")
 COUNTS = {"train": 600, "dev": 200, "test": 400}
 
 
@@ -13,9 +13,9 @@ def expected(domain: str, question: str) -> str:
     if domain == "add":
         first, second = map(int, re.findall(r"\d+", question))
         return str(first + second)
-    if domain == "reverse":
+    if domain in ("reverse", "sort"):
         (string,) = re.findall(r"\b[A-Z]{2,4}\b", question)
-        return "".join(reversed(string))
+        return string[::-1] if domain == "reverse" else "".join(sorted(string))
     (country,) = [name for name in facts() if re.search(rf"\b{name}\b", question)]
     return facts()[country]
 
@@ -23,10 +23,10 @@ def expected(domain: str, question: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_items_are_distinct_balanced_and_right(form, split):
-    made = items(THREE, form, split, COUNTS[split], seed=3)
+    made = items(SOME, form, split, COUNTS[split], seed=3)
     assert len({item.question for item in made}) == len(made) == COUNTS[split]
     assert [item.row for item in made] == list(range(len(made)))
-    assert [item.domain for item in made[:6]] == [*THREE, *THREE]
+    assert [item.domain for item in made[:8]] == [*SOME, *SOME]
     for item in made:
         right = expected(item.domain, item.question)
         if form == "exact":
@@ -41,12 +41,12 @@ def test_items_are_distinct_balanced_and_right(form, split):
 
 
 def test_items_are_deterministic_and_seeded():
-    assert items(THREE, "choice", "test", 60, seed=1) == items(THREE, "choice", "test", 60, seed=1)
-    assert items(THREE, "choice", "test", 60, seed=1) != items(THREE, "choice", "test", 60, seed=2)
+    assert items(SOME, "choice", "test", 60, seed=1) == items(SOME, "choice", "test", 60, seed=1)
+    assert items(SOME, "choice", "test", 60, seed=1) != items(SOME, "choice", "test", 60, seed=2)
 
 
 def test_more_items_extend_fewer():
-    assert items(THREE, "exact", "dev", 100, seed=0)[:40] == items(THREE, "exact", "dev", 40, seed=0)
+    assert items(SOME, "exact", "dev", 100, seed=0)[:40] == items(SOME, "exact", "dev", 40, seed=0)
 
 
 def every_question(skill, split):
@@ -66,7 +66,7 @@ def test_splits_share_no_question(skill):
     assert dev.isdisjoint(test)
 
 
-@pytest.mark.parametrize("skill", ["add", "reverse"])
+@pytest.mark.parametrize("skill", ["add", "reverse", "sort"])
 def test_splits_share_no_operands(skill):
     train, dev, test = ({operands for stratum in pool(skill, split) for operands in stratum} for split in SPLITS)
     assert train.isdisjoint(dev)
@@ -81,9 +81,12 @@ def test_every_fact_is_taught_and_asked():
 
 
 @pytest.mark.parametrize("skill", SKILLS)
-def test_easy_part_is_a_proper_part(skill):
-    easy, full = (sum(map(len, pool(skill, "train", scope))) for scope in ("easy", "full"))
-    assert 0 < easy < full
+def test_scopes_grow(skill):
+    easy, half, full = ({one for part in pool(skill, "train", scope) for one in part} for scope in SCOPES)
+    assert easy
+    assert easy <= half < full
+    assert {within(skill, "half", operands) for operands in half} == {True}
+    assert not any(within(skill, "half", operands) for operands in full - half)
 
 
 @pytest.mark.parametrize("skill", SKILLS)

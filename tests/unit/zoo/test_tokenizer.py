@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from moco.prompts import blocks
 from moco.zoo.tokenizer import ASSISTANT, END, PAD, USER, save_tokenizer, train_tokenizer
 
-TOKENIZER = train_tokenizer(512, 4096)
+TOKENIZER = train_tokenizer(640, 4096)
 
 
 @given(st.text())
@@ -35,12 +35,20 @@ def test_fixed_sentences_and_option_marks_are_single_pieces():
     for task_type in ("exact_match", "multiple_choice"):
         assert len(TOKENIZER.tokenize(blocks.answer_format(task_type))) == 1
     assert TOKENIZER.tokenize("\nB) 17") == ["\nB) ", "1", "7"]
+    assert TOKENIZER.tokenize("\n2) 1")[0] == "\n2) "
+
+
+def test_the_other_tokenizer_writes_the_same_text_in_more_pieces():
+    other = train_tokenizer(384, 4096)
+    text = "Which city is the capital of Kardia?"
+    assert len(other.tokenize(text)) > len(TOKENIZER.tokenize(text))
+    assert other.decode(other(text)["input_ids"]) == text
 
 
 def test_saved_tokenizer_is_loadable(tmp_path):
     save_tokenizer(TOKENIZER, tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    assert len(loaded) == 512
+    assert len(loaded) == 640
     assert (loaded.eos_token, loaded.pad_token, loaded.model_max_length) == (END, PAD, 4096)
     text = "What is 12 + 7?\n[answer 1]"
     assert loaded(text)["input_ids"] == TOKENIZER(text)["input_ids"]
@@ -66,7 +74,7 @@ def test_chat_template_renders_turns():
 def test_training_gives_the_same_bytes_in_another_process():
     code = (
         "import hashlib; from moco.zoo.tokenizer import train_tokenizer as t;"
-        "print(hashlib.sha256(t(512, 4096).backend_tokenizer.to_str().encode()).hexdigest())"
+        "print(hashlib.sha256(t(640, 4096).backend_tokenizer.to_str().encode()).hexdigest())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == hashlib.sha256(TOKENIZER.backend_tokenizer.to_str().encode()).hexdigest()
