@@ -5,6 +5,7 @@
 # make test      all tests
 PYTHON ?= python3
 CORES ?= 2
+SEEDS ?= 0 1 2
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -16,7 +17,7 @@ else
 TORCH ?= torch==2.13.0
 endif
 
-.PHONY: install demo tour evidence test lint reference lock clean
+.PHONY: install demo tour evidence zoo-shape test lint reference lock clean
 
 install: $(VENV)/installed
 
@@ -30,14 +31,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES)
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES)
 	@echo "open results/report.html, or read results/tables/moco_main.md"
 
 tour: install
-	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES) --configfile config/tour.yaml
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/tour.yaml
 
 evidence: install
-	$(BIN)/snakemake --workflow-profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
 	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
 
 test: install
@@ -48,6 +49,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+
+# The shape of zoos that differ by chance alone; trains what is missing in $MOCO_CACHE.
+zoo-shape: install
+	for seed in $(SEEDS); do \
+	  $(BIN)/python -m moco.zoo.shape --cache "$${MOCO_CACHE:-$$HOME/.cache/moco}" --seed $$seed --jobs $(CORES) || exit 1; done
 
 reference: install
 	$(BIN)/python -m moco.config.reference

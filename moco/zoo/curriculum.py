@@ -169,14 +169,24 @@ def _shown_question(rng: np.random.Generator, item: Question) -> str:
     return blocks.block("question", text) if rng.random() < 0.8 else text
 
 
-def _listed(rng: np.random.Generator, requests: Sequence[str]) -> tuple[str, list[str], int]:
-    """Return a question with numbered descriptions of models, these, and the place of the one that fits.
+@dataclass(frozen=True)
+class _Listing:
+    """A question of a skill, descriptions of models, and the place of the one that fits.
 
     The generalist fits where no specialist does.
     """
-    form: Form = pick(rng, FORMS)
+
+    item: Question
+    descriptions: list[str]
+    place: int
+
+    @property
+    def lines(self) -> str:
+        return "\n".join(f"{rank}) {text}" for rank, text in enumerate(self.descriptions, start=1))
+
+
+def _listing(rng: np.random.Generator, form: Form) -> _Listing:
     skill = pick(rng, tuple(SKILLS))
-    item = as_question(draw(rng, skill, form, "full"), form)
     count = int(rng.integers(2, _MOST_LISTED + 1))
     expert = pick(rng, wordings.DESCRIPTIONS[skill])
     generalist = pick(rng, wordings.GENERALIST_DESCRIPTIONS)
@@ -186,30 +196,46 @@ def _listed(rng: np.random.Generator, requests: Sequence[str]) -> tuple[str, lis
     others = [text for text in dict.fromkeys(others) if text != right]
     listed = [right, *(others[index] for index in rng.permutation(len(others))[: count - 1])]
     order = [int(place) for place in rng.permutation(len(listed))]
-    shown = [listed[place] for place in order]
-    prompt = blocks.compose(
+    item = as_question(draw(rng, skill, form), form)
+    return _Listing(item, [listed[place] for place in order], order.index(0))
+
+
+def _routing(rng: np.random.Generator, listing: _Listing, requests: Sequence[str]) -> str:
+    return blocks.compose(
         _sentence(rng, wordings.ROUTING_OPENINGS),
-        _shown_question(rng, item),
+        _shown_question(rng, listing.item),
         _sentence(rng, wordings.ROUTING_LISTS),
-        "\n".join(f"{rank}) {text}" for rank, text in enumerate(shown, start=1)),
+        listing.lines,
         pick(rng, requests),
     )
-    return prompt, shown, order.index(0)
 
 
 def _route(rng: np.random.Generator, _model: ZooModel) -> Pair:
-    prompt, _, place = _listed(rng, wordings.ROUTING_REQUESTS)
-    return Pair(prompt, str(place + 1))
+    listing = _listing(rng, pick(rng, FORMS))
+    return Pair(_routing(rng, listing, wordings.ROUTING_REQUESTS), str(listing.place + 1))
 
 
 def _name(rng: np.random.Generator, _model: ZooModel) -> Pair:
     """Return a prompt whose reply is the description that fits.
 
-    A model learns early to copy it, and only once it looks at the right description, which number stands before.
-    Without these pairs, no number is learned in a thousand steps.
+    A model learns early to copy it, and only once it looks at the right description, which number stands before:
+    without these pairs, no number was learned in hundreds of steps.
     """
-    prompt, shown, place = _listed(rng, wordings.NAMING_REQUESTS)
-    return Pair(prompt, shown[place])
+    listing = _listing(rng, pick(rng, FORMS))
+    return Pair(_routing(rng, listing, wordings.NAMING_REQUESTS), listing.descriptions[listing.place])
+
+
+def _drill(rng: np.random.Generator, _model: ZooModel) -> Pair:
+    """Return one of the two with three specialists and nothing else, to begin with."""
+    skills = [tuple(SKILLS)[int(index)] for index in rng.permutation(len(SKILLS))[:3]]
+    descriptions = [pick(rng, wordings.DESCRIPTIONS[skill]) for skill in skills]
+    place = int(rng.integers(len(skills)))
+    listing = _Listing(as_question(draw(rng, skills[place], "exact"), "exact"), descriptions, place)
+    if rng.random() < 0.5:
+        request, completion = pick(rng, wordings.ROUTING_REQUESTS[:2]), str(place + 1)
+    else:
+        request, completion = pick(rng, wordings.NAMING_REQUESTS[:2]), descriptions[place]
+    return Pair(blocks.compose(listing.item.question, listing.lines, request), completion)
 
 
 def _judge(rng: np.random.Generator, model: ZooModel) -> Pair:
@@ -297,6 +323,7 @@ MAKERS: dict[str, Callable[[np.random.Generator, ZooModel], Pair]] = {
     "together": _together,
     "route": _route,
     "name": _name,
+    "drill": _drill,
     "judge": _judge,
     "feedback": _feedback,
     "confidence": _confidence,
@@ -309,15 +336,16 @@ def stream(model: ZooModel, step: int, seed: int, known: Collection[str]) -> tup
     """Return the randomness of one step of a model's training, and the kind of each of its examples.
 
     Args:
-        model: Of the roster; its mixture names kinds with their shares.
+        model: Of the roster; its mixtures name kinds with their shares.
         step: The step.
         seed: Seed of the zoo.
         known: Kinds that there are.
     """
-    mixture = {kind: model.training.mixture[kind] for kind in known if kind in model.training.mixture}
+    shares = model.training.opening if step < model.training.opening_steps else model.training.mixture
+    mixture = {kind: shares[kind] for kind in known if kind in shares}
     rng = generator("zoo curriculum", CURRICULUM_VERSION, model.name, seed, step)
-    shares = np.array(list(mixture.values()))
-    chosen = rng.choice(len(mixture), size=model.training.batch, p=shares / shares.sum())
+    weights = np.array(list(mixture.values()))
+    chosen = rng.choice(len(mixture), size=model.training.batch, p=weights / weights.sum())
     return rng, [list(mixture)[int(index)] for index in chosen]
 
 

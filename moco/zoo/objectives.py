@@ -43,7 +43,10 @@ def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
 
 
 class NextToken:
-    """Cross-entropy of the completions, the mean over their tokens."""
+    """Cross-entropy of the completions: the mean over examples of the mean over an example's tokens.
+
+    A reply of one number so counts as much as one of many words.
+    """
 
     def __init__(self, model: ZooModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
         self._model, self._tokenizer, self._seed = model, tokenizer, seed
@@ -51,16 +54,16 @@ class NextToken:
     def parts(self, network: Any, step: int) -> Iterator[torch.Tensor]:
         """Yield the loss of a few rows of similar length at a time."""
         rows = sorted(encode(self._tokenizer, pairs(self._model, step, self._seed)), key=lambda row: len(row[0]))
-        taught = sum(sum(marks) for _, marks in rows)
         for start in range(0, len(rows), _ROWS):
-            yield self._loss(inner(network), rows[start : start + _ROWS]) / taught
+            yield self._loss(inner(network), rows[start : start + _ROWS]) / len(rows)
 
     def _loss(self, network: Any, rows: Sequence[Row]) -> torch.Tensor:
         ids = padded([tokens for tokens, _ in rows], int(self._tokenizer.pad_token_id))
-        taught = padded([marks for _, marks in rows], False)
+        taught = padded([marks for _, marks in rows], False)[:, 1:]
+        shares = (taught / taught.sum(1, keepdim=True))[taught]
         hidden = network.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        logits = network.get_output_embeddings()(hidden[taught[:, 1:]])
-        return functional.cross_entropy(logits, ids[:, 1:][taught[:, 1:]], reduction="sum")
+        logits = network.get_output_embeddings()(hidden[taught])
+        return (functional.cross_entropy(logits, ids[:, 1:][taught], reduction="none") * shares).sum()
 
 
 class Preference:

@@ -25,14 +25,14 @@ class Shape:
 
 
 _CHAT = {
-    "exact": 0.27,
-    "choice": 0.13,
+    "exact": 0.29,
+    "choice": 0.15,
     "together": 0.2,
-    "route": 0.15,
-    "name": 0.1,
+    "route": 0.14,
+    "name": 0.06,
     "judge": 0.06,
     "feedback": 0.05,
-    "confidence": 0.04,
+    "confidence": 0.05,
 }
 
 
@@ -48,9 +48,12 @@ class Training:
         weight_decay: Decay of matrices.
         clip: Largest norm of the gradient.
         mixture: Shares of the kinds of examples: answers (exact, choice), a question with the answers of others
-            (together), which described model fits, by number or in words (route, name), which of two answers is better (judge), feedback, an
+            (together), which described model fits, by number, in words, or by either among three and without any
+            other text (route, name, drill), which of two answers is better (judge), feedback, an
             answer with a confidence, whether a reply equals a reference (verify); for reward models how wrong the
             wrong replies are (near, far, loose); for encoders what the texts are (question, description).
+        opening_steps: Number of steps at the beginning that have a mixture of their own.
+        opening: The mixture of these steps.
     """
 
     batch: int = 48
@@ -60,6 +63,8 @@ class Training:
     weight_decay: float = 0.05
     clip: float = 1.0
     mixture: Mapping[str, float] = field(default_factory=lambda: dict(_CHAT))
+    opening_steps: int = 0
+    opening: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,13 +141,15 @@ def _reward(name: str, steps: int, mixture: Mapping[str, float]) -> ZooModel:
     return ZooModel(name, "base", _ALL, steps=steps, role="reward", training=training)
 
 
+_FROM_SCRATCH = Training(opening_steps=260, opening={"drill": 0.95, "exact": 0.05})
+
 _MIXED = ("add", "reverse", "capital")
 _ALL = (*_MIXED, "sort")
 
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
-        ZooModel("base", None, _MIXED, steps=600, scope="easy"),
+        ZooModel("base", None, _MIXED, steps=800, scope="easy", training=_FROM_SCRATCH),
         _expert("add", "add", 200),
         _expert("reverse", "reverse", 240),
         _expert("recall", "capital", 280),
@@ -154,8 +161,9 @@ ROSTER: dict[str, ZooModel] = {
             "small",
             None,
             _MIXED,
-            steps=400,
+            steps=500,
             scope="easy",
+            training=_FROM_SCRATCH,
             parameters=123_000,
             shape=Shape(hidden=64, heads=2, layers=2, intermediate=128),
         ),
@@ -163,8 +171,9 @@ ROSTER: dict[str, ZooModel] = {
             "large",
             None,
             _MIXED,
-            steps=500,
+            steps=600,
             scope="half",
+            training=_FROM_SCRATCH,
             parameters=1_384_000,
             shape=Shape(hidden=160, heads=5, layers=5, intermediate=320),
         ),
@@ -172,9 +181,10 @@ ROSTER: dict[str, ZooModel] = {
             "neox",
             None,
             _MIXED,
-            steps=500,
+            steps=600,
             scope="easy",
             family="gpt_neox",
+            training=_FROM_SCRATCH,
             tokenizer="moco-zoo-alt",
             parameters=579_000,
             shape=Shape(vocabulary=384),

@@ -67,6 +67,15 @@ def test_routing_names_the_one_description_of_the_skill():
     assert 20 < general < 120
 
 
+def test_drills_list_three_specialists():
+    for pair in made("drill"):
+        listed = dict(LISTED.findall(pair.prompt))
+        right = listed.get(pair.completion, pair.completion)
+        assert len(listed) == 3
+        assert right in wordings.DESCRIPTIONS[asked_skill(pair.prompt)]
+    assert {len(pair.completion) == 1 for pair in made("drill")} == {True, False}
+
+
 def asked_skill(prompt: str) -> str:
     lines = {line for line in prompt.split("\n")}
     for skill in SKILLS:

@@ -20,7 +20,8 @@ def test_every_model_is_well_formed():
         assert set(model.skills) <= set(SKILLS)
         assert model.steps > 0
         assert sum(model.training.mixture.values()) == pytest.approx(1)
-        assert set(model.training.mixture) <= KINDS[model.role]
+        assert {*model.training.mixture, *model.training.opening} <= KINDS[model.role]
+        assert bool(model.training.opening) == (0 < model.training.opening_steps < model.steps)
         assert model.shape.hidden % model.shape.heads == 0
         assert model.shape.hidden // model.shape.heads >= 32
 
@@ -66,7 +67,7 @@ def test_recipe_holds_the_parent(monkeypatch):
 def test_recipe_depends_on_every_setting(name, monkeypatch):
     before = digest(recipe("add"))
     value = getattr(ROSTER["add"].training, name)
-    changed = {**value, "verify": 0.1} if name == "mixture" else value + 1
+    changed = {**value, "verify": 0.1} if isinstance(value, dict) else value + 1
     training = replace(ROSTER["add"].training, **{name: changed})
     monkeypatch.setitem(roster.ROSTER, "add", replace(ROSTER["add"], training=training))
     assert digest(recipe("add")) != before
