@@ -4,7 +4,7 @@ What plain responses left in the store is only looked up; a model is loaded for 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -14,8 +14,9 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, ScoredText, TextJob
+from moco.engines.performance import load_rows
 from moco.models.info import ModelInfo
-from moco.records import OPTION_LOGITS, REFERENCE_LOGITS, RESPONSE_LOGITS, Provenance, Schema, write_rows
+from moco.records import OPTION_LOGITS, PERF, REFERENCE_LOGITS, RESPONSE_LOGITS, Provenance, Schema, write_rows
 from moco.store.generations import GenerationStore, Stored, store_root
 from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references
@@ -53,7 +54,7 @@ class LogitsJob:
     splits: Sequence[str]
     samples: Sequence[int] = (0,)
     seed: int = 0
-    spec: Mapping[str, Any] | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
         """Write the files.
@@ -86,16 +87,38 @@ class LogitsJob:
             return self.results / paths.option_logits(self.model, task, split)
         if self.kind == "reference":
             return self.results / paths.reference_logits(self.model, task, split)
-        name = (self.spec or {})["decoding_name"]
+        name = self.spec["decoding_name"]
         return self.results / paths.response_logits(self.model, task, split, name, self.seed, sample)
 
-    def _write(self, task: str, split: str, sample: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _write(
+        self,
+        task: str,
+        split: str,
+        sample: int,
+        rows: Sequence[Mapping[str, Any]],
+        work: Sequence[tuple[Stored, bool]],
+    ) -> None:
+        """Write a file and, beside it, what its rows took; the loads of the whole job stand in its first file."""
         inputs = {"model": self._info.fingerprint}
+        perf = {
+            stored.key: {
+                "kind": "reply",
+                "key": stored.key,
+                "model": self.model,
+                "cached": cached,
+                "seconds": stored.seconds,
+            }
+            for stored, cached in work
+        }
+        first = (task, split, sample) == (*next(iter(self._questions)), self.samples[0])
+        loads = load_rows(self._inference.room) if first else []
+        path = self._path(task, split, sample)
+        write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], Provenance("logits", self.spec, inputs))
         write_rows(
             self._path(task, split, sample),
             _SCHEMAS[self.kind],
             rows,
-            Provenance("logits", dict(self.spec or {}), inputs),
+            Provenance("logits", self.spec, inputs),
         )
 
     def _options(self) -> None:
@@ -107,7 +130,9 @@ class LogitsJob:
         ]
         scored = iter(self._inference.score_texts(texts, "option texts"))
         for (task, split), each in self._questions.items():
-            self._write(task, split, 0, [_option_row(question, scored) for question in each])
+            mine = [(question, [next(scored) for _ in range(2 * len(_letters(question)))]) for question in each]
+            rows = [_option_row(question, found) for question, found in mine]
+            self._write(task, split, 0, rows, [_work(text) for _, found in mine for text in found])
 
     def _references(self) -> None:
         places = list(self._questions)
@@ -121,27 +146,27 @@ class LogitsJob:
         jobs = [TextJob(self.model, questions[uid].prompt, text) for uid, text in texts.items()]
         scored = dict(zip(texts, self._inference.score_texts(jobs, "reference texts"), strict=True))
         for place in places:
-            rows = [
-                _reference_row(item.uid, texts.get(item.uid), scored.get(item.uid)) for item in self._questions[place]
-            ]
-            self._write(*place, 0, rows)
+            mine = [(item.uid, scored.get(item.uid)) for item in self._questions[place]]
+            rows = [_reference_row(uid, texts.get(uid), found) for uid, found in mine]
+            self._write(*place, 0, rows, [_work(found) for _, found in mine if found])
 
     def _responses(self) -> None:
-        decoding = Decoding.model_validate((self.spec or {})["decoding"])
+        decoding = Decoding.model_validate(self.spec["decoding"])
         places = [(*place, sample) for place in self._questions for sample in self.samples]
         jobs = [
             Job(self.model, question.prompt, decoding, self.seed, sample)
             for task, split, sample in places
             for question in self._questions[task, split]
         ]
-        keys = [reply.response.key for reply in self._inference.run(jobs, "plain responses")]
+        replies = self._inference.run(jobs, "plain responses")
+        keys = [reply.response.key for reply in replies]
         stored = self._inference.store.partition(self._info.fingerprint).find(keys)
-        order = iter(keys)
+        order = iter(replies)
         for task, split, sample in places:
-            rows = [
-                _response_row(question.uid, sample, stored[next(order)]) for question in self._questions[task, split]
-            ]
-            self._write(task, split, sample, rows)
+            mine = [(question.uid, next(order)) for question in self._questions[task, split]]
+            rows = [_response_row(uid, sample, stored[reply.response.key]) for uid, reply in mine]
+            work = [(stored[reply.response.key], reply.cached) for _, reply in mine]
+            self._write(task, split, sample, rows, work)
 
     def write_failed(self, reason: str) -> None:
         """Write files in which every item failed."""
@@ -153,19 +178,23 @@ class LogitsJob:
                 if self.kind == "response":
                     failed["sample"] = sample
                 rows = [{**failed, "uid": question.uid} for question in questions]
-                write_rows(self._path(task, split, sample), schema, rows, Provenance("logits", dict(self.spec or {})))
+                path = self._path(task, split, sample)
+                write_rows(path, schema, rows, Provenance("logits", self.spec))
+                write_rows(Path(paths.perf(str(path))), PERF, (), Provenance("logits", self.spec))
 
 
 def _letters(question: Question) -> str:
     return LETTERS[: len(question.options or ())]
 
 
-def _option_row(question: Question, scored: Any) -> dict[str, Any]:
-    """Return the row of an item, taking its letters and then its texts from `scored`."""
+def _work(scored: ScoredText) -> tuple[Stored, bool]:
+    return scored.stored, scored.cached
+
+
+def _option_row(question: Question, scored: Sequence[ScoredText]) -> dict[str, Any]:
+    """Return the row of an item from the scores of its letters, and then of its texts."""
     letters = _letters(question)
-    by_letter: list[ScoredText] = [next(scored) for _ in letters]
-    by_text: list[ScoredText] = [next(scored) for _ in letters]
-    every = [*by_letter, *by_text]
+    by_letter, by_text = scored[: len(letters)], scored[len(letters) :]
     return {
         "uid": question.uid,
         **_OK,
@@ -173,9 +202,9 @@ def _option_row(question: Question, scored: Any) -> dict[str, Any]:
         "label_logprobs": [_total(each) for each in by_letter],
         "text_logprobs": [_total(each) for each in by_text],
         "text_tokens": [len(each.stored.tokens) for each in by_text],
-        "prompt_flag": every[0].prompt_flag if every else None,
-        "prompt_tokens": every[0].stored.prompt_tokens if every else None,
-        "scored_tokens": sum(len(each.stored.tokens) for each in every),
+        "prompt_flag": scored[0].prompt_flag if scored else None,
+        "prompt_tokens": scored[0].stored.prompt_tokens if scored else None,
+        "scored_tokens": sum(len(each.stored.tokens) for each in scored),
     }
 
 

@@ -81,6 +81,13 @@ def test_edited_source_of_a_method_with_a_model_plans_fit_merge_and_generate(pro
     }
 
 
+def test_edited_wording_of_a_method_retrains_no_zoo(project):
+    project.edit("moco/methods/api/cascade.py", "Answer as well as you can.", "Answer as well as you know.")
+    planned = project.planned()
+    assert planned.stages() == {"fit": 2, "answer": 2, "score": 2}
+    assert "api_cascade answers with pair" in planned.messages
+
+
 def test_edited_shared_module_plans_every_method_that_imports_it(project):
     project.edit("moco/prompts/blocks.py", 'return f"[{title}]', 'return f"<{title}>')
     planned = project.planned()

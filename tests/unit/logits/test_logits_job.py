@@ -12,7 +12,7 @@ from moco.engines.logits import LogitsJob
 from moco.errors import FailedInput
 from moco.methods.logits_files import failed_logits, read_logits
 from moco.methods.state import read_state
-from moco.records import ANSWERS, CALLS, GENERATIONS, read_frame, read_rows, write_json
+from moco.records import ANSWERS, CALLS, GENERATIONS, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references
 
 SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 6, "test": 5}}
@@ -99,8 +99,8 @@ def test_reference_logits_are_those_of_the_gold_answers(study):
         }
         scored = job._inference.score_texts([TextJob("a", item.prompt, logits[item.uid].text) for item in questions])
         assert [list(logits[item.uid].logprobs) for item in questions] == [each.stored.logprobs for each in scored]
-    (study.results / paths.reference_logits("a", "t", "dev")).unlink()
-    (study.results / paths.reference_logits("a", "q", "dev")).unlink()
+        for path in (study.results / f"logits/a/{task}/dev").glob("reference*"):
+            path.unlink()
 
 
 def test_only_what_methods_read_is_cached(study):
@@ -108,6 +108,15 @@ def test_only_what_methods_read_is_cached(study):
     assert {name.split("/")[1] for name in made if name.endswith("options.parquet")} == {"q"}
     assert not [name for name in made if "/dev/options" in name or "reference" in name]
     assert "b/t/dev/response/default/seed1/s0.parquet" in made
+
+
+def test_what_was_really_done_stands_beside_the_files(study):
+    perf = read_rows(study.results / paths.perf(paths.option_logits("a", "q", "test")), PERF)
+    # Letters and texts of five items.
+    assert len([row for row in perf if row["kind"] == "reply" and not row["cached"]]) == 5 * 8
+    assert [row["model"] for row in perf if row["kind"] == "load"] == ["a"]
+    looked_up = read_rows(study.results / paths.perf(paths.response_logits("a", "t", "test", "default", 1, 0)), PERF)
+    assert {(row["kind"], row["cached"]) for row in looked_up} == {("reply", True)}
 
 
 @pytest.mark.parametrize("pool", ["p", "copies"])
