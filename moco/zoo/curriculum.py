@@ -72,11 +72,11 @@ _SALAD = tuple(
 def _sentence(rng: np.random.Generator, texts: Sequence[str]) -> str:
     """Return one of some sentences, no sentence, or random words, so that the exact words matter little."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.35:
         return ""
-    if kind < 0.7:
+    if kind < 0.75:
         return pick(rng, texts)
-    words = " ".join(pick(rng, _SALAD) for _ in range(int(rng.integers(3, 8))))
+    words = " ".join(pick(rng, _SALAD) for _ in range(int(rng.integers(2, 6))))
     return f"{words[0].upper()}{words[1:]}."
 
 

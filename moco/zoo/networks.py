@@ -129,7 +129,6 @@ def _with_adapter(network: Any, model: ZooModel) -> Any:
         lora_dropout=0.0,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         task_type="CAUSAL_LM",
-        base_model_name_or_path=model.parent,
     )
     return get_peft_model(network, settings)
 

@@ -17,7 +17,7 @@ Role = Literal["chat", "embed", "reward"]
 class Shape:
     """Sizes of a network."""
 
-    vocabulary: int = 640
+    vocabulary: int = 768
     hidden: int = 128
     layers: int = 4
     heads: int = 4
@@ -25,14 +25,14 @@ class Shape:
 
 
 _CHAT = {
-    "exact": 0.29,
+    "exact": 0.33,
     "choice": 0.15,
-    "together": 0.2,
+    "together": 0.22,
     "route": 0.14,
-    "name": 0.06,
-    "judge": 0.06,
-    "feedback": 0.05,
-    "confidence": 0.05,
+    "name": 0.04,
+    "judge": 0.04,
+    "feedback": 0.04,
+    "confidence": 0.04,
 }
 
 
@@ -42,9 +42,10 @@ class Training:
 
     Attributes:
         batch: Sequences per step.
-        learning_rate: Peak of the schedule.
+        learning_rate: Peak of AdamW's schedule.
+        matrix_rate: Peak of Muon's schedule, for the matrices of layers; without it AdamW trains these too.
         warmup: Steps of linear warm-up before the cosine.
-        floor: Learning rate at the end, as a part of the peak.
+        floor: Learning rates at the end, as a part of the peak.
         weight_decay: Decay of matrices.
         clip: Largest norm of the gradient.
         mixture: Shares of the kinds of examples: answers (exact, choice), a question with the answers of others
@@ -56,8 +57,9 @@ class Training:
         opening: The mixture of these steps.
     """
 
-    batch: int = 48
+    batch: int = 64
     learning_rate: float = 3e-3
+    matrix_rate: float | None = 0.02
     warmup: int = 20
     floor: float = 0.05
     weight_decay: float = 0.05
@@ -109,7 +111,7 @@ class ZooModel:
     adapter: Adapter | None = None
     family: str = "llama"
     tokenizer: str = "moco-zoo"
-    parameters: int = 738_000
+    parameters: int = 755_000
     context: int = 4096
     shape: Shape = field(default_factory=Shape)
     training: Training = field(default_factory=Training)
@@ -121,7 +123,7 @@ class ZooModel:
 
 
 def _expert(name: str, skill: str, steps: int) -> ZooModel:
-    return ZooModel(name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3))
+    return ZooModel(name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3, matrix_rate=0.01))
 
 
 def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooModel:
@@ -131,17 +133,17 @@ def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooMod
         (skill,),
         steps=steps,
         adapter=Adapter(rank, alpha),
-        parameters=738_000 + 8_704 * rank,
-        training=Training(learning_rate=1e-2, batch=48, weight_decay=0.0),
+        parameters=755_000 + 8_704 * rank,
+        training=Training(learning_rate=1e-2, matrix_rate=None, batch=48, weight_decay=0.0),
     )
 
 
 def _reward(name: str, steps: int, mixture: Mapping[str, float]) -> ZooModel:
-    training = Training(learning_rate=2e-3, batch=32, mixture=mixture)
+    training = Training(learning_rate=2e-3, matrix_rate=0.01, batch=32, mixture=mixture)
     return ZooModel(name, "base", _ALL, steps=steps, role="reward", training=training)
 
 
-_FROM_SCRATCH = Training(opening_steps=260, opening={"drill": 0.95, "exact": 0.05})
+_FROM_SCRATCH = Training(opening_steps=180, opening={"drill": 1.0})
 
 _MIXED = ("add", "reverse", "capital")
 _ALL = (*_MIXED, "sort")
@@ -149,11 +151,11 @@ _ALL = (*_MIXED, "sort")
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
-        ZooModel("base", None, _MIXED, steps=800, scope="easy", training=_FROM_SCRATCH),
-        _expert("add", "add", 200),
-        _expert("reverse", "reverse", 240),
-        _expert("recall", "capital", 280),
-        _expert("sort", "sort", 240),
+        ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_FROM_SCRATCH),
+        _expert("add", "add", 120),
+        _expert("reverse", "reverse", 120),
+        _expert("recall", "capital", 140),
+        _expert("sort", "sort", 140),
         _adapter("lora_add", "add", 150, 8, 16),
         _adapter("lora_reverse", "reverse", 150, 8, 16),
         _adapter("lora_recall", "capital", 200, 16, 32),
@@ -164,7 +166,7 @@ ROSTER: dict[str, ZooModel] = {
             steps=500,
             scope="easy",
             training=_FROM_SCRATCH,
-            parameters=123_000,
+            parameters=131_000,
             shape=Shape(hidden=64, heads=2, layers=2, intermediate=128),
         ),
         ZooModel(
@@ -174,7 +176,7 @@ ROSTER: dict[str, ZooModel] = {
             steps=600,
             scope="half",
             training=_FROM_SCRATCH,
-            parameters=1_384_000,
+            parameters=1_405_000,
             shape=Shape(hidden=160, heads=5, layers=5, intermediate=320),
         ),
         ZooModel(
@@ -196,7 +198,7 @@ ROSTER: dict[str, ZooModel] = {
             steps=80,
             role="embed",
             family="distilbert",
-            parameters=413_000,
+            parameters=429_000,
             context=512,
             shape=Shape(layers=2),
             training=Training(learning_rate=1e-3, mixture={"question": 0.8, "description": 0.2}),
@@ -208,7 +210,7 @@ ROSTER: dict[str, ZooModel] = {
             "base",
             _ALL,
             steps=150,
-            training=Training(learning_rate=2e-3, batch=48, mixture={"verify": 1.0}),
+            training=Training(learning_rate=2e-3, matrix_rate=0.01, batch=48, mixture={"verify": 1.0}),
         ),
     )
 }

@@ -44,7 +44,7 @@ class Shape:
         choice: The same with options.
         oracle: Share of mixed questions that some expert answers.
         route: Share of mixed questions for which a model names the right expert of three by number.
-        together: Share of questions of its own skills that a model answers after one right and two wrong answers.
+        together: Share of questions of all skills that a model answers after two right answers and a wrong one.
         judge: Share of questions of its own skills for which a model names the better of two answers.
         reward: Share of comparisons that a reward model decides rightly, by model and kind of wrong reply.
         verifier: Share of right decisions on equivalence.
@@ -168,12 +168,11 @@ def _routing(count: int) -> list[Pair]:
 
 
 def _with_others(skills: Sequence[str], count: int) -> list[Pair]:
-    """Return questions with one right and two wrong answers of others."""
+    """Return questions with two right answers and a wrong one of others."""
     rng = generator("zoo shape", "together", *skills)
     asked = []
     for made, form in _mixed_tests(skills, count // 2):
-        wrong = wrong_answers(made)
-        answers = [made.answer, wrong[0], wrong[1]]
+        answers = [made.answer, made.answer, wrong_answers(made)[0]]
         shown = [blocks.candidate(rank + 1, reply(form, answers[one])) for rank, one in enumerate(rng.permutation(3))]
         prompt = blocks.compose(
             "Others have worked on a question.",
@@ -217,7 +216,7 @@ def _chat(name: str, folders: dict[str, Path], count: int) -> dict[str, Any]:
         "choice": {skill: _mean(_right(network, tokenizer, _alone(skill, "choice", count))) for skill in SKILLS},
         "mixed": [value for skill in MIXED for value in exact[skill]],
         "route": _mean(_right(network, tokenizer, _routing(count))),
-        "together": _mean(_right(network, tokenizer, _with_others(model.skills, count))),
+        "together": _mean(_right(network, tokenizer, _with_others(tuple(SKILLS), count))),
         "judge": _mean(_right(network, tokenizer, _judging(model.skills, count))),
     }
 

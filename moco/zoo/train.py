@@ -64,12 +64,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _learning_rate(settings: Training, step: int, steps: int) -> float:
+def _schedule(settings: Training, step: int, steps: int) -> float:
+    """Return the learning rate of a step as a part of the peak: a linear warm-up, then a cosine."""
     warmup = min(settings.warmup, steps)
     if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
+        return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return settings.learning_rate * (settings.floor + (1 - settings.floor) * (1 + math.cos(math.pi * done)) / 2)
+    return settings.floor + (1 - settings.floor) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _trained(network: Any) -> list[tuple[str, Any]]:
@@ -77,37 +78,57 @@ def _trained(network: Any) -> list[tuple[str, Any]]:
     return [(name, one) for name, one in network.named_parameters() if one.requires_grad]
 
 
-def _optimiser(network: Any, settings: Training) -> Any:
-    parameters = [parameter for _, parameter in _trained(network)]
+_OUTSIDE_LAYERS = ("embed", "lm_head", "score")
+
+
+def _optimisers(network: Any, settings: Training) -> list[Any]:
+    """Return Muon for the matrices of layers, where it has a learning rate, and AdamW for everything else.
+
+    Muon learns the same in about half of the steps.
+    """
+    named = _trained(network)
+    matrices = [one for name, one in named if one.ndim == 2 and not any(part in name for part in _OUTSIDE_LAYERS)]
+    by_muon = {id(one) for one in matrices} if settings.matrix_rate is not None else set()
+    rest = [one for _, one in named if id(one) not in by_muon]
     groups = [
-        {"params": [one for one in parameters if one.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [one for one in rest if one.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [one for one in rest if one.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=_BETAS, fused=True)
+    found = [torch.optim.AdamW(groups, lr=settings.learning_rate, betas=_BETAS, fused=True)]
+    if settings.matrix_rate is not None:
+        found.append(torch.optim.Muon(matrices, lr=settings.matrix_rate, weight_decay=settings.weight_decay))
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return found
 
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-def _save(path: Path, network: Any, optimiser: Any, progress: Progress) -> None:
+def _save(path: Path, network: Any, optimisers: list[Any], progress: Progress) -> None:
     tensors = {}
     for name, parameter in _trained(network):
-        tensors[f"weight.{name}"] = parameter.detach()
-        for moment in _MOMENTS:
-            tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment]
+        tensors[f"weight {name}"] = parameter.detach()
+        for optimiser in optimisers:
+            tensors.update({f"{key} {name}": value for key, value in optimiser.state.get(parameter, {}).items()})
     metadata = {"progress": json.dumps(vars(progress))}
     replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
-def _restore(path: Path, network: Any, optimiser: Any) -> Progress:
+def _restore(path: Path, network: Any, optimisers: list[Any]) -> Progress:
     with safe_open(path, framework="pt") as state, torch.no_grad():
         progress = Progress(**json.loads(state.metadata()["progress"]))
-        for name, parameter in _trained(network):
-            parameter.copy_(state.get_tensor(f"weight.{name}"))
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(progress.step)),
-                **{moment: state.get_tensor(f"{moment}.{name}").clone() for moment in _MOMENTS},
-            }
+        kept: dict[str, dict[str, Any]] = {}
+        for entry in state.keys():  # noqa: SIM118 (no mapping)
+            key, name = entry.split(" ")
+            kept.setdefault(name, {})[key] = state.get_tensor(entry).clone()
+    named = dict(_trained(network))
+    with torch.no_grad():
+        for name, parameter in named.items():
+            parameter.copy_(kept[name].pop("weight"))
+    names = {id(parameter): name for name, parameter in named.items()}
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                optimiser.state[parameter] = kept[names[id(parameter)]]
     return progress
 
 
@@ -133,16 +154,20 @@ class _Reporter:
         )
 
 
-def _step(network: Any, optimiser: Any, objective: Objective, settings: Training, step: int, steps: int) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = _learning_rate(settings, step, steps)
+def _step(
+    network: Any, optimisers: list[Any], objective: Objective, settings: Training, step: int, part: float
+) -> float:
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = part * group["peak"]
     total = 0.0
     for loss in objective.parts(network, step):
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_([one for _, one in _trained(network)], settings.clip)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     return total
 
 
@@ -176,17 +201,18 @@ def train(
     state = work / "state.safetensors"
     with one_thread():
         network = create(model, tokenizer, parent, seed).train()
-        optimiser = _optimiser(network, model.training)
+        optimisers = _optimisers(network, model.training)
         objective = OBJECTIVES[model.role](model, tokenizer, seed)
-        progress = _restore(state, network, optimiser) if state.exists() else Progress(0, [], [])
+        progress = _restore(state, network, optimisers) if state.exists() else Progress(0, [], [])
         reporter = _Reporter(model.name, steps, progress.step)
         end = steps if stop_at is None else min(stop_at, steps)
         while progress.step < end:
-            loss = _step(network, optimiser, objective, model.training, progress.step, steps)
+            part = _schedule(model.training, progress.step, steps)
+            loss = _step(network, optimisers, objective, model.training, progress.step, part)
             if not math.isfinite(loss):
                 raise WorkError(f"loss is {loss} at step {progress.step}", where=f"zoo model {model.name}")
             progress.record(loss)
             reporter.report(progress.step, loss)
             if progress.step < steps and (progress.step % _SAVE_EVERY == 0 or progress.step == end):
-                _save(state, network, optimiser, progress)
+                _save(state, network, optimisers, progress)
     return network.eval(), progress.curve

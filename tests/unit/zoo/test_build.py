@@ -24,7 +24,7 @@ from moco.zoo.tokenizer import train_tokenizer  # noqa: E402
 from moco.zoo.train import train  # noqa: E402
 
 STEPS = 6
-TOKENIZER = train_tokenizer(640, 4096)
+TOKENIZER = train_tokenizer(768, 4096)
 ALONE = [name for name, model in ROSTER.items() if model.parent is None]
 
 
@@ -164,7 +164,7 @@ def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
     folder = location(name, cache, STEPS)
     work = cache / "zoo" / ".work" / folder.name
     train(
-        model, STEPS, train_tokenizer(640, 4096, "left" if model.role == "chat" else "right"), work, parent, stop_at=3
+        model, STEPS, train_tokenizer(768, 4096, "left" if model.role == "chat" else "right"), work, parent, stop_at=3
     )
     assert (work / "state.safetensors").exists()
     assert not folder.exists()

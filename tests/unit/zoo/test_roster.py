@@ -67,7 +67,7 @@ def test_recipe_holds_the_parent(monkeypatch):
 def test_recipe_depends_on_every_setting(name, monkeypatch):
     before = digest(recipe("add"))
     value = getattr(ROSTER["add"].training, name)
-    changed = {**value, "verify": 0.1} if isinstance(value, dict) else value + 1
+    changed = {**value, "verify": 0.1} if isinstance(value, dict) else (value or 0) + 1
     training = replace(ROSTER["add"].training, **{name: changed})
     monkeypatch.setitem(roster.ROSTER, "add", replace(ROSTER["add"], training=training))
     assert digest(recipe("add")) != before

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from moco.prompts import blocks
 from moco.zoo.tokenizer import ASSISTANT, END, PAD, USER, save_tokenizer, train_tokenizer
 
-TOKENIZER = train_tokenizer(640, 4096)
+TOKENIZER = train_tokenizer(768, 4096)
 
 
 @given(st.text())
@@ -48,7 +48,7 @@ def test_the_other_tokenizer_writes_the_same_text_in_more_pieces():
 def test_saved_tokenizer_is_loadable(tmp_path):
     save_tokenizer(TOKENIZER, tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    assert len(loaded) == 640
+    assert len(loaded) == 768
     assert (loaded.eos_token, loaded.pad_token, loaded.model_max_length) == (END, PAD, 4096)
     text = "What is 12 + 7?\n[answer 1]"
     assert loaded(text)["input_ids"] == TOKENIZER(text)["input_ids"]
@@ -74,7 +74,7 @@ def test_chat_template_renders_turns():
 def test_training_gives_the_same_bytes_in_another_process():
     code = (
         "import hashlib; from moco.zoo.tokenizer import train_tokenizer as t;"
-        "print(hashlib.sha256(t(640, 4096).backend_tokenizer.to_str().encode()).hexdigest())"
+        "print(hashlib.sha256(t(768, 4096).backend_tokenizer.to_str().encode()).hexdigest())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == hashlib.sha256(TOKENIZER.backend_tokenizer.to_str().encode()).hexdigest()
