@@ -26,7 +26,7 @@ def damaged(finished, tmp_path):
         config["pools"] = {"pair": ["add", "broken"]}
         config["failures"] = "record"
         config["retries"] = 1
-        del config["tasks"]["quiz"]
+        del config["tasks"]["quiz"], config["methods"]["fuse-options"]
 
     project.edit_config(change)
     return project
