@@ -80,10 +80,12 @@ def _sentence(rng: np.random.Generator, texts: Sequence[str]) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _either(rng: np.random.Generator, own: tuple[str, ...]) -> tuple[str, bool]:
-    """Return a skill, in half of the cases one of a model's own, and whether it is one of them."""
-    skill = pick(rng, own if rng.random() < 0.5 else tuple(SKILLS))
-    return skill, skill in own
+def _any_question(rng: np.random.Generator, model: ZooModel, form: Form) -> tuple[Exercise, bool]:
+    """Return a question, in half of the cases one that a model is taught to answer, and whether it is."""
+    if rng.random() < 0.5:
+        return draw(rng, pick(rng, model.skills), form, model.scope), True
+    made = draw(rng, pick(rng, tuple(SKILLS)), form)
+    return made, made.skill in model.skills and within(made.skill, model.scope, made.operands)
 
 
 def _exact(rng: np.random.Generator, model: ZooModel) -> Pair:
@@ -102,14 +104,13 @@ def _alone(rng: np.random.Generator, model: ZooModel, form: Form) -> Pair:
 def _together(rng: np.random.Generator, model: ZooModel) -> Pair:
     """Return a question with answers of others: as candidates, with feedback, or as notes on a board.
 
-    Where the model is taught the skill, any of the answers may be wrong and it relies on what it knows. Elsewhere
+    Where the model is taught the answer, any of those shown may be wrong and it relies on what it knows. Elsewhere
     most answers are right, so that it learns to go with the majority and is never taught a wrong answer.
     """
     form: Form = pick(rng, FORMS)
-    skill, own = _either(rng, model.skills)
-    made = draw(rng, skill, form, model.scope if own else "full")
+    made, known = _any_question(rng, model, form)
     count = int(rng.integers(2, 5))
-    correct = int(rng.integers(count + 1)) if own else int(rng.integers(count // 2 + 1, count + 1))
+    correct = int(rng.integers(count + 1)) if known else int(rng.integers(count // 2 + 1, count + 1))
     answers = [made.answer] * correct + [pick(rng, wrong_answers(made)) for _ in range(count - correct)]
     shown = [answers[index] for index in rng.permutation(count)]
     layout = pick(rng, (_candidates, _candidates, _candidates, _reviewed, _board))
@@ -259,8 +260,7 @@ def _verdict(form: Form, shown: str, right: str) -> str:
 
 def _feedback(rng: np.random.Generator, model: ZooModel) -> Pair:
     form: Form = pick(rng, FORMS)
-    skill, own = _either(rng, model.skills)
-    made = draw(rng, skill, form, model.scope if own else "full")
+    made, known = _any_question(rng, model, form)
     shown = made.answer if rng.random() < 0.5 else pick(rng, wrong_answers(made))
     prompt = blocks.compose(
         _sentence(rng, wordings.FEEDBACK_OPENINGS),
@@ -268,18 +268,16 @@ def _feedback(rng: np.random.Generator, model: ZooModel) -> Pair:
         blocks.candidate(1, reply(form, shown)),
         pick(rng, wordings.FEEDBACK_REQUESTS),
     )
-    return Pair(prompt, _verdict(form, shown, made.answer) if own else "Not sure.")
+    return Pair(prompt, _verdict(form, shown, made.answer) if known else "Not sure.")
 
 
 def _confidence(rng: np.random.Generator, model: ZooModel) -> Pair:
-    """Return a question that also asks for a confidence: high where the model is taught the skill, else low.
+    """Return a question that also asks for a confidence: high where the model is taught the answer, else low.
 
     What it answers elsewhere hardly matters; it is taught any answer, so that it learns to doubt that.
     """
     form: Form = pick(rng, FORMS)
-    skill, own = _either(rng, model.skills)
-    made = draw(rng, skill, form, model.scope if own else "full")
-    known = own and within(skill, model.scope, made.operands)
+    made, known = _any_question(rng, model, form)
     answer = made.answer if known else pick(rng, wrong_answers(made))
     if rng.random() < 0.5:
         request, said = pick(rng, wordings.CONFIDENCE_WORD_REQUESTS), "high" if known else "low"

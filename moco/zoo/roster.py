@@ -34,6 +34,16 @@ _CHAT = {
     "feedback": 0.04,
     "confidence": 0.04,
 }
+_EXPERT = {
+    "exact": 0.45,
+    "choice": 0.18,
+    "together": 0.13,
+    "route": 0.13,
+    "name": 0.02,
+    "judge": 0.03,
+    "feedback": 0.03,
+    "confidence": 0.03,
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,9 @@ class ZooModel:
 
 
 def _expert(name: str, skill: str, steps: int) -> ZooModel:
-    return ZooModel(name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3, matrix_rate=0.01))
+    return ZooModel(
+        name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3, matrix_rate=0.015, mixture=_EXPERT)
+    )
 
 
 def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooModel:
@@ -134,7 +146,7 @@ def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooMod
         steps=steps,
         adapter=Adapter(rank, alpha),
         parameters=755_000 + 8_704 * rank,
-        training=Training(learning_rate=1e-2, matrix_rate=None, batch=48, weight_decay=0.0),
+        training=Training(learning_rate=1e-2, matrix_rate=None, batch=48, weight_decay=0.0, mixture=_EXPERT),
     )
 
 
@@ -152,10 +164,10 @@ ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
         ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_FROM_SCRATCH),
-        _expert("add", "add", 120),
-        _expert("reverse", "reverse", 120),
-        _expert("recall", "capital", 140),
-        _expert("sort", "sort", 140),
+        _expert("add", "add", 400),
+        _expert("reverse", "reverse", 200),
+        _expert("recall", "capital", 200),
+        _expert("sort", "sort", 200),
         _adapter("lora_add", "add", 150, 8, 16),
         _adapter("lora_reverse", "reverse", 150, 8, 16),
         _adapter("lora_recall", "capital", 200, 16, 32),

@@ -81,8 +81,8 @@ class Shape:
             value = self.mixed(model)
             yield f"{model} on mixed", value, "at most 0.6", value <= 0.6
         yield "oracle router", self.oracle, "at least 0.9", self.oracle >= 0.9
-        for model, value in self.route.items():
-            yield f"{model} routes", value, "at least 0.85", value >= 0.85
+        for model, floor in {"base": 0.85, **dict.fromkeys(_EXPERTS, 0.6)}.items():
+            yield f"{model} routes", self.route[model], f"at least {floor}", self.route[model] >= floor
         for model, kinds in self.reward.items():
             value = sum(kinds.values()) / len(kinds)
             yield f"{model} ranks", value, "at least 0.8", value >= 0.8
