@@ -155,7 +155,7 @@ def _reward(name: str, steps: int, mixture: Mapping[str, float]) -> ZooModel:
     return ZooModel(name, "base", _ALL, steps=steps, role="reward", training=training)
 
 
-_FROM_SCRATCH = Training(opening_steps=180, opening={"drill": 1.0})
+_BASE = Training(opening_steps=180, opening={"drill": 1.0})
 
 _MIXED = ("add", "reverse", "capital")
 _ALL = (*_MIXED, "sort")
@@ -163,7 +163,7 @@ _ALL = (*_MIXED, "sort")
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
-        ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_FROM_SCRATCH),
+        ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_BASE),
         _expert("add", "add", 400),
         _expert("reverse", "reverse", 200),
         _expert("recall", "capital", 200),
@@ -175,9 +175,8 @@ ROSTER: dict[str, ZooModel] = {
             "small",
             None,
             _MIXED,
-            steps=500,
+            steps=400,
             scope="easy",
-            training=_FROM_SCRATCH,
             parameters=131_000,
             shape=Shape(hidden=64, heads=2, layers=2, intermediate=128),
         ),
@@ -185,9 +184,8 @@ ROSTER: dict[str, ZooModel] = {
             "large",
             None,
             _MIXED,
-            steps=600,
+            steps=350,
             scope="half",
-            training=_FROM_SCRATCH,
             parameters=1_405_000,
             shape=Shape(hidden=160, heads=5, layers=5, intermediate=320),
         ),
@@ -195,10 +193,9 @@ ROSTER: dict[str, ZooModel] = {
             "neox",
             None,
             _MIXED,
-            steps=600,
+            steps=400,
             scope="easy",
             family="gpt_neox",
-            training=_FROM_SCRATCH,
             tokenizer="moco-zoo-alt",
             parameters=579_000,
             shape=Shape(vocabulary=384),

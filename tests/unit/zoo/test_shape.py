@@ -1,5 +1,6 @@
 """The shape of the zoo: experts that complement each other, and nobody who can do everything."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -64,4 +65,4 @@ def test_the_table_has_a_row_per_model():
 
 @pytest.mark.slow
 def test_the_zoo_has_the_stated_shape(zoo_cache):
-    assert measure(build_roster(zoo_cache, seed=0)).violations() == []
+    assert measure(build_roster(zoo_cache, seed=0, jobs=os.cpu_count() or 1)).violations() == []
