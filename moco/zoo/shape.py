@@ -67,7 +67,11 @@ class Shape:
 
     def violations(self) -> list[str]:
         """Return where the shape is not what it shall be, one line each."""
-        return [f"{what}: {value:.2f}, not {want}" for what, value, want, holds in self._claims() if not holds]
+        return _unmet(self._claims())
+
+    def shortfalls(self) -> list[str]:
+        """Return which aims of the curriculum are not reached, one line each; no method of the project rests on them."""
+        return _unmet(self._aims())
 
     def _claims(self) -> Iterator[tuple[str, float, str, bool]]:
         for expert, own in _EXPERTS.items():
@@ -81,13 +85,17 @@ class Shape:
             value = self.mixed(model)
             yield f"{model} on mixed", value, "at most 0.6", value <= 0.6
         yield "oracle router", self.oracle, "at least 0.9", self.oracle >= 0.9
-        for model, floor in {"base": 0.85, **dict.fromkeys(_EXPERTS, 0.6)}.items():
-            yield f"{model} routes", self.route[model], f"at least {floor}", self.route[model] >= floor
         for model, kinds in self.reward.items():
             value = sum(kinds.values()) / len(kinds)
             yield f"{model} ranks", value, "at least 0.8", value >= 0.8
-        yield "verifier", self.verifier, "at least 0.85", self.verifier >= 0.85
         yield "encoder", self.encoder, "at least 0.9", self.encoder >= 0.9
+
+    def _aims(self) -> Iterator[tuple[str, float, str, bool]]:
+        for model, value in self.route.items():
+            yield f"{model} routes", value, "at least 0.85", value >= 0.85
+        for model, value in self.judge.items():
+            yield f"{model} judges", value, "at least 0.8", value >= 0.8
+        yield "verifier", self.verifier, "at least 0.85", self.verifier >= 0.85
 
     def table(self) -> str:
         """Return everything as Markdown."""
@@ -103,6 +111,10 @@ class Shape:
         for model, kinds in self.reward.items():
             lines.append(f"{model}: " + ", ".join(f"{kind} {value:.2f}" for kind, value in kinds.items()) + ".")
         return "\n".join([*lines, f"verifier: {self.verifier:.2f}. encoder: {self.encoder:.2f}."])
+
+
+def _unmet(claims: Iterator[tuple[str, float, str, bool]]) -> list[str]:
+    return [f"{what}: {value:.2f}, not {want}" for what, value, want, holds in claims if not holds]
 
 
 def _load(name: str, folder: Path, base: Path) -> tuple[Any, Any]:
@@ -302,7 +314,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="models trained at a time")
     options = parser.parse_args()
     found = measure(build_roster(options.cache, options.seed, options.jobs), options.count)
-    lines = [found.table(), *(f"not as it shall be: {line}" for line in found.violations())]
+    lines = [found.table()]
+    lines += [f"not as it shall be: {line}" for line in found.violations()]
+    lines += [f"aim not reached: {line}" for line in found.shortfalls()]
     sys.stdout.write("\n".join(lines) + "\n")
     raise SystemExit(bool(found.violations()))
 

@@ -84,7 +84,7 @@ _OUTSIDE_LAYERS = ("embed", "lm_head", "score")
 def _optimisers(network: Any, settings: Training) -> list[Any]:
     """Return Muon for the matrices of layers, where it has a learning rate, and AdamW for everything else.
 
-    Muon learns the same in about half of the steps.
+    With Muon the base gets earlier through the stretch in which it does not yet look up what fits.
     """
     named = _trained(network)
     matrices = [one for name, one in named if one.ndim == 2 and not any(part in name for part in _OUTSIDE_LAYERS)]
