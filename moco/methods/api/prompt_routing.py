@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
@@ -22,11 +22,12 @@ _MANY_FALLBACKS = 0.05
 class PromptRouting(Method):
     """Lets the member best on dev choose, from one description per member, which of them answers.
 
-    The chosen member's plain response is the answer. The router replies greedily with a number; a reply without one
+    The chosen member's plain response is the answer. The router replies greedily with a number; a reply that makes no choice
     leaves the question to the router itself.
 
     Differs from the original: the first number of the reply that stands alone, is not negated and is in range is the
-    choice, so that neither a number inside another nor the highest one wins.
+    choice, so that neither a number inside another nor the highest one wins; a reply that repeats one description instead
+    of its number is understood.
     """
 
     class Params(MethodParams):
@@ -61,7 +62,7 @@ class PromptRouting(Method):
         responses = [ctx.plain(member.index) for member in ctx.pool]
         fallbacks = 0
         for question, reply in zip(ctx.questions, replies, strict=True):
-            choice = parse_choice(reply.text, len(ctx.pool))
+            choice = parse_choice(reply.text, descriptions)
             fallbacks += choice is None
             member = router if choice is None else choice - 1
             yield Answer(
@@ -81,15 +82,20 @@ def routing_prompt(question: Question, descriptions: list[str]) -> str:
     return blocks.compose(
         blocks.instruction("You pass questions on to the model that can answer them best."),
         blocks.block("question", blocks.question(question)),
-        blocks.instruction("These are the models and what each of them is good at:"),
+        blocks.instruction("The models and what they are good at:"),
         listed,
-        blocks.instruction("Reply with the number of the best model for this question, and nothing else."),
+        blocks.instruction("Which of these models fits best? Write its number only."),
     )
 
 
-def parse_choice(reply: str, models: int) -> int | None:
-    """Return the first standing number of a reply that is in range and not negated, counted from 1, or None."""
+def parse_choice(reply: str, descriptions: Sequence[str]) -> int | None:
+    """Return which description a reply chooses, counted from 1, or None.
+
+    That is the first standing number that is in range and not negated; in a reply without one, the only description
+    that it repeats word for word.
+    """
     for found in _NUMBER.finditer(reply):
-        if 1 <= int(found[0]) <= models and not _NEGATED.search(reply[: found.start()]):
+        if 1 <= int(found[0]) <= len(descriptions) and not _NEGATED.search(reply[: found.start()]):
             return int(found[0])
-    return None
+    repeated = [place for place, text in enumerate(descriptions, start=1) if text.casefold() in reply.casefold()]
+    return repeated[0] if len(repeated) == 1 else None

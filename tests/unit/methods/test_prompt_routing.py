@@ -46,10 +46,14 @@ def route(reply, *, models=("a", "b", "c"), router=0, items=3, engine=None):
         ("In 1999 nobody but 2 knew", 2),
         ("1) adds numbers", 1),
         ("3 and 1", 3),
+        ("The model that writes words backwards.", 2),
+        ("Adds numbers", 1),
+        ("adds numbers or knows capitals", None),
+        ("not 2: knows capitals", 3),
     ],
 )
 def test_the_first_standing_number_in_range_is_the_choice(reply, choice):
-    assert parse_choice(reply, 3) == choice
+    assert parse_choice(reply, list(DESCRIPTIONS.values())) == choice
 
 
 @pytest.mark.parametrize("choice", [1, 2, 3])
