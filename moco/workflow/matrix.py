@@ -207,8 +207,7 @@ class Matrix:
 
     def common_base(self, pool: str) -> str | None:
         """Return the base of all adapters of a pool, or None when they have several or a member is no adapter."""
-        entries = [self.study.models[name] for name in self.study.pools[pool].models]
-        bases = {entry.base if isinstance(entry, AdapterModel) else None for entry in entries}
+        bases = {self.base(name) for name in self.study.pools[pool].models}
         return bases.pop() if len(bases) == 1 else None
 
     @cached_property

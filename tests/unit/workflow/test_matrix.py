@@ -155,6 +155,14 @@ def test_an_adapter_has_what_its_base_declares():
     assert set(differs.models) == {"a", "lora", "b"}
 
 
+def test_adapters_of_the_zoo_have_their_parent_as_common_base():
+    zoo = {name: {"kind": "zoo"} for name in ("base", "lora_add", "lora_reverse", "add")}
+    pools = {"adapters": ["lora_add", "lora_reverse"], "mixed": ["lora_add", "add"]}
+    made = matrix(models=zoo, pools=pools, methods={"weight_dare_ties": {}})
+    assert {pool: made.common_base(pool) for pool in pools} == {"adapters": "base", "mixed": None}
+    assert {cell.pool for cell in made.cells} == {"adapters"}
+
+
 def test_adapters_on_one_model_have_a_common_base():
     def local(path):
         return {"kind": "local", "path": path}
