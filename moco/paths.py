@@ -47,19 +47,17 @@ def generation(model: str, task: str, split: str, decoding: str, seed: object, s
     return f"generations/{model}/{task}/{split}/{decoding}/seed{seed}/s{sample}.parquet"
 
 
-def option_logits(model: str, task: str, split: str) -> str:
-    """Log-probabilities of the options of multiple choice items."""
-    return f"logits/{model}/{task}/{split}/options.parquet"
+def logits(kind: str, model: str, task: str, split: str, decoding: str, seed: object, sample: object) -> str:
+    """Cached logits of a kind: `options` of multiple choice items, `reference` answers, or the plain `response`.
 
-
-def reference_logits(model: str, task: str, split: str) -> str:
-    """Log-probabilities of reference answers."""
-    return f"logits/{model}/{task}/{split}/reference.parquet"
-
-
-def response_logits(model: str, task: str, split: str, decoding: str, seed: object, sample: object) -> str:
-    """Log-probabilities of the tokens of plain responses with one sample index, and of their alternatives."""
-    return f"logits/{model}/{task}/{split}/response/{decoding}/seed{seed}/s{sample}.parquet"
+    Decoding, seed and sample matter for responses only.
+    """
+    folder = f"logits/{model}/{task}/{split}"
+    return (
+        f"{folder}/response/{decoding}/seed{seed}/s{sample}.parquet"
+        if kind == "response"
+        else f"{folder}/{kind}.parquet"
+    )
 
 
 def fit_folder(pool: str, task: str, method: str, seed: object) -> str:

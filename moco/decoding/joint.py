@@ -1,6 +1,5 @@
 """Joint decoding: several models write one reply together, through the store like any other reply."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -141,16 +140,16 @@ class JointInference:
 def _decode_batch(
     engines: Sequence["LiveEngine"], batch: Sequence[_Prepared], combination: "Combination"
 ) -> Iterator[Stored]:
-    import torch
-
-    from moco.decoding.loop import Row, decode
+    from moco.decoding.loop import Row, decode_batch
 
     rows = [Row(item.key, item.prompts[0], item.decoding, item.seed) for item in batch]
+    prompts = list(zip(*(item.prompts for item in batch), strict=True))
     stop = frozenset().union(*(engine.stop_ids for engine in engines))
-    with torch.inference_mode():
-        started = time.perf_counter()
-        steppers = [engine.stepper([item.prompts[place] for item in batch]) for place, engine in enumerate(engines)]
-        for row in rows:
-            row.seconds = (time.perf_counter() - started) / len(rows)
-        for row in decode(steppers, combination, rows, stop, engines[0].top_logprobs):
-            yield engines[0].stored(row)
+    finished = decode_batch(
+        lambda: [engine.stepper(own) for engine, own in zip(engines, prompts, strict=True)],
+        combination,
+        rows,
+        stop,
+        engines[0].top_logprobs,
+    )
+    yield from (engines[0].stored(row) for row in finished)

@@ -47,6 +47,26 @@ class Row:
         self.seconds = 0.0
 
 
+def decode_batch(
+    start: Callable[[], Sequence[Stepper]], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
+) -> Iterator[Row]:
+    """Yield rows as they finish, the reading of their prompts included in their time.
+
+    Args:
+        start: Reads the prompts of all rows; one stepper per model.
+        combine: As for `decode`, and so are the other arguments.
+        rows: In the order of the prompts.
+        stop: Token ids that end a reply.
+        top_k: Alternatives that are recorded per position.
+    """
+    with torch.inference_mode():
+        started = time.perf_counter()
+        steppers = start()
+        for row in rows:
+            row.seconds = (time.perf_counter() - started) / len(rows)
+        yield from decode(steppers, combine, rows, stop, top_k)
+
+
 def decode(
     steppers: Sequence[Stepper], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
 ) -> Iterator[Row]:

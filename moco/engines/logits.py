@@ -14,7 +14,7 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, ScoredText, TextJob
-from moco.engines.performance import load_rows
+from moco.engines.performance import load_rows, reply_row
 from moco.models.info import ModelInfo
 from moco.records import OPTION_LOGITS, PERF, REFERENCE_LOGITS, RESPONSE_LOGITS, Provenance, Schema, write_rows
 from moco.store.generations import GenerationStore, Stored, store_root
@@ -83,12 +83,8 @@ class LogitsJob:
         }
 
     def _path(self, task: str, split: str, sample: int) -> Path:
-        if self.kind == "options":
-            return self.results / paths.option_logits(self.model, task, split)
-        if self.kind == "reference":
-            return self.results / paths.reference_logits(self.model, task, split)
-        name = self.spec["decoding_name"]
-        return self.results / paths.response_logits(self.model, task, split, name, self.seed, sample)
+        name = self.spec.get("decoding_name", "")
+        return self.results / paths.logits(self.kind, self.model, task, split, name, self.seed, sample)
 
     def _write(
         self,
@@ -99,27 +95,16 @@ class LogitsJob:
         work: Sequence[tuple[Stored, bool]],
     ) -> None:
         """Write a file and, beside it, what its rows took; the loads of the whole job stand in its first file."""
-        inputs = {"model": self._info.fingerprint}
+        provenance = Provenance("logits", self.spec, {"model": self._info.fingerprint})
         perf = {
-            stored.key: {
-                "kind": "reply",
-                "key": stored.key,
-                "model": self.model,
-                "cached": cached,
-                "seconds": stored.seconds,
-            }
+            stored.key: reply_row(self.model, stored.key, cached=cached, seconds=stored.seconds)
             for stored, cached in work
         }
         first = (task, split, sample) == (*next(iter(self._questions)), self.samples[0])
         loads = load_rows(self._inference.room) if first else []
         path = self._path(task, split, sample)
-        write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], Provenance("logits", self.spec, inputs))
-        write_rows(
-            self._path(task, split, sample),
-            _SCHEMAS[self.kind],
-            rows,
-            Provenance("logits", self.spec, inputs),
-        )
+        write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
+        write_rows(path, _SCHEMAS[self.kind], rows, provenance)
 
     def _options(self) -> None:
         questions = [question for each in self._questions.values() for question in each]

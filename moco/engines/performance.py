@@ -2,19 +2,12 @@
 
 from typing import Any
 
-from moco.engines.inference import Reply
 from moco.engines.room import EngineRoom
 
 
-def reply_row(model: str, reply: Reply) -> dict[str, Any]:
-    """Return the row of one reply."""
-    return {
-        "kind": "reply",
-        "key": reply.response.key,
-        "model": model,
-        "cached": reply.cached,
-        "seconds": reply.seconds,
-    }
+def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str, Any]:
+    """Return the row of one reply, or of one text that was scored."""
+    return {"kind": "reply", "key": key, "model": model, "cached": cached, "seconds": seconds}
 
 
 def load_rows(room: EngineRoom) -> list[dict[str, Any]]:

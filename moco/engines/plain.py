@@ -80,7 +80,10 @@ def _write(
         ),
         provenance,
     )
-    perf = {reply.response.key: reply_row(model, reply) for _, reply in rows}
+    perf = {
+        reply.response.key: reply_row(model, reply.response.key, cached=reply.cached, seconds=reply.seconds)
+        for _, reply in rows
+    }
     write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
 
 

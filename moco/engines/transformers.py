@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from moco.config.engine import EngineSettings
-from moco.decoding.loop import DECIMALS, Row, decode
+from moco.decoding.loop import DECIMALS, Row, decode_batch
 from moco.decoding.stepper import Stepper
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.batching import batches
@@ -96,13 +96,11 @@ class TransformersEngine:
 
     def _generate_batch(self, batch: Sequence[TokenRequest]) -> Iterator[Stored]:
         rows = [Row(request.key, request.prompt, request.decoding, request.seed) for request in batch]
-        with torch.inference_mode():
-            started = time.perf_counter()
-            steppers = [self.stepper([row.prompt for row in rows])]
-            for row in rows:
-                row.seconds = (time.perf_counter() - started) / len(rows)
-            for row in decode(steppers, lambda logits: logits[0], rows, self.stop_ids, self.top_logprobs):
-                yield self.stored(row)
+        prompts = [row.prompt for row in rows]
+        finished = decode_batch(
+            lambda: [self.stepper(prompts)], lambda logits: logits[0], rows, self.stop_ids, self.top_logprobs
+        )
+        yield from (self.stored(row) for row in finished)
 
     def stored(self, row: Row) -> Stored:
         """Return a finished reply as it is stored."""
@@ -159,4 +157,4 @@ class _SharedPrompt:
     def __init__(self, prompt: tuple[int, ...], texts: Sequence[TextRequest]) -> None:
         self.prompt, self.texts = prompt, sorted(texts, key=lambda text: text.key)
         self.key = self.texts[0].key
-        self.width = sum(len(prompt) + len(text.continuation) for text in texts)
+        self.width = sum(text.width for text in texts)

@@ -164,12 +164,8 @@ class MethodJob:
 
     def logits_file(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> Path:
         """Return the file of a model's cached logits."""
-        if kind == "options":
-            return self.results / paths.option_logits(model, task, split)
-        if kind == "reference":
-            return self.results / paths.reference_logits(model, task, split)
         name = self.spec["decoding_name"]
-        return self.results / paths.response_logits(model, task, split, name, self.seed, sample)
+        return self.results / paths.logits(kind, model, task, split, name, self.seed, sample)
 
     def failed_inputs(
         self, task: str, splits: Sequence[str], plain: Collection[tuple[str, int]], logits: Collection[LogitsKind]
@@ -256,7 +252,7 @@ class MethodJob:
         for call in calls:
             reply = self._replies.get(call["key"])
             if call["kind"] in ("own", "joint") and reply is not None:
-                rows[call["key"]] = reply_row(call["model"], reply)
+                rows[call["key"]] = reply_row(call["model"], call["key"], cached=reply.cached, seconds=reply.seconds)
         return list(rows.values())
 
     def load_rows(self) -> list[dict[str, Any]]:

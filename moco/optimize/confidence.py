@@ -1,6 +1,9 @@
 """How sure a model was of its own response, from the cached logits of its tokens. All in [0, 1]; 0 for an empty one."""
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from moco.errors import WorkError
 from moco.methods.logits import ResponseLogits
@@ -34,10 +37,6 @@ def quantile_probability(logits: ResponseLogits, level: float) -> float:
     return math.exp(quantile(logits.logprobs, level)) if logits.tokens else 0.0
 
 
-def quantile(values: tuple[float, ...] | list[float], level: float) -> float:
+def quantile(values: Sequence[float], level: float) -> float:
     """Return the linearly interpolated quantile of at least one value."""
-    ordered = sorted(values)
-    place = level * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return float(np.quantile(values, level))

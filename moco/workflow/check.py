@@ -21,6 +21,7 @@ from moco.scoring import task_types
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.matrix import Matrix, concrete_entry
 from moco.zoo.roster import ROSTER
+from moco.zoo.roster import ZooModel as RosterModel
 
 _LARGEST_CHECKED_FILE = 200_000_000
 _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
@@ -56,9 +57,14 @@ def _pools(study: Study) -> Iterator[Problem]:
         yield from _twice(study, pool, known)
 
 
+def _roster_entry(name: str, entry: ModelEntry) -> RosterModel | None:
+    """Return what the zoo knows of a model; None for other models and for names that it does not have."""
+    return ROSTER.get(entry.recipe or name) if isinstance(entry, ZooModel) else None
+
+
 def _silent_role(name: str, entry: ModelEntry) -> str | None:
     """Return what a model is that cannot answer."""
-    model = ROSTER.get(entry.recipe or name) if isinstance(entry, ZooModel) else None
+    model = _roster_entry(name, entry)
     if model is None or "generate" in model.capabilities:
         return None
     return {"embed": "a sentence encoder", "reward": "a reward model"}[model.role]
@@ -102,7 +108,7 @@ def _models(study: Study) -> Iterator[Problem]:
 
 
 def _is_adapter(name: str, entry: ModelEntry) -> bool:
-    model = ROSTER.get(entry.recipe or name) if isinstance(entry, ZooModel) else None
+    model = _roster_entry(name, entry)
     return isinstance(entry, AdapterModel) or (model is not None and model.adapter is not None)
 
 

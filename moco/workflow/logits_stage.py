@@ -48,7 +48,7 @@ class LogitsStage(ResponseStage):
             pairs = self.member_samples(cell.pool, samples) if kind == "response" else [(name, 0) for name in models]
             for task in batch.tasks:
                 for split in splits:
-                    files += [results(_file(kind, model, task, split, batch, seed, index)) for model, index in pairs]
+                    files += [results(paths.logits(kind, model, task, split, batch.decoding, seed, index)) for model, index in pairs]
         return files
 
     @cached_property
@@ -109,7 +109,7 @@ class LogitsStage(ResponseStage):
             name="_".join(["logits", place.kind, word(batch.name), *splits, *block]) + twin(gpus),
             inputs=inputs,
             outputs=[
-                results(_file(place.kind, "{model}", task, split, batch, "{seed}", sample))
+                results(paths.logits(place.kind, "{model}", task, split, batch.decoding, "{seed}", sample))
                 for task in batch.tasks
                 for split in splits
                 for sample in samples
@@ -128,10 +128,3 @@ class LogitsStage(ResponseStage):
             },
         )
 
-
-def _file(kind: LogitsKind, model: str, task: str, split: str, batch: Batch, seed: object, sample: int) -> str:
-    if kind == "options":
-        return paths.option_logits(model, task, split)
-    if kind == "reference":
-        return paths.reference_logits(model, task, split)
-    return paths.response_logits(model, task, split, batch.decoding, seed, sample)

@@ -26,46 +26,33 @@ from moco.zoo.roster import ZooModel
 _RANGE = 0.05
 
 
-def _llama(model: ZooModel, tokenizer: PreTrainedTokenizerFast) -> Any:
+def _decoder(model: ZooModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Return what all decoders are configured with."""
     shape = model.shape
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=shape.vocabulary,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.intermediate,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.heads,
-            head_dim=shape.hidden // shape.heads,
-            max_position_embeddings=model.context,
-            tie_word_embeddings=True,
-            initializer_range=_RANGE,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            dtype="float32",
-        )
-    )
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "max_position_embeddings": model.context,
+        "tie_word_embeddings": True,
+        "initializer_range": _RANGE,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "dtype": "float32",
+    }
+
+
+def _llama(model: ZooModel, tokenizer: PreTrainedTokenizerFast) -> Any:
+    heads, width = model.shape.heads, model.shape.hidden
+    config = LlamaConfig(**_decoder(model, tokenizer), num_key_value_heads=heads, head_dim=width // heads)
+    return LlamaForCausalLM(config)
 
 
 def _gpt_neox(model: ZooModel, tokenizer: PreTrainedTokenizerFast) -> Any:
-    shape = model.shape
-    return GPTNeoXForCausalLM(
-        GPTNeoXConfig(
-            vocab_size=shape.vocabulary,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.intermediate,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            max_position_embeddings=model.context,
-            tie_word_embeddings=True,
-            initializer_range=_RANGE,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            dtype="float32",
-        )
-    )
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**_decoder(model, tokenizer)))
 
 
 def _distilbert(model: ZooModel, tokenizer: PreTrainedTokenizerFast) -> Any:

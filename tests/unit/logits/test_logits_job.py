@@ -57,7 +57,9 @@ def study(tiny_checkpoint, tmp_path_factory):
 
 def test_response_logits_are_what_was_generated(study):
     for sample in (0, 1):
-        logits = read_logits(study.results / paths.response_logits("a", "t", "test", "default", 1, sample), "response")
+        logits = read_logits(
+            study.results / paths.logits("response", "a", "t", "test", "default", 1, sample), "response"
+        )
         plain = read_rows(study.results / paths.generation("a", "t", "test", "default", 1, sample), GENERATIONS)
         assert len(plain) == len(logits) == 5
         for row in plain:
@@ -72,7 +74,7 @@ def test_response_logits_are_what_was_generated(study):
 
 def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
     job = next(job for job in study.logits_jobs() if job.kind == "options" and job.model == "a")
-    logits = read_logits(study.results / paths.option_logits("a", "q", "test"), "options")
+    logits = read_logits(study.results / paths.logits("options", "a", "q", "test", "default", 1, 0), "options")
     questions = read_questions(study.results / paths.task_folder("q"), "test")
     assert [question.uid for question in questions] == list(logits)
     for question in questions:
@@ -91,7 +93,7 @@ def test_reference_logits_are_those_of_the_gold_answers(study):
     job = LogitsJob(study.results, "reference", "a", ["t", "q"], ["dev"])
     job.run()
     for task in ("t", "q"):
-        logits = read_logits(study.results / paths.reference_logits("a", task, "dev"), "reference")
+        logits = read_logits(study.results / paths.logits("reference", "a", task, "dev", "default", 1, 0), "reference")
         references = read_references(study.results / paths.task_folder(task), "dev")
         questions = read_questions(study.results / paths.task_folder(task), "dev")
         assert {uid: found.text for uid, found in logits.items()} == {
@@ -111,11 +113,11 @@ def test_only_what_methods_read_is_cached(study):
 
 
 def test_what_was_really_done_stands_beside_the_files(study):
-    perf = read_rows(study.results / paths.perf(paths.option_logits("a", "q", "test")), PERF)
+    perf = read_rows(study.results / paths.perf(paths.logits("options", "a", "q", "test", "default", 1, 0)), PERF)
     # Letters and texts of five items.
     assert len([row for row in perf if row["kind"] == "reply" and not row["cached"]]) == 5 * 8
     assert [row["model"] for row in perf if row["kind"] == "load"] == ["a"]
-    looked_up = read_rows(study.results / paths.perf(paths.response_logits("a", "t", "test", "default", 1, 0)), PERF)
+    looked_up = read_rows(study.results / paths.perf(paths.logits("response", "a", "t", "test", "default", 1, 0)), PERF)
     assert {(row["kind"], row["cached"]) for row in looked_up} == {("reply", True)}
 
 
@@ -141,7 +143,7 @@ def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
     study.answer("p", "api_cascade")
     where = ("p", "t", "api_cascade", 1, "test")
     rows = read_frame(study.results / paths.answers(*where), ANSWERS).to_dict("records")
-    logits = read_logits(study.results / paths.response_logits("a", "t", "test", "default", 1, 0), "response")
+    logits = read_logits(study.results / paths.logits("response", "a", "t", "test", "default", 1, 0), "response")
     plain = {
         name: {
             row["uid"]: row["text"]
