@@ -13,7 +13,7 @@ from moco.errors import RequestError
 from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
-from moco.scoring import Extraction, scorer_for
+from moco.scoring import Case, Extraction, score_cases, scorer_for
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
 
@@ -340,13 +340,17 @@ class FitContext(_Context):
     def score(self, replies: Mapping[str, str]) -> dict[str, float]:
         """Return the scores of replies by item; broken items are left out."""
         questions = {question.uid: question for question in self.questions}
-        scores: dict[str, float] = {}
-        for uid, text in replies.items():
-            question = questions[uid]
-            reference = self.references(question.split)[uid]
-            verdict = scorer_for(question.type, self._scorer).score(question, reference, text)
-            if verdict.score is not None:
-                scores[uid] = verdict.score
+        asked = [questions[uid] for uid in replies]
+        scores = {}
+        for kind in dict.fromkeys(question.type for question in asked):
+            cases = [
+                Case(question, self.references(question.split)[question.uid], replies[question.uid])
+                for question in asked
+                if question.type == kind
+            ]
+            for case, verdict in zip(cases, score_cases(scorer_for(kind, self._scorer), cases), strict=True):
+                if verdict.score is not None:
+                    scores[case.question.uid] = verdict.score
         return scores
 
     def dev_scores(self, member: int) -> Mapping[str, float]:

@@ -1,7 +1,8 @@
 """What a scorer is: pure functions of (question, reference, reply), one class per task type and rule set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from moco.registry import Registry
 from moco.tasks.item import Question, Reference
@@ -55,6 +56,63 @@ class Scorer(Protocol):
     def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
         """Compare an answer that a method already extracted; None is `unparsed`."""
         ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """One reply to score.
+
+    Attributes:
+        question: The item.
+        reference: Its gold.
+        text: The reply.
+        extracted: The answer, where a method gave one already.
+        given: Whether a method gave one; without an answer in `extracted`, the item counts as unparsed.
+    """
+
+    question: Question
+    reference: Reference
+    text: str
+    extracted: str | None = None
+    given: bool = False
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What scorers may use besides their arguments.
+
+    Attributes:
+        workers: Processes that may run at once.
+    """
+
+    workers: int = 1
+
+
+@runtime_checkable
+class BatchScorer(Scorer, Protocol):
+    """Scores many replies at a time: where code runs, or models judge."""
+
+    def score_all(self, cases: Sequence[Case], tools: Tools) -> list[Verdict]:
+        """Return one verdict per case, in order; none depends on another case."""
+        ...
+
+
+def score_cases(scorer: Scorer, cases: Sequence[Case], tools: Tools | None = None) -> list[Verdict]:
+    """Return one verdict per case, in order.
+
+    Args:
+        scorer: Of the cases' task type.
+        cases: Questions with references and replies.
+        tools: What the scorer may use.
+    """
+    if isinstance(scorer, BatchScorer):
+        return scorer.score_all(cases, tools or Tools())
+    return [
+        scorer.score_extracted(case.question, case.reference, case.extracted)
+        if case.given
+        else scorer.score(case.question, case.reference, case.text)
+        for case in cases
+    ]
 
 
 SCORERS: Registry[Scorer] = Registry("scorer", group="moco.scorers")

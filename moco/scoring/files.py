@@ -8,7 +8,7 @@ from moco import paths
 from moco.digest import digest
 from moco.errors import WorkError
 from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, Schema, read_rows, write_rows
-from moco.scoring.base import Verdict
+from moco.scoring.base import Case, Verdict, score_cases
 from moco.scoring.catalogue import scorer_for
 from moco.tasks.prepare import read_questions, read_references
 
@@ -39,17 +39,24 @@ def _score(results: Path, task: str, split: str, source: str, schema: Schema, sp
     replies = read_rows(results / source, schema)
     if {row["uid"] for row in replies} != questions.keys():
         raise WorkError(f"items differ from those of {task}/{split}", where=source, remedy="make both again")
-    rows = []
-    for row in replies:
-        if row["status"] == "failed":
-            rows.append(_row(row, "failed", row["reason"], Verdict(None, None, "")))
-            continue
-        question, reference = questions[row["uid"]], references[row["uid"]]
-        if row.get("has_extracted"):
-            verdict = scorer.score_extracted(question, reference, row["extracted"])
-        else:
-            verdict = scorer.score(question, reference, row["text"])
-        rows.append(_row(row, verdict.status, None, verdict))
+    cases = [
+        Case(
+            questions[row["uid"]],
+            references[row["uid"]],
+            row["text"],
+            extracted=row.get("extracted"),
+            given=bool(row.get("has_extracted")),
+        )
+        for row in replies
+        if row["status"] != "failed"
+    ]
+    verdicts = iter(score_cases(scorer, cases))
+    rows = [
+        _row(row, "failed", row["reason"], Verdict(None, None, ""))
+        if row["status"] == "failed"
+        else _row(row, (verdict := next(verdicts)).status, None, verdict)
+        for row in replies
+    ]
     inputs = {"references": digest([vars(item) for item in references.values()]), "replies": digest(replies)}
     target = results / paths.scores(spec["scorer"], source)
     write_rows(target, SCORES, rows, Provenance("score", spec, inputs))
