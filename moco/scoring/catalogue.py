@@ -9,7 +9,9 @@ from moco.scoring.base import SCORERS, Scorer
 RULE_SETS = ("paper", "strict")
 _MODULES = {
     "exact_match": "moco.scoring.exact_match",
+    "f1_match": "moco.scoring.f1_match",
     "multiple_choice": "moco.scoring.multiple_choice",
+    "noncompliance": "moco.scoring.noncompliance",
 }
 
 

@@ -47,6 +47,11 @@ _ONLY_BRACKETS = re.compile(r"[\s\\$]*[()\[\]{}<>][()\[\]{}<>\s\\$]*")
 _TEXT_OPENER = re.compile(r"\s*\\(?:text|mbox|mathrm)\s?\{(?=.*\}\s*$)", re.DOTALL)
 _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[。])\s*|\s*\n\s*")
+_ABBREVIATED = re.compile(
+    r"(?:^|[\s(\"'.-])(?:[^\W\d_]|jr|sr|st|mt|ft|dr|mr|mrs|ms|prof|rev|gen|col|capt|lt|sgt|gov|sen|hon|rep|dem|no|vs|vol"
+    r"|inc|co|corp|ltd|bros|subsp|ssp|var|op|feat|dept|univ)\.$",
+    re.IGNORECASE,
+)
 _NEGATED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|rather\s+than|instead\s+of|except|rul(?:e|es|ed|ing)\s+out|eliminat\w+|wrong|incorrect)"
     r"|n't)(?:\s+[\w'/-]+){0,2}\s+[(\[\"'$]*$",
@@ -196,10 +201,13 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
-def first_sentence(text: str) -> str:
-    """Return the first sentence of `text`."""
-    end = _SENTENCE_END.search(text.lstrip())
-    return text.lstrip()[: end.start()].strip() if end else text.strip()
+def first_sentence(text: str, *, names: bool = False) -> str:
+    """Return the first sentence of `text`; with `names`, initials and abbreviations do not end it."""
+    text = text.strip()
+    for end in _SENTENCE_END.finditer(text):
+        if not (names and "\n" not in end[0] and _ABBREVIATED.search(text, max(0, end.start() - 12), end.start())):
+            return text[: end.start()].strip()
+    return text
 
 
 def lines(text: str) -> list[str]:
