@@ -71,6 +71,7 @@ class TaskEntry(Section):
     )
     distill: float = identity("Share of dev that is cut off as the distill split.", 0.0, ge=0, lt=1)
     seed: int = identity("Draws items and cuts splits.", 0)
+    group_score: bool = identity("All items of one group score 1 if each of them is right, else 0.", False)
     answers: int = identity("Answers that a method gives per item (diversity tasks ask for several).", 1, ge=1)
 
     @model_validator(mode="before")

@@ -14,6 +14,7 @@ from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Re
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
 from moco.scoring import Case, Extraction, score_cases, scorer_for
+from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
 
@@ -293,6 +294,7 @@ class FitContext(_Context):
 
     Args:
         references: References by split.
+        group_score: The items of one group all score 1 if each of them is right, else 0.
         dev_scores: Gives the scores of a model's plain dev responses with a stored sample index, by item.
         scored: Gives the responses behind these scores, which count as read.
         fingerprints: Of every model of the pool, and of the further models that `needs` declares, by name.
@@ -308,6 +310,7 @@ class FitContext(_Context):
         self,
         *,
         references: Mapping[str, Mapping[str, Reference]] | None = None,
+        group_score: bool = False,
         dev_scores: Callable[[str, int], Mapping[str, float]] | None = None,
         scored: PlainSource | None = None,
         fingerprints: Mapping[str, str] | None = None,
@@ -320,6 +323,7 @@ class FitContext(_Context):
     ) -> None:
         super().__init__(**settings)
         self._references = references or {}
+        self._group_score = group_score
         self._dev_scores = dev_scores or _undeclared("dev scores")
         self._scored: PlainSource = scored or (lambda _model, _sample: {})
         self._fingerprints = fingerprints or {}
@@ -338,7 +342,7 @@ class FitContext(_Context):
         return self._references[split]
 
     def score(self, replies: Mapping[str, str]) -> dict[str, float]:
-        """Return the scores of replies by item; broken items are left out."""
+        """Return the scores of replies by item; broken items and items of incomplete groups are left out."""
         questions = {question.uid: question for question in self.questions}
         asked = [questions[uid] for uid in replies]
         scores = {}
@@ -348,7 +352,12 @@ class FitContext(_Context):
                 for question in asked
                 if question.type == kind
             ]
-            for case, verdict in zip(cases, score_cases(scorer_for(kind, self._scorer), cases), strict=True):
+            verdicts = score_cases(scorer_for(kind, self._scorer), cases)
+            if self._group_score:
+                splits = dict.fromkeys(case.question.split for case in cases)
+                sizes = {split: group_sizes(self.references(split).values()) for split in splits}
+                verdicts = group_verdicts(cases, verdicts, sizes)
+            for case, verdict in zip(cases, verdicts, strict=True):
                 if verdict.score is not None:
                     scores[case.question.uid] = verdict.score
         return scores

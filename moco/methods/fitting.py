@@ -85,6 +85,8 @@ class FitJob(MethodJob):
             if self.needs.fit.references or self.needs.fit.dev_scores:
                 inputs[f"{split}_references"] = [vars(item) for item in read_references(folder, split).values()]
         spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "decoding_name")}
+        if "groups" in self.spec["tasks"][task]:
+            spec["groups"] = self.spec["tasks"][task]["groups"]
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
         further = [info.fingerprint for info in self.further_infos.values()]
         # The folder holds files of these layouts.
@@ -109,6 +111,7 @@ class FitJob(MethodJob):
             plain=self.plain_reader(task, needs.splits, declared),
             logits=self.logits_reader(task, needs.splits, needs.logits, declared),
             references=references,
+            group_score="groups" in self.spec["tasks"][task],
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
             scored=self.plain_reader(task, ["dev"], self.member_samples(1)) if needs.dev_scores else None,
             fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.further_infos}.items()},

@@ -26,10 +26,10 @@ class Verdict:
     """The score of one reply.
 
     Attributes:
-        score: 0 to 1; None exactly when `status` is `invalid` (a broken item, left out of means).
+        score: 0 to 1; None exactly when `status` is `invalid` (a broken item, left out of means) or `failed`.
         parsed: What was extracted.
         rule: The extraction rule that fired, or `given` for an answer extracted by a method.
-        status: `ok`, `unparsed` (score 0) or `invalid`.
+        status: `ok`, `unparsed` (score 0), `invalid`, or `failed` where another item that it takes was not answered.
         details: What the scorer reports besides the score, by name: a further metric, why code failed, a length.
     """
 

@@ -10,6 +10,7 @@ from moco.errors import WorkError
 from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, Schema, read_rows, write_rows
 from moco.scoring.base import Case, Verdict, score_cases
 from moco.scoring.catalogue import scorer_for
+from moco.scoring.groups import INCOMPLETE, group_sizes, group_verdicts
 from moco.tasks.prepare import read_questions, read_references
 
 
@@ -21,7 +22,7 @@ def score_plain(results: Path, task: str, split: str, source: str, spec: Mapping
         task: Task of the items.
         split: Their split.
         source: The file, relative to `results`.
-        spec: With `scorer` and `type`.
+        spec: With `scorer` and `type`; `groups` names the tasks whose groups score as one.
     """
     _score(results, task, split, source, GENERATIONS, spec)
 
@@ -50,11 +51,14 @@ def _score(results: Path, task: str, split: str, source: str, schema: Schema, sp
         for row in replies
         if row["status"] != "failed"
     ]
-    verdicts = iter(score_cases(scorer, cases))
+    scored = score_cases(scorer, cases)
+    if task in spec.get("groups", {}):
+        scored = group_verdicts(cases, scored, {split: group_sizes(references.values())})
+    verdicts = iter(scored)
     rows = [
-        _row(row, "failed", row["reason"], Verdict(None, None, ""))
+        _row(row, row["reason"], Verdict(None, None, "", "failed"))
         if row["status"] == "failed"
-        else _row(row, (verdict := next(verdicts)).status, None, verdict)
+        else _row(row, INCOMPLETE if (verdict := next(verdicts)).status == "failed" else None, verdict)
         for row in replies
     ]
     inputs = {"references": digest([vars(item) for item in references.values()]), "replies": digest(replies)}
@@ -62,11 +66,11 @@ def _score(results: Path, task: str, split: str, source: str, schema: Schema, sp
     write_rows(target, SCORES, rows, Provenance("score", spec, inputs))
 
 
-def _row(reply: Mapping[str, Any], status: str, reason: str | None, verdict: Verdict) -> dict[str, Any]:
+def _row(reply: Mapping[str, Any], reason: str | None, verdict: Verdict) -> dict[str, Any]:
     return {
         "uid": reply["uid"],
         "answer": reply.get("answer", 0),
-        "status": status,
+        "status": verdict.status,
         "reason": reason,
         "score": verdict.score,
         "parsed": verdict.parsed,

@@ -78,7 +78,9 @@ def concrete_entry(study: Study, name: str) -> TaskEntry:
                 f"source leads back to {source.task!r}", where=f"tasks.{name}.source", remedy="name a real source"
             )
         seen.append(source.task)
-        entry = entry.model_copy(update={"type": entry.type or study.tasks[source.task].type})
+        origin = study.tasks[source.task]
+        inherited = {"type": entry.type or origin.type, "group_score": entry.group_score or origin.group_score}
+        entry = entry.model_copy(update=inherited)
         source = study.tasks[source.task].source
     return entry.model_copy(update={"source": source})
 

@@ -7,7 +7,7 @@ from moco import paths
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
 from moco.workflow.logits_stage import LogitsStage
-from moco.workflow.matrix import Cell
+from moco.workflow.matrix import Batch, Cell
 from moco.workflow.model_stage import MERGE_MODULE
 from moco.workflow.rule import Group, Rule, Wildcards, results
 from moco.workflow.sources import source_hash
@@ -28,9 +28,7 @@ class MethodStage(LogitsStage):
             "params": method.params.slice(),
             "source": source_hash(type(method).__module__),
             "pool": list(self.study.pools[cell.pool].models),
-            "tasks": {
-                name: {"type": batch.type, "answers": self.matrix.tasks[name].entry.answers} for name in batch.tasks
-            },
+            "tasks": {name: self._task_spec(name, batch, stage, reads_scores) for name in batch.tasks},
             "scorer": self.study.scorer,
             "scorer_source": source_hash(scorer_module(batch.type)) if scored else None,
             "decoding_name": batch.decoding,
@@ -45,6 +43,15 @@ class MethodStage(LogitsStage):
         if needs.descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(cell.pool) or ())
         return spec
+
+    def _task_spec(self, name: str, batch: Batch, stage: str, reads_scores: bool) -> dict[str, Any]:
+        spec: dict[str, Any] = {"type": batch.type, "answers": self.matrix.tasks[name].entry.answers}
+        source = self.group_source(name) if stage == "fit" and reads_scores else None
+        return spec if source is None else {**spec, "groups": source}
+
+    def group_source(self, task: str) -> str | None:
+        """Hash of the code that scores groups, or None for a task whose items score one by one."""
+        return source_hash("moco.scoring.groups") if self.matrix.tasks[task].entry.group_score else None
 
     def _method_specs(self, group: Group, stage: str) -> Callable[[Wildcards], str]:
         specs = {

@@ -29,7 +29,9 @@ class ScoreStage(MethodStage):
 
     def score_spec(self, batch: Batch, scorer: str) -> str:
         """What decides scores, besides their inputs."""
-        return canonical_json({"scorer": scorer, "type": batch.type, "source": source_hash(scorer_module(batch.type))})
+        spec = {"scorer": scorer, "type": batch.type, "source": source_hash(scorer_module(batch.type))}
+        groups = {task: source for task in batch.tasks if (source := self.group_source(task)) is not None}
+        return canonical_json({**spec, "groups": groups} if groups else spec)
 
     def score_plain_rules(self) -> list[Rule]:
         """Rules that score plain responses."""

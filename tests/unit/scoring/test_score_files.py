@@ -53,3 +53,17 @@ def test_details_of_a_verdict_are_kept_and_absent_ones_are_null(tmp_path):
     assert [row["score"] for row in rows] == [0.2, 0.1, None]
     assert json.loads(rows[0]["details_json"]) == {"words": 2, "kind": "é"}
     assert [row["details_json"] for row in rows[1:]] == [None, None]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_items_of_a_group_score_as_one_where_the_task_says_so(tmp_path, grouped):
+    replies = {"a": "gold", "b": "gold", "c": "gold", "d": "silver", "e": "gold", "f": "failed", "g": "silver"}
+    groups = {f"t/test/{row}": group for row, group in enumerate(["1", "1", "2", "2", "3", "3", None])}
+    write_task(tmp_path, replies, groups)
+    spec = {"scorer": "strict", "type": "exact_match", **({"groups": {"t": "hash"}} if grouped else {})}
+    score_files.score_plain(tmp_path, "t", "test", SOURCE, spec)
+    rows = read_rows(tmp_path / paths.scores("strict", SOURCE), SCORES)
+    assert [row["score"] for row in rows] == ([1, 1, 0, 0, None, None, 0] if grouped else [1, 1, 1, 0, 1, None, 0])
+    assert [row["status"] for row in rows[4:6]] == (["failed", "failed"] if grouped else ["ok", "failed"])
+    assert rows[4]["reason"] == ("another item of its group has no reply" if grouped else None)
+    assert rows[5]["reason"] == "x"

@@ -338,6 +338,31 @@ def test_the_specification_of_a_method_holds_what_decides_its_answers():
     assert spec("fit", "control_best_single")["scorer_source"]
 
 
+def test_only_jobs_that_score_know_of_group_scores():
+    methods = {name: ALL_METHODS[name] for name in ("control_best_single", "control_random", "weight_greedy_soup")}
+
+    def specs(**entry):
+        tasks = {"t": {"source": SKILLS, **entry}, "u": {"source": SKILLS}, "v": {"source": "t"}}
+        made = plan(tasks=tasks, methods=methods)
+        found = {}
+        for stage, rules in (("score", made.score_plain_rules()), ("fit", made.fit_rules()), ("answer", made.answer_rules())):
+            for rule in rules:
+                for name in rule.wildcards.get("method", "").split("|"):
+                    wildcards = SimpleNamespace(scorer="strict", method=name)
+                    found[stage, rule.name, name] = json.loads(rule.spec(wildcards))
+        return found
+
+    usual, grouped = specs(), specs(group_score=True)
+    assert usual.keys() == grouped.keys()
+    assert not any("groups" in json.dumps(spec) for spec in usual.values())
+    for (stage, _, method), spec in grouped.items():
+        if stage == "score":
+            assert sorted(spec["groups"]) == ["t", "v"]
+        else:
+            named = sorted(task for task, values in spec["tasks"].items() if "groups" in values)
+            assert named == (["t", "v"] if stage == "fit" and method != "control_random" else [])
+
+
 def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
     made = plan(also_score=["paper"])
     assert made.scorers == ["strict", "paper"]
