@@ -22,6 +22,11 @@ class Finding:
     allows: str
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def findings(results: Path) -> list[Finding]:
     """Return what this machine has and what that allows.
 
@@ -101,7 +106,7 @@ def _sandbox() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return Finding("cores", str(cores), f"snakemake --cores {cores}: every job uses one")
 
 

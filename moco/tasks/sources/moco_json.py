@@ -47,10 +47,21 @@ def _split(data: dict[str, Any], split: str, task_type: str, where: str) -> list
         raise RequestError(f"is {kind_of(rows)}, not a list", where=where)
     if not rows:
         raise RequestError("split is empty", where=where)
-    return [_item(row, item, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
+    return [read_item(row, item, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
 
 
-def _item(row: int, item: Any, task_type: str, where: str) -> RawItem:
+def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
+    """Return one item of a file.
+
+    Args:
+        row: Its position in its split.
+        item: What the file holds.
+        task_type: Type of the task.
+        where: File, split and row, as errors name them.
+
+    Raises:
+        RequestError: The item does not suit the task type.
+    """
     if not isinstance(item, dict):
         raise RequestError(f"item is {kind_of(item)}, not an object", where=where)
     rest = dict(item)

@@ -1,0 +1,114 @@
+"""`moco score --cases`: recorded scores are recomputed, and every disagreement is shown."""
+
+import json
+
+import pytest
+
+from moco.cli import main
+
+CITIES = {"A": "Paris", "B": "Rome", "C": "Canada", "D": "Spain"}
+RIGHT = [
+    ("multiple_choice", {"choices": CITIES, "answer": "C"}, "A good question. The answer is C", "A", 0.0),
+    ("multiple_choice", {"choices": CITIES, "answer": "C"}, "**C**", None, 0.0),
+    ("multiple_choice", {"choices": {"1": "ice", "2": "water"}, "answer": "2"}, "B", "B", 0.0),
+    ("exact_match", {"output": r"\frac{1}{2}"}, r"\boxed{\frac{1}{2}}", r"\frac{1", 0.0),
+    ("exact_match", {"output": None}, "", "", 1.0),
+    ("f1_match", {"task": "popqa", "output": '["Sammy Davis, Jr."]'}, "Jr", "Jr", 1.0),
+    ("f1_match", {"output": '["Sammy Davis, Jr."]'}, "Jr", "Jr", 0.5),
+    ("f1_match", {"output": "one two three"}, "one", "one", 0.5 + 1e-10),
+    ("noncompliance", {"category": "Incomplete requests"}, "Which city?", False, 0.0),
+    ("noncompliance", {"category": "Universal unknowns"}, "", True, 1.0),
+]
+
+
+def line(task_type, item, response, parsed, score):
+    paper = {"parsed": parsed, "score": score}
+    return json.dumps({"task_type": task_type, "item": item, "response": response, "paper": paper})
+
+
+@pytest.fixture
+def cases(tmp_path):
+    def write(*rows):
+        path = tmp_path / "cases.jsonl"
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_agreement_is_one_object_and_exit_code_0(cases, capsys):
+    assert main(["score", "--cases", cases(*(line(*row) for row in RIGHT)), "--scorer", "paper", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"cases": len(RIGHT), "agree": len(RIGHT), "disagreements": []}
+
+
+def test_disagreements_have_their_line_and_exit_code_1(cases, capsys):
+    rows = [
+        line("f1_match", {"output": "one two three"}, "one", "one", 0.5 + 1e-8),
+        "",
+        line("exact_match", {"output": "5"}, "5", "five", 1.0),
+        line(*RIGHT[0]),
+        line("noncompliance", {"category": "Incomplete requests"}, "Which city?", True, 0.0),
+    ]
+    path = cases(*rows)
+    assert main(["score", "--cases", path, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["cases"], found["agree"]) == (4, 1)
+    assert [each["line"] for each in found["disagreements"]] == [1, 3, 5]
+    assert found["disagreements"][1] == {
+        "line": 3,
+        "expected": {"parsed": "five", "score": 1.0},
+        "got": {"parsed": "5", "score": 1.0},
+    }
+    assert main(["score", "--cases", path]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "line 1: expected 'one' with score 0.50000001, got 'one' with score 0.5",
+        "line 3: expected 'five' with score 1.0, got '5' with score 1.0",
+        "line 5: expected True with score 0.0, got 'false' with score 0.0",
+        "1 of 4 cases agree",
+    ]
+
+
+def changed(**fields):
+    content = json.loads(line(*RIGHT[0]))
+    return json.dumps({name: value for name, value in {**content, **fields}.items() if value != "absent"})
+
+
+MISTAKES = {
+    "{": "is not JSON",
+    "3": "is not an object",
+    changed(task_type="absent"): "field 'task_type' is missing",
+    changed(task_type="multiple_chioce"): "no scorer for task type 'multiple_chioce'; did you mean multiple_choice?",
+    changed(item="absent"): "field 'item' is missing",
+    changed(item=[]): "field 'item' has the wrong type",
+    changed(response=None): "field 'response' has the wrong type",
+    changed(paper={"score": 1.0}): "paper: field 'parsed' is missing",
+    changed(paper={"parsed": "A", "score": "1"}): "paper: field 'score' has the wrong type",
+    changed(item={"choices": CITIES, "answer": "X"}): "item: answer is 'X', not one of the options 'A', 'B', 'C', 'D'",
+    changed(item={"choices": CITIES}): "item: field 'answer' is missing",
+}
+
+
+@pytest.mark.parametrize("row", MISTAKES)
+def test_a_mistake_is_one_line_with_its_place(row, cases, capsys):
+    path = cases(line(*RIGHT[0]), row)
+    assert main(["score", "--cases", path, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"moco score: {path}: line 2: {MISTAKES[row]}")
+
+
+def test_a_missing_or_empty_file_is_a_wrong_request(cases, capsys, tmp_path):
+    assert main(["score", "--cases", str(tmp_path / "none.jsonl")]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"moco score: {tmp_path / 'none.jsonl'}: cannot be read (No such file or directory)\n"
+    )
+    path = cases("")
+    assert main(["score", "--cases", path]) == 2
+    assert capsys.readouterr().err == f"moco score: {path}: holds no cases\n"
+
+
+def test_without_cases_the_options_of_a_job_are_needed(capsys):
+    assert main(["score", "--tasks", "t", "--seed", "1"]) == 2
+    assert capsys.readouterr().err == "moco score: missing --split, --spec; give them, or --cases FILE\n"
