@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from moco.scoring.answers import plain_form
 from moco.scoring.base import SCORERS, Extraction, Verdict
@@ -131,6 +132,7 @@ def _bare_form(text: str) -> str:
     return plain_form("".join(mark for mark in decomposed if not unicodedata.combining(mark)))
 
 
+@lru_cache(maxsize=16_384)
 def _forms(text: str) -> tuple[str, str]:
     return plain_form(text), _bare_form(text)
 
@@ -150,7 +152,7 @@ def _mentions(given: str, accepted: Iterable[str]) -> bool:
     if len(words) > _LONGEST_MENTION:
         return False
     text = f" {' '.join(words)} "
-    return any(f" {form} " in text for form in map(_bare_form, accepted) if form)
+    return any(f" {form} " in text for _, form in map(_forms, accepted) if form)
 
 
 def _without_lead(text: str) -> str:

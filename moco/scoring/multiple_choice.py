@@ -37,7 +37,8 @@ _CONNECTOR = (
 _CUE = re.compile(
     r"(?:(?P<sure>\b(?:final|correct|best|right|appropriate|most\s+likely)\s+(?:answer|choice|option|letter|response)s?)"
     r"|(?P<plain>\b(?:answer|respuesta|réponse|reponse|antwort|lösung|resposta|risposta|ответ)\b"
-    r"(?:\s+(?:correcta|final|finale|correcte|correta|corretta|choice|option|letter)\b)?|答案|正解|答え))" + _CONNECTOR,
+    r"(?:\s+(?:correcta|final|finale|correcte|correta|corretta|choice|option|letter)\b)?"
+    r"|\b(?:my|our)\s+(?:choice|pick|selection|option|guess)\b|答案|正解|答え))" + _CONNECTOR,
     re.IGNORECASE | re.MULTILINE,
 )
 _SPAN_NEGATED = re.compile(

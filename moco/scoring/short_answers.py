@@ -12,6 +12,7 @@ from moco.scoring.text import (
     last_box,
     lines,
     visible_answer,
+    without_empty_boxes,
     without_strong_emphasis,
 )
 
@@ -42,7 +43,6 @@ _CUE = re.compile(
 _LINKLESS_START = re.compile(r"[-+]?[\d$\\(\[\"'.]")
 _SKIPPED_CAPTURE = re.compile(r"(?:to|for|of|from|in|not|never)\b|n't\b|不", re.IGNORECASE)
 _DISPLAY = re.compile(r"\$\$\s*([^$]*?)\s*\$\$|\\\[\s*(.*?)\s*\\\]", re.DOTALL)
-_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox|box)\s*\{\s*\}", re.IGNORECASE)
 _SHORT_REPLY_WORDS = 8
 _LONGEST_CAPTURE = 2_000
 
@@ -93,7 +93,7 @@ def declared_answer(reply: str, *, names: bool = False) -> Extraction:
         return Extraction(answer, "hash")
     for capture in _cue_captures(text, names=names):
         return Extraction(capture, "cue")
-    rows = lines(_EMPTY_BOX.sub("", text))
+    rows = lines(without_empty_boxes(text))
     answer = _tidy(rows[-1]) if rows else ""
     if not answer:
         return Extraction(None, "none")

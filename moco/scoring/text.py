@@ -41,6 +41,7 @@ _STRONG_EMPHASIS = re.compile(r"(?<!\w)\*\*+|\*\*+(?!\w)|`+")
 _ANY_EMPHASIS = re.compile(r"(?<!\w)[*_]+(?=\S)|(?<=\S)[*_]+(?!\w)|`+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
 _BOX = re.compile(r"\\(?:boxed|fbox|box)(?![a-z])[ \t]*", re.IGNORECASE)
+_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox|box)\s*\{\s*\}(?!\s*[)\]}>])", re.IGNORECASE)
 _LONGEST_BOX = 5_000
 _UNESCAPED_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _ONLY_BRACKETS = re.compile(r"[\s\\$]*[()\[\]{}<>][()\[\]{}<>\s\\$]*")
@@ -143,12 +144,18 @@ def without_math_delimiters(text: str) -> str:
     return text
 
 
+def without_empty_boxes(text: str) -> str:
+    """Return `text` without box commands that hold nothing."""
+    return _EMPTY_BOX.sub("", text)
+
+
 def last_box(text: str) -> str | None:
     r"""Return the content of the last non-empty box command, or None.
 
     Braces are balanced and escaped ones do not count. A command without braces takes the rest of its line. A box that
     holds brackets only reaches to the last closing brace of its line, because such an answer cannot be balanced.
     """
+    text = without_empty_boxes(text)
     for command in reversed(list(_BOX.finditer(text))):
         content = _box_content(text, command.end())
         if content:

@@ -74,6 +74,7 @@ FORMS = [
     r"\boxed {{{}}}",
     r"\box {}",
     r"$\boxed{{{}}}$",
+    r"First \boxed{{{}}}, and so \boxed{{}}",
     r"\boxed{{\text{{{}}}}}",
     "<answer>{}</answer>",
     "Two and two.\n#### {}",

@@ -87,6 +87,7 @@ FORMS = [
     "<answer>{letter}</answer>",
     "Some thoughts first.\n\n{letter}",
     "I would go with option {letter}.",
+    "My choice: {letter}",
     "{text}",
     "{text}!",
     "My reading favours {text}.",
