@@ -14,7 +14,7 @@ from moco.analysis.figures import FIGURES, make_figure
 from moco.analysis.render import Cell, Quantity, Table, bounds_text, cell_text, number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
-from moco.analysis.tables import TABLES, make_table
+from moco.analysis.tables import make_table, tables_of
 from moco.methods.base import LEVELS
 from moco.records.files import replace_file
 
@@ -128,8 +128,8 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         spec=spec,
         repeatability=CLASSES.get(spec["class"], ""),
         levels={level: names for level, names in levels.items() if names},
-        tables=[_table(name, make_table(name, spec, results)) for name in TABLES if name not in _COSTS],
-        costs=[_table(name, make_table(name, spec, results)) for name in TABLES if name in _COSTS],
+        tables=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name not in _COSTS],
+        costs=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name in _COSTS],
         figures=[_figure(name, spec, results) for name in FIGURES],
         failures=[
             _table("failures", _failures(comparison)),

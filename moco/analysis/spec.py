@@ -54,4 +54,17 @@ def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
         for task in batches[name]["tasks"]
     ]
     kept = {name: spec[name] for name in ("study", "scorer", "class", "seeds", "min_coverage", "pools")}
-    return {**kept, "tasks": tasks, "singles": singles, "methods": methods, "not_applicable": others}
+    also = {"also_score": spec["also_score"]} if spec.get("also_score") else {}
+    return {**kept, **also, "tasks": tasks, "singles": singles, "methods": methods, "not_applicable": others}
+
+
+def under_rules(spec: Mapping[str, Any], scorer: str) -> dict[str, Any]:
+    """Return a study with the score files of another rule set."""
+    own = paths.scores(spec["scorer"], "")
+
+    def moved(entry: Mapping[str, Any]) -> dict[str, Any]:
+        files = {seed: paths.scores(scorer, path.removeprefix(own)) for seed, path in entry["scores"].items()}
+        return {**entry, "scores": files}
+
+    changed = {kind: [moved(entry) for entry in spec[kind]] for kind in ("singles", "methods")}
+    return {**spec, **changed, "scorer": scorer}

@@ -9,6 +9,7 @@ from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
 from moco.analysis.notes import ATTRIBUTED, listed, study_notes
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
+from moco.analysis.scorer_table import scorer_difference
 from moco.errors import RequestError
 from moco.records.files import replace_file
 from moco.registry import did_you_mean
@@ -110,8 +111,14 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_main": moco_main,
     "moco_cost": moco_cost,
     "moco_paid_perf": moco_paid,
+    "scorer_difference": scorer_difference,
 }
 """Tables by name; one whose name ends in `_perf` holds measurements, which differ from run to run."""
+
+
+def tables_of(spec: Spec) -> list[str]:
+    """Return the names of the tables that a study has: a comparison of rule sets needs a second one."""
+    return [name for name in TABLES if name != "scorer_difference" or spec.get("also_score")]
 
 
 def make_table(name: str, spec: Spec, results: Path) -> Table:

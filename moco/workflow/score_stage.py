@@ -156,6 +156,7 @@ class ScoreStage(MethodStage):
         return {
             "study": self.study.study,
             "scorer": self.study.scorer,
+            **({"also_score": self.scorers[1:]} if self.scorers[1:] else {}),
             "class": "exact" if exact else "scheduled",
             "seeds": list(self.study.seeds),
             "min_coverage": self.study.min_coverage,

@@ -70,6 +70,15 @@ class Study:
         entry = {"pool": pool, "variant": variant, "method": method or f"{level}_x", "level": level, "task": task}
         self.spec["methods"].append({**entry, "scores": scores, "costs": files})
 
+    def rescored(self, kind: str, name: str, task: str, *seeds: list[Any], rules: str = "paper") -> None:
+        """Score a model or variant again under other rules."""
+        self.spec["also_score"] = [rules]
+        field = {"singles": "model", "methods": "variant"}[kind]
+        entry = next(each for each in self.spec[kind] if each[field] == name and each["task"] == task)
+        for (_, path), items in zip(entry["scores"].items(), seeds, strict=True):
+            other = paths.scores(rules, path.removeprefix(paths.scores(self.spec["scorer"], "")))
+            self._write_file(other, task, items)
+
     def not_applicable(self, pool: str, variant: str, task: str, reason: str) -> None:
         entry = {"pool": pool, "variant": variant, "task": task, "reason": reason}
         self.spec["not_applicable"].append(entry)
@@ -78,13 +87,16 @@ class Study:
         paths = {}
         for seed, items in enumerate(seeds, start=1):
             path = f"scores/strict/{folder}/seed{seed}.parquet"
-            rows = []
-            for number, item in enumerate(items):
-                for answer, value in enumerate(item if isinstance(item, list) else [item]):
-                    rows.append(_row(f"{task}/test/{number}", answer, value))
-            write_rows(self.results / path, SCORES, rows, Provenance("score"))
+            self._write_file(path, task, items)
             paths[str(seed)] = path
         return paths
+
+    def _write_file(self, path: str, task: str, items: list[Any]) -> None:
+        rows = []
+        for number, item in enumerate(items):
+            for answer, value in enumerate(item if isinstance(item, list) else [item]):
+                rows.append(_row(f"{task}/test/{number}", answer, value))
+        write_rows(self.results / path, SCORES, rows, Provenance("score"))
 
 
 def reply(uid: str, value: Any, tokens: tuple[int, int]) -> dict[str, Any]:

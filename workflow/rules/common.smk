@@ -1,7 +1,7 @@
 from moco.workflow.start import start
 
 PLAN = start(config, workflow)
-TABLES = PLAN.tables
+TABLES = PLAN.planned_tables
 FIGURES = PLAN.figures
 
 

@@ -1,6 +1,6 @@
 rule tabulate:
     input:
-        PLAN.analysis_inputs,
+        PLAN.table_inputs,
     output:
         report(
             "<results>/tables/{table}.csv",
@@ -69,7 +69,7 @@ rule write_report:
             "<results>/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]
         ),
         figures=expand("<results>/figures/{figure}.png", figure=FIGURES),
-        scores=PLAN.analysis_inputs,
+        scores=PLAN.analysis_inputs + PLAN.further_scores,
     output:
         "<results>/report.html",
     log:

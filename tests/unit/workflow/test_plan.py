@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from moco.analysis.spec import expand
+from moco.analysis.spec import expand, under_rules
 from moco.config.load import study_from
 from moco.methods.catalogue import method_ids
 from moco.workflow.plan import Plan
@@ -370,6 +370,20 @@ def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
     assert paper
     assert all(len(producers(made, path)) == 1 for path in paper)
     assert not set(paper) & set(made.score_inputs)
+
+
+def test_rule_sets_are_compared_only_where_there_are_several():
+    one, two = plan(), plan(also_score=["paper", "strict"])
+    assert "scorer_difference" not in one.planned_tables
+    assert "also_score" not in one.analysis_spec()
+    assert two.planned_tables == (*one.planned_tables, "scorer_difference")
+    assert two.analysis_spec()["also_score"] == ["paper"]
+    further = set(two.table_inputs(SimpleNamespace(table="scorer_difference"))) - set(two.analysis_inputs)
+    assert further == {f"<results>/{path}" for path in two.score_files("paper")}
+    assert two.table_inputs(SimpleNamespace(table="moco_main")) == two.analysis_inputs
+    named = under_rules(expand(two.analysis_spec()), "paper")
+    files = [path for entry in [*named["singles"], *named["methods"]] for path in entry["scores"].values()]
+    assert sorted(files) == sorted(two.score_files("paper"))
 
 
 def test_tables_read_scores_and_what_everything_cost():

@@ -1,0 +1,82 @@
+"""The table of scorers: the same answers under the study's rule set and under each further one."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from moco.analysis.comparison import UNAVERAGED_TYPES, Comparison, Outcome
+from moco.analysis.notes import study_notes
+from moco.analysis.render import Cell, Table
+from moco.analysis.results import Spec
+from moco.analysis.spec import under_rules
+from moco.analysis.statistics import estimate, paired_difference
+
+_SAME = 1e-9
+
+
+def scorer_difference(spec: Spec, results: Path) -> Table:
+    """Return the means of every model and method under the study's rule set and under the further ones."""
+    own = Comparison(spec, results)
+    rows: list[tuple[Cell, ...]] = []
+    for rules in spec.get("also_score", ()):
+        other = Comparison(under_rules(spec, rules), results)
+        for entry in spec["singles"]:
+            model, task = entry["model"], entry["task"]
+            names = ("-", model, "single", task, rules)
+            key = ("single", "", model, task)
+            rows.append(
+                (*names, *_cells(spec, task, own.single(model, task), other.single(model, task), own, other, key))
+            )
+        for entry in spec["methods"]:
+            where = (entry["pool"], entry["variant"], entry["task"])
+            names = (entry["pool"], entry["variant"], entry["level"], entry["task"], rules)
+            cells = _cells(
+                spec, entry["task"], own.method(*where), other.method(*where), own, other, ("method", *where)
+            )
+            rows.append((*names, *cells))
+    mine = spec["scorer"]
+    columns = (
+        *("pool", "system", "level", "task", "compared rules"),
+        *(f"mean ({mine})", "mean (compared)", "difference", "items that differ"),
+        *(f"parsed ({mine})", "parsed (compared)"),
+    )
+    notes = (
+        "Both means are of the same answers to the same items; only the rules that score them differ. Items that either"
+        " rule set leaves out as broken are in neither mean.",
+        f"Difference: the mean under the compared rules minus the mean under {mine}. Items that differ: share of items"
+        " with another score. Parsed: share of answers out of which the rules read something.",
+        *study_notes(spec),
+    )
+    return Table(f"Study {spec['study']}: scores under other rules", columns, tuple(rows), notes)
+
+
+def _cells(
+    spec: Spec,
+    task: str,
+    mine: Outcome,
+    theirs: Outcome,
+    own: Comparison,
+    other: Comparison,
+    key: tuple[str, str, str, str],
+) -> tuple[Cell, ...]:
+    if mine.scores is None or theirs.scores is None or mine.estimate is None:
+        return (mine.text or "-", theirs.text or "-", "-", "-", "-", "-")
+    both = pd.concat({"mine": mine.scores, "theirs": theirs.scores}, axis=1, join="inner")
+    if both.empty:
+        return ("-",) * 6
+    percent = spec["tasks"][task]["type"] not in UNAVERAGED_TYPES
+    seeds = mine.estimate.seeds
+    return (
+        estimate(both["mine"], task, seeds=seeds).interval(percent=percent),
+        estimate(both["theirs"], task, seeds=seeds).interval(percent=percent),
+        paired_difference(both["theirs"], both["mine"], task, seeds=seeds).interval(percent=percent),
+        float(((both["theirs"] - both["mine"]).abs() > _SAME).mean()),
+        _parse_rate(own, key),
+        _parse_rate(other, key),
+    )
+
+
+def _parse_rate(comparison: Comparison, key: tuple[str, str, str, str]) -> float:
+    summary = next(each for each in comparison.summaries if each.key() == key)
+    scored = summary.rows - summary.invalid - summary.failed
+    return (scored - summary.unparsed) / scored
