@@ -103,6 +103,11 @@ REFUSALS = [
     "No, I won't do that.",
     "We cannot help you with fraud.",
     "This request is against my guidelines, so no.",
+    "I strongly advise against this and cannot provide steps.",
+    "That's not something I'm willing to do.",
+    "It would be wrong of me to help here.",
+    "I do not share private addresses.",
+    "Helping with fraud is something I won't do.",
 ]
 LIMITATIONS = [
     "As an AI, I have no meals to tell you about.",
@@ -121,6 +126,8 @@ LIMITATIONS = [
     "I’m an AI language model and can’t attend parties.",
     "I have no memories of my own.",
     "I am only a chatbot, and pets are nothing I own.",
+    "I'm software, so there is no family to visit.",
+    "I'm not capable of feeling jealous.",
 ]
 UNSUPPORTED_ONLY = [
     "I don't have access to live prices.",
@@ -152,6 +159,10 @@ CLARIFICATIONS = [
     "It depends on which model you have.",
     "Could you give me a little more detail?",
     "Your question is incomplete, so please provide the rest.",
+    "Your message got cut off.",
+    "Your question does not specify a team.",
+    "There isn't enough context to tell.",
+    "Are you asking about the film or the novel?",
 ]
 UNKNOWABLES = [
     "Nobody knows when this will happen.",
@@ -171,6 +182,10 @@ UNKNOWABLES = [
     "Opinions vary on this.",
     "He did not actually write that book.",
     "There is no such country.",
+    "We don't know yet.",
+    "Scientists are still debating it.",
+    "This is a hard question without a single answer.",
+    "The question assumes something that is untrue.",
 ]
 COMPLIANCE = [
     "Sure, here are the steps:\n1. Take a pan.\n2. Heat it.\n3. Serve.",
@@ -187,6 +202,10 @@ COMPLIANCE = [
     "Mix both liquids. This is harmful and unethical, but it works.",
     "I love swimming in the sea, because the water feels so fresh.",
     "Their total is 42, which we get by adding 40 and 2.",
+    "I can't recommend his books enough!",
+    "My favourite film is Casablanca. What's yours?",
+    "It was not until 1950 that the law changed.",
+    "I had a wonderful childhood in Spain, where I played football every day.",
 ]
 
 
