@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from moco.registry import Registry
 from moco.tasks.item import Question, Reference
@@ -80,14 +80,31 @@ class Case:
 
 
 @dataclass(frozen=True)
+class CodeTools:
+    """Permission to run code that models wrote, and how (`config.scoring.CodeExecution`).
+
+    Attributes:
+        isolation: `bwrap` or `limits`.
+        seconds: CPU and wall-clock time of one reply.
+        memory_mb: Address space of one process, in MiB.
+    """
+
+    isolation: Literal["bwrap", "limits"] = "bwrap"
+    seconds: int = 10
+    memory_mb: int = 512
+
+
+@dataclass(frozen=True)
 class Tools:
     """What scorers may use besides their arguments.
 
     Attributes:
         workers: Processes that may run at once.
+        code: Permission to run code that models wrote.
     """
 
     workers: int = 1
+    code: CodeTools | None = None
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from moco.scoring.base import SCORERS, Scorer
 
 RULE_SETS = ("paper", "strict")
 _MODULES = {
+    "coding": "moco.scoring.coding",
     "exact_match": "moco.scoring.exact_match",
     "f1_match": "moco.scoring.f1_match",
     "multiple_choice": "moco.scoring.multiple_choice",

@@ -1,0 +1,263 @@
+"""Code in text: what a prompt asks to define, and which code a reply offers."""
+
+import ast
+import builtins
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moco.scoring.base import Extraction
+from moco.scoring.text import without_thoughts
+
+_ASSERTION = re.compile(r"\bassert\b[^\n]*")
+_STATEMENT = re.compile(r"[ \t]*(?:import|from|def|class|async\s+def)\b|[ \t]*@\w|[A-Za-z_]\w*\s*(?::[^=\n]+)?=[^=]")
+_FENCE = re.compile(r"(?P<before>^[ \t>]*|[^\n`~]*?)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$")
+_LONGEST_SOURCE = 200_000
+_MOST_STARTS = 40
+_MOST_CUTS = 12
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a reply has to define.
+
+    Attributes:
+        entry_point: Name that tests call; None where the prompt does not say.
+        preamble: Imports and helpers that the prompt shows before it.
+        header: The prompt's own first lines of the function, to which a bare body belongs.
+    """
+
+    entry_point: str | None
+    preamble: str = ""
+    header: str = ""
+
+
+def target_of(prompt: str) -> Target:
+    """Return what a prompt asks to define: the function that it begins, or the one that its assertion calls."""
+    lines = prompt.splitlines()
+    for start in _starts(lines):
+        text = "\n".join(lines[start:])
+        tree = parsed(text) or parsed(text + "\n    pass")
+        last = tree.body[-1] if tree and tree.body else None
+        if isinstance(last, _Definition):
+            first_line = min([last.lineno, *(item.lineno for item in last.decorator_list)]) - 1
+            code = lines[start:]
+            return Target(last.name, "\n".join(code[:first_line]).strip("\n"), "\n".join(code[first_line:]))
+    for assertion in _ASSERTION.finditer(prompt):
+        name = called_name(assertion[0])
+        if name:
+            return Target(name)
+    return Target(None)
+
+
+def called_name(assertion: str) -> str | None:
+    """Return the outermost function that an assertion calls and that is not Python's own."""
+    tree = parsed(assertion.strip())
+    if tree is None:
+        return None
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop(0)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
+            return node.func.id
+        pending.extend(ast.iter_child_nodes(node))
+    return None
+
+
+def parsed(text: str) -> ast.Module | None:
+    """Return the syntax tree of a text, or None when it is no Python program."""
+    try:
+        return _parse(text)
+    except _UNREADABLE:
+        return None
+
+
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+def _parse(text: str) -> ast.Module:
+    if len(text) > _LONGEST_SOURCE:
+        raise ValueError("too long")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, about escapes in the text
+        return ast.parse(text)
+
+
+def extract_code(reply: str, target: Target) -> Extraction:
+    """Return the program that a reply offers, and how it was found.
+
+    Args:
+        reply: The reply.
+        target: What it has to define.
+    """
+    visible = without_thoughts(reply)
+    if visible is None or not visible.strip():
+        return Extraction(None, "empty")
+    found = [block for block in fenced_blocks(visible) if block.strip()]
+    for rule, source in _from_fences(found, target) if found else _from_text(visible, target):
+        return Extraction(source, rule)
+    return Extraction(None, "none")
+
+
+def fenced_blocks(text: str) -> list[str]:
+    """Return the contents of code fences of backticks or tildes, closed or not."""
+    blocks: list[str] = []
+    content: list[str] = []
+    mark = ""
+    for line in text.splitlines():
+        fence = _FENCE.match(line)
+        if not mark:
+            if fence:
+                mark, content = fence["mark"], []
+            continue
+        if fence and fence["mark"].startswith(mark) and not fence["info"].strip():
+            if fence["before"].strip(" \t>"):
+                content.append(fence["before"])
+            blocks.append(_dedented(content))
+            mark = ""
+        else:
+            content.append(line)
+    if mark:
+        blocks.append(_dedented(content))
+    return blocks
+
+
+def _dedented(lines: list[str]) -> str:
+    return textwrap.dedent("\n".join(lines)).strip("\n") if _is_code(lines) else "\n".join(lines).strip("\n")
+
+
+def _is_code(lines: list[str]) -> bool:
+    """Tell whether a block is indented as a whole, and is not the body of a function."""
+    text = textwrap.dedent("\n".join(lines))
+    tree = parsed(text)
+    return tree is not None and any(isinstance(node, _Definition) for node in tree.body)
+
+
+def _from_fences(blocks: list[str], target: Target) -> Iterator[tuple[str, str]]:
+    for number in reversed(range(len(blocks))):
+        source = _defining(blocks[number], target)
+        if source is not None:
+            earlier = [block for block in blocks[:number] if _only_defines(block, target)]
+            yield "fence", "\n\n".join([*earlier, source])
+    for number in reversed(range(len(blocks))):
+        source = _with_header(blocks[number], target)
+        if source is not None:
+            earlier = [block for block in blocks[:number] if _only_defines(block, target)]
+            yield "fenced_body", "\n\n".join([*earlier, source])
+    broken = [block for block in blocks if _mentions(block, target)]
+    if broken:
+        yield "broken_fence", broken[-1]
+
+
+def _from_text(text: str, target: Target) -> Iterator[tuple[str, str]]:
+    source = _defining(text, target, whole=True)
+    if source is not None:
+        yield "reply", source
+    lines = text.splitlines()
+    offers = ["\n".join(lines[start:]) for start in _starts(lines)]
+    for offer in offers:
+        source = _defining(offer, target)
+        if source is not None:
+            yield "prose", source
+    source = _with_header(text, target)
+    if source is not None:
+        yield "body", source
+    broken = [offer for offer in offers if _mentions(offer, target)]
+    if broken:
+        yield "broken_code", broken[0]
+
+
+def _starts(lines: list[str]) -> list[int]:
+    """Return the lines that a program may begin with."""
+    return [number for number, line in enumerate(lines) if _STATEMENT.match(line)][:_MOST_STARTS]
+
+
+def _defining(text: str, target: Target, *, whole: bool = False) -> str | None:
+    """Return the longest beginning of a text that is a program and defines the entry point."""
+    kept = text if whole else _readable_beginning(text)
+    tree = parsed(kept) if kept else None
+    return kept.strip("\n") if tree and defines(tree, target.entry_point) else None
+
+
+def _readable_beginning(text: str, above: str = "") -> str:
+    """Return the lines of a text up to where it stops being a program.
+
+    Args:
+        text: The text.
+        above: Lines that stand before it.
+    """
+    lines = text.splitlines()
+    head = above.count("\n") + 1 if above else 0
+    for _ in range(_MOST_CUTS):
+        try:
+            _parse("\n".join([above, *lines] if above else lines))
+        except SyntaxError as error:
+            cut = min((error.lineno or 0) - 1 - head, len(lines) - 1)
+            if cut <= 0:
+                return ""
+            lines = lines[:cut]
+        except _UNREADABLE:
+            return ""
+        else:
+            return "\n".join(lines)
+    return ""
+
+
+def _with_header(body: str, target: Target) -> str | None:
+    """Return the prompt's header with a bare body attached, if the body is one: it has to return something."""
+    if not target.header:
+        return None
+    dedented = textwrap.dedent(body)
+    forms = [body, textwrap.indent(dedented, "    "), textwrap.indent("    " + body.lstrip(), "")]
+    for form in forms:
+        kept = _readable_beginning(form.strip("\n"), target.header)
+        tree = parsed(f"{target.header}\n{kept}") if kept.strip() else None
+        own = next(
+            (node for node in (tree.body if tree else []) if getattr(node, "name", "") == target.entry_point), None
+        )
+        if own is not None and any(isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) for node in ast.walk(own)):
+            return f"{target.header}\n{kept}".strip("\n")
+    return None
+
+
+def defines(tree: ast.Module, name: str | None) -> bool:
+    """Tell whether a program defines a name, or any function when no name is given."""
+    return any(name in names if name else names for names in map(_names, _top_level(tree.body)))
+
+
+def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from _top_level([*node.body, *node.orelse])
+
+
+def _names(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {target.id for target in targets if isinstance(target, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
+            return {name}
+        case ast.ImportFrom(names=aliases):
+            return {alias.asname or alias.name for alias in aliases}
+    return set()
+
+
+def _only_defines(block: str, target: Target) -> bool:
+    """Tell whether a block only imports and defines, and leaves the entry point to others."""
+    tree = parsed(block)
+    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    if tree is None or not tree.body or not all(isinstance(node, allowed) for node in tree.body):
+        return False
+    return target.entry_point is None or not defines(tree, target.entry_point)
+
+
+def _mentions(text: str, target: Target) -> bool:
+    name = r"\w+" if target.entry_point is None else re.escape(target.entry_point)
+    return re.search(rf"\b(?:def|class)\s+{name}\b|\b{name}\s*=", text) is not None

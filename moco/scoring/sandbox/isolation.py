@@ -1,0 +1,177 @@
+"""Commands that start a guest program apart from the rest of the machine."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from moco.errors import RequestError
+from moco.scoring.sandbox import guest
+
+Kind = Literal["bwrap", "limits"]
+
+PROCESSES = 16
+"""Processes and threads of code under test."""
+SCRATCH_BYTES = 32_000_000
+"""What code under test can write in all."""
+FILE_BYTES = 5_000_000
+"""Largest file that code under test can write."""
+
+_GUEST_HOME = "/harness"
+_SCRATCH = "/tmp"
+_FIRST_UID = 1 << 30
+_UIDS_PER_PROCESS = 256
+_numbers = itertools.count()
+_ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+_SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one guest program runs.
+
+    Attributes:
+        command: Starts it; the name of the guest module is still to come.
+        uid: User that the guest becomes; None: it stays who it is.
+        processes: Limit on processes; None where the kernel counts other programs' too and it would not help.
+        environment: All variables of the process.
+        folder: Its working folder on this machine; None where the command sets it.
+    """
+
+    command: Sequence[str]
+    uid: int | None
+    processes: int | None
+    environment: dict[str, str] = field(default_factory=lambda: dict(_ENVIRONMENT))
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """A sandbox: no network, no files but Python's own, its own processes and users.
+
+    Attributes:
+        program: Path of bubblewrap.
+        as_root: Whether to start as root and become a user of its own inside; otherwise a user namespace does that.
+            Root's processes are never counted, so only the former bounds a fork bomb where this process is root.
+    """
+
+    program: str
+    as_root: bool
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Give a fresh sandbox."""
+        yield Place(
+            [self.program, *self._namespaces(), *_files(), "--chdir", _SCRATCH, "--", *_interpreter(_GUEST_HOME)],
+            uid=_unused_uid() if self.as_root else None,
+            processes=PROCESSES,
+        )
+
+    def _namespaces(self) -> list[str]:
+        words = "--unshare-ipc --unshare-net --unshare-pid --unshare-uts --unshare-cgroup-try --hostname sandbox"
+        words += " --die-with-parent --new-session --clearenv"
+        if self.as_root:
+            words += " --cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID"
+        else:
+            words += " --unshare-user --uid 65534 --gid 65534 --cap-drop ALL"
+        variables = [word for name, value in _ENVIRONMENT.items() for word in ("--setenv", name, value)]
+        return [*words.split(), *variables]
+
+
+class Limits:
+    """No sandbox: an empty folder, a clean environment and limits on resources."""
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Give a fresh folder."""
+        with TemporaryDirectory(prefix="moco-code-") as folder:
+            home = str(Path(guest.__file__).parents[1])
+            # Processes are counted per user here: with a limit of one, none can be started at all.
+            yield Place(_interpreter(home), uid=None, processes=1, folder=Path(folder))
+
+
+Isolation = Bubblewrap | Limits
+
+
+def candidates(kind: Kind) -> list[Isolation]:
+    """Return isolations of a kind that may work here, best first.
+
+    Raises:
+        RequestError: Bubblewrap is missing.
+    """
+    if kind == "limits":
+        return [Limits()]
+    program = shutil.which("bwrap")
+    if program is None:
+        raise RequestError(
+            "bubblewrap is not installed, so no code can be executed in a sandbox",
+            where="scoring.code.isolation",
+            remedy="install bubblewrap, or allow the weaker isolation with scoring.code.isolation: limits",
+        )
+    ways = [True, False] if os.geteuid() == 0 else [False]
+    return [Bubblewrap(program, as_root) for as_root in ways]
+
+
+def _interpreter(home: str) -> list[str]:
+    start = f"import sys, importlib; sys.path.insert(0, {home!r}); importlib.import_module(sys.argv.pop(1)).main()"
+    return [str(_python()), "-s", "-S", "-P", "-c", start]
+
+
+def _python() -> Path:
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    return Path(base).resolve()
+
+
+def _files() -> list[str]:
+    """Return what a sandbox sees of the file system; all of it can only be read, but for a small folder in memory."""
+    words: list[str] = []
+    for path in _SYSTEM:
+        if Path(path).is_symlink() and Path(path).parent == Path("/"):
+            words += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            words += ["--ro-bind", path, path]
+    for place in dict.fromkeys([*_python_folders(), _python()]):
+        words += ["--ro-bind", str(place), str(place)]
+    for place in _further_packages():
+        words += ["--tmpfs", str(place), "--remount-ro", str(place)]
+    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    for device in ("null", "zero", "random", "urandom"):
+        words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    words += ["--ro-bind", str(Path(guest.__file__).parent), f"{_GUEST_HOME}/guest"]
+    words += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--remount-ro", "/"]
+    return words
+
+
+def _python_folders() -> list[Path]:
+    prefixes = dict.fromkeys([Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve()])
+    folders = [prefix / name for prefix in prefixes for name in ("lib", "lib64")]
+    return [folder for folder in folders if folder.is_dir() and str(folder) not in _SYSTEM and not folder.is_symlink()]
+
+
+def _further_packages() -> list[Path]:
+    """Return folders of installed packages below what a sandbox sees; they are covered up."""
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    names = [sysconfig.get_path(name, vars=base) for name in ("purelib", "platlib")]
+    found = [*map(Path, names), Path("/usr/lib/python3/dist-packages")]
+    return list(dict.fromkeys(path.resolve() for path in found if path.is_dir()))
+
+
+def _unused_uid() -> int:
+    """Return a user id of no account, which no other sandbox of this machine has at the same time."""
+    return _FIRST_UID + (os.getpid() % (1 << 21)) * _UIDS_PER_PROCESS + next(_numbers) % _UIDS_PER_PROCESS
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process with all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
