@@ -55,17 +55,16 @@ def target_of(prompt: str) -> Target:
 
 
 def called_name(assertion: str) -> str | None:
-    """Return the outermost function that an assertion calls and that is not Python's own."""
+    """Return the outermost function that an assertion calls: one of Python's own only if it calls no other."""
     tree = parsed(assertion.strip())
-    if tree is None:
-        return None
-    pending: list[ast.AST] = [tree]
+    pending: list[ast.AST] = [tree] if tree else []
+    names = []
     while pending:
         node = pending.pop(0)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
-            return node.func.id
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names.append(node.func.id)
         pending.extend(ast.iter_child_nodes(node))
-    return None
+    return next((name for name in names if not hasattr(builtins, name)), names[0] if names else None)
 
 
 def parsed(text: str) -> ast.Module | None:

@@ -133,20 +133,23 @@ def _python() -> Path:
 
 def _files() -> list[str]:
     """Return what a sandbox sees of the file system; all of it can only be read, but for a small folder in memory."""
+    links = {path: Path(path).readlink() for path in _SYSTEM if Path(path).is_symlink()}
+    shown = [Path(path) for path in _SYSTEM if Path(path).is_dir() and path not in links]
+    shown += [*_python_folders(), _python(), *(path for path in [Path("/etc/ld.so.cache")] if path.exists())]
+    bound = {place: place for place in shown}
+    bound[Path(_GUEST_HOME, "guest")] = Path(guest.__file__).parent
+    devices = [Path("/dev", name) for name in ("null", "zero", "random", "urandom")]
     words: list[str] = []
-    for path in _SYSTEM:
-        if Path(path).is_symlink() and Path(path).parent == Path("/"):
-            words += ["--symlink", str(Path(path).readlink()), path]
-        elif Path(path).is_dir():
-            words += ["--ro-bind", path, path]
-    for place in dict.fromkeys([*_python_folders(), _python()]):
-        words += ["--ro-bind", str(place), str(place)]
+    for folder in sorted({parent for place in [*bound, *devices] for parent in place.parents} - {Path("/")}):
+        words += ["--perms", "0755", "--dir", str(folder)]
+    for path, aim in links.items():
+        words += ["--symlink", str(aim), path]
+    for place, source in bound.items():
+        words += ["--ro-bind", str(source), str(place)]
+    for place in devices:
+        words += ["--dev-bind", str(place), str(place)]
     for place in _further_packages():
         words += ["--tmpfs", str(place), "--remount-ro", str(place)]
-    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    for device in ("null", "zero", "random", "urandom"):
-        words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    words += ["--ro-bind", str(Path(guest.__file__).parent), f"{_GUEST_HOME}/guest"]
     words += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--remount-ro", "/"]
     return words
 
@@ -154,7 +157,7 @@ def _files() -> list[str]:
 def _python_folders() -> list[Path]:
     prefixes = dict.fromkeys([Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve()])
     folders = [prefix / name for prefix in prefixes for name in ("lib", "lib64")]
-    return [folder for folder in folders if folder.is_dir() and str(folder) not in _SYSTEM and not folder.is_symlink()]
+    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink() and str(folder) not in _SYSTEM]
 
 
 def _further_packages() -> list[Path]:
