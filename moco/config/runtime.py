@@ -15,7 +15,7 @@ VARIABLE = "MOCO_RUNTIME"
 
 
 def runtime_json(study: Study) -> str:
-    """Return the value of MOCO_RUNTIME for a study: engine settings by model, and what happens to failed work."""
+    """Return the value of MOCO_RUNTIME for a study: settings of engines and scoring, and what happens to failed work."""
     own = {
         name: entry.engine.slice("runtime", "numerics")
         for name, entry in study.models.items()
@@ -24,6 +24,7 @@ def runtime_json(study: Study) -> str:
     settings = {
         "engine": study.engine.slice("runtime", "numerics"),
         "models": own,
+        "scoring": study.scoring.slice("runtime"),
         "failures": study.failures,
         "retries": study.retries,
     }

@@ -13,7 +13,7 @@ from moco.errors import RequestError
 from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
-from moco.scoring import Case, Extraction, score_cases, scorer_for
+from moco.scoring import Case, Extraction, Tools, score_cases, scorer_for
 from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
@@ -302,6 +302,7 @@ class FitContext(_Context):
         discard: Deletes such a model.
         corpus: Gives an outside corpus.
         train: Training entry points by name.
+        tools: What scorers may use.
         workdir: Survives failure; keyed by the fit's inputs.
         settings: As for `AnswerContext`.
     """
@@ -318,6 +319,7 @@ class FitContext(_Context):
         discard: Callable[[str], None] | None = None,
         corpus: Callable[[str], Any] | None = None,
         train: Mapping[str, Callable[..., Any]] | None = None,
+        tools: Tools | None = None,
         workdir: Path | None = None,
         **settings: Any,
     ) -> None:
@@ -331,6 +333,7 @@ class FitContext(_Context):
         self._discard = discard or _undeclared("merging")
         self._corpus = corpus or _undeclared("a corpus")
         self._train = train or {}
+        self._tools = tools
         self.workdir = workdir
         self.references_used: set[str] = set()
 
@@ -352,7 +355,7 @@ class FitContext(_Context):
                 for question in asked
                 if question.type == kind
             ]
-            verdicts = score_cases(scorer_for(kind, self._scorer), cases)
+            verdicts = score_cases(scorer_for(kind, self._scorer), cases, self._tools)
             if self._group_score:
                 splits = dict.fromkeys(case.question.split for case in cases)
                 sizes = {split: group_sizes(self.references(split).values()) for split in splits}

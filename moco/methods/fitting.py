@@ -23,6 +23,7 @@ from moco.records import (
     write_json,
     write_rows,
 )
+from moco.scoring.tools import tools_for
 from moco.store.artifacts import ArtifactStore, link_tree
 from moco.store.generations import store_root, work_root
 from moco.tasks.item import Reference
@@ -118,6 +119,7 @@ class FitJob(MethodJob):
             merge=candidates.make if needs.generates else None,
             discard=candidates.discard if needs.generates else None,
             workdir=scratch,
+            tools=tools_for(self.spec),
             **self.common(questions, generate),
         )
         learned = self.method.fit(ctx)

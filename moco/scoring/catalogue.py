@@ -7,6 +7,9 @@ from moco.registry import did_you_mean
 from moco.scoring.base import SCORERS, Scorer
 
 RULE_SETS = ("paper", "strict")
+RUNS_CODE = frozenset({"coding"})
+"""Task types whose replies are programs, which run only with `scoring.code.allow`."""
+
 _MODULES = {
     "coding": "moco.scoring.coding",
     "exact_match": "moco.scoring.exact_match",

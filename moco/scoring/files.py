@@ -11,6 +11,7 @@ from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, Schema, read_
 from moco.scoring.base import Case, Verdict, score_cases
 from moco.scoring.catalogue import scorer_for
 from moco.scoring.groups import INCOMPLETE, group_sizes, group_verdicts
+from moco.scoring.tools import tools_for
 from moco.tasks.prepare import read_questions, read_references
 
 
@@ -22,7 +23,8 @@ def score_plain(results: Path, task: str, split: str, source: str, spec: Mapping
         task: Task of the items.
         split: Their split.
         source: The file, relative to `results`.
-        spec: With `scorer` and `type`; `groups` names the tasks whose groups score as one.
+        spec: With `scorer` and `type`; `groups` names the tasks whose groups score as one, `code` says how replies that
+            are programs run.
     """
     _score(results, task, split, source, GENERATIONS, spec)
 
@@ -51,7 +53,7 @@ def _score(results: Path, task: str, split: str, source: str, schema: Schema, sp
         for row in replies
         if row["status"] != "failed"
     ]
-    scored = score_cases(scorer, cases)
+    scored = score_cases(scorer, cases, tools_for(spec))
     if task in spec.get("groups", {}):
         scored = group_verdicts(cases, scored, {split: group_sizes(references.values())})
     verdicts = iter(scored)

@@ -7,6 +7,7 @@ what `moco check` looks at in addition.
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from moco.config.expand import expand
@@ -18,6 +19,7 @@ from moco.methods.base import COMMON_BASE
 from moco.paths import BLOCKS
 from moco.registry import did_you_mean
 from moco.scoring import task_types
+from moco.scoring.catalogue import RUNS_CODE
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.matrix import Matrix, concrete_entry
 from moco.zoo.roster import ROSTER
@@ -29,13 +31,13 @@ _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not 
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    problems = [problem for check in (_pools, _models, _tasks, _methods, _names) for problem in check(study)]
+    problems = [problem for check in (_pools, _models, _tasks, _execution, _methods, _names) for problem in check(study)]
     return problems or list(_comparisons(study)) or list(_rule_names(study))
 
 
 def machine_problems(study: Study, results: Path) -> list[Problem]:
     """Return missing files, unpinned revisions, unreadable data, and checkpoints that do not fit on the disk."""
-    return [*_model_files(study), *_data(study), *_disk(study, results)]
+    return [*_model_files(study), *_data(study), *_isolation(study), *_disk(study, results)]
 
 
 def _pools(study: Study) -> Iterator[Problem]:
@@ -142,6 +144,34 @@ def _tasks(study: Study) -> Iterator[Problem]:
         for split in ("dev", "test"):
             if entry.limit.get(split, 1) < 1:
                 yield Problem(f"{key}.limit.{split}", f"leaves no {split} item", "allow at least one")
+
+
+def _execution(study: Study) -> Iterator[Problem]:
+    programs = _tasks_of_programs(study)
+    if programs and not study.scoring.code.allow:
+        what = f"replies to {', '.join(programs)} are programs, which run only with your permission"
+        yield Problem("scoring.code.allow", what, "set it to true, or leave tasks of type coding out")
+
+
+def _tasks_of_programs(study: Study) -> list[str]:
+    """Return tasks whose replies are executed; tasks with mistakes are reported elsewhere."""
+    names = []
+    for name in study.tasks:
+        with suppress(MocoError):
+            if task_type(concrete_entry(study, name), f"tasks.{name}") in RUNS_CODE:
+                names.append(name)
+    return names
+
+
+def _isolation(study: Study) -> Iterator[Problem]:
+    if not _tasks_of_programs(study):
+        return
+    from moco.scoring.sandbox.runs import runner
+
+    try:
+        runner(study.scoring.code.isolation)
+    except MocoError as error:
+        yield Problem(error.where, error.what, error.remedy)
 
 
 def _methods(study: Study) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Any
 from moco import paths
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
+from moco.scoring.catalogue import RUNS_CODE
 from moco.workflow.logits_stage import LogitsStage
 from moco.workflow.matrix import Batch, Cell
 from moco.workflow.model_stage import MERGE_MODULE
@@ -34,6 +35,8 @@ class MethodStage(LogitsStage):
             "decoding_name": batch.decoding,
             "decoding": self.study.decoding[batch.decoding].slice(),
         }
+        if stage == "fit" and reads_scores:
+            spec |= self.scoring_spec(batch)
         if stage == "answer" and needs.answer.live:
             spec["decoding_source"] = source_hash("moco.decoding.joint")
         if stage == "fit" and needs.further_models:
@@ -52,6 +55,14 @@ class MethodStage(LogitsStage):
     def group_source(self, task: str) -> str | None:
         """Hash of the code that scores groups, or None for a task whose items score one by one."""
         return source_hash("moco.scoring.groups") if self.matrix.tasks[task].entry.group_score else None
+
+    def scoring_spec(self, batch: Batch) -> dict[str, Any]:
+        """What decides scores of a batch, besides rules and their inputs."""
+        return {"code": self.study.scoring.code.slice()} if batch.type in RUNS_CODE else {}
+
+    def scoring_threads(self, batch: Batch) -> int:
+        """Processes that score replies of a batch at once."""
+        return self.study.scoring.code.workers if batch.type in RUNS_CODE else 1
 
     def _method_specs(self, group: Group, stage: str) -> Callable[[Wildcards], str]:
         specs = {
@@ -78,6 +89,7 @@ class MethodStage(LogitsStage):
             wildcards=self.method_wildcards(group),
             spec=self._method_specs(group, "fit"),
             gpus=group.gpus,
+            threads=self.scoring_threads(batch) if group.needs.fit and group.needs.fit.references else 1,
             words={"pool": group.pool},
         )
 

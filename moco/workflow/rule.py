@@ -38,6 +38,8 @@ class Rule:
         gpus: GPUs of every job of the rule.
         words: Values for the command line, or functions of the wildcards that give them.
         folders: Output folders.
+        threads: Cores of every job.
+        local: Whether the rule's jobs are too small to leave the machine that plans.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Rule:
     gpus: int
     words: Mapping[str, Any]
     folders: Sequence[str] = ()
+    threads: int = 1
+    local: bool = False
 
     @property
     def job(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from moco import paths
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
+from moco.scoring.catalogue import RUNS_CODE
 from moco.workflow.matrix import Batch
 from moco.workflow.method_stage import MethodStage
 from moco.workflow.rule import (
@@ -29,8 +30,9 @@ class ScoreStage(MethodStage):
 
     def score_spec(self, batch: Batch, scorer: str) -> str:
         """What decides scores, besides their inputs."""
-        spec = {"scorer": scorer, "type": batch.type, "source": source_hash(scorer_module(batch.type))}
-        groups = {task: source for task in batch.tasks if (source := self.group_source(task)) is not None}
+        source = source_hash(scorer_module(batch.type))
+        spec = {"scorer": scorer, "type": batch.type, "source": source, **self.scoring_spec(batch)}
+        groups = {task: code for task in batch.tasks if (code := self.group_source(task)) is not None}
         return canonical_json({**spec, "groups": groups} if groups else spec)
 
     def score_plain_rules(self) -> list[Rule]:
@@ -63,6 +65,8 @@ class ScoreStage(MethodStage):
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
             gpus=0,
+            threads=self.scoring_threads(batch),
+            local=batch.type not in RUNS_CODE,
             words={"tasks": " ".join(batch.tasks), "split": split, "decoding": batch.decoding},
         )
 
@@ -96,6 +100,8 @@ class ScoreStage(MethodStage):
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
             gpus=0,
+            threads=self.scoring_threads(batch),
+            local=batch.type not in RUNS_CODE,
             words={"pool": pool, "tasks": " ".join(batch.tasks)},
         )
 

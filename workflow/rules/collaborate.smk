@@ -17,7 +17,7 @@ for RULE in PLAN.fit_rules():
         retries: PLAN.study.retries
         conda:
             "../envs/moco.yaml"
-        threads: 1
+        threads: RULE.threads
         resources:
             **PLAN.resources(RULE),
             attempt=attempt,

@@ -13,10 +13,10 @@ for RULE in PLAN.score_plain_rules():
             f"<benchmarks>/{RULE.name}/{{scorer}}.{{model}}.seed{{seed}}.s{{sample}}.tsv"
         wildcard_constraints:
             **RULE.wildcards,
-        localrule: True
+        localrule: RULE.local
         conda:
             "../envs/moco.yaml"
-        threads: 1
+        threads: RULE.threads
         params:
             **RULE.words,
             spec=RULE.spec,
@@ -43,10 +43,10 @@ for RULE in PLAN.score_answers_rules():
             f"<benchmarks>/{RULE.name}/{{scorer}}.{{method}}.seed{{seed}}.{{split}}.tsv"
         wildcard_constraints:
             **RULE.wildcards,
-        localrule: True
+        localrule: RULE.local
         conda:
             "../envs/moco.yaml"
-        threads: 1
+        threads: RULE.threads
         params:
             **RULE.words,
             spec=RULE.spec,

@@ -1,0 +1,17 @@
+"""What a job's scorers may use: permissions from its slice of the configuration, workers from this machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from moco.config.runtime import runtime_settings
+from moco.scoring.base import CodeTools, Tools
+
+
+def tools_for(spec: Mapping[str, Any]) -> Tools:
+    """Return the tools of a job.
+
+    Args:
+        spec: The job's slice of the configuration. It has `code` exactly when the study allows code to run.
+    """
+    workers = runtime_settings().get("scoring", {}).get("code", {}).get("workers", 1)
+    return Tools(workers=workers, code=CodeTools(**spec["code"]) if "code" in spec else None)
