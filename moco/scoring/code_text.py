@@ -16,6 +16,7 @@ _STATEMENT = re.compile(r"[ \t]*(?:import|from|def|class|async\s+def)\b|[ \t]*@\
 _FENCE = re.compile(r"(?P<before>^[ \t>]*|[^\n`~]*?)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$")
 _LONGEST_SOURCE = 200_000
 _MOST_STARTS = 40
+_MOST_BLOCKS = 100
 _MOST_CUTS = 12
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -103,8 +104,8 @@ def extract_code(reply: str, target: Target) -> Extraction:
 
 
 def fenced_blocks(text: str) -> list[str]:
-    """Return the contents of code fences of backticks or tildes, closed or not."""
-    blocks: list[str] = []
+    """Return the contents of code fences of backticks or tildes, closed or not; of very many, the last ones."""
+    blocks: list[list[str]] = []
     content: list[str] = []
     mark = ""
     for line in text.splitlines():
@@ -116,13 +117,13 @@ def fenced_blocks(text: str) -> list[str]:
         if fence and fence["mark"].startswith(mark) and not fence["info"].strip():
             if fence["before"].strip(" \t>"):
                 content.append(fence["before"])
-            blocks.append(_dedented(content))
+            blocks.append(content)
             mark = ""
         else:
             content.append(line)
     if mark:
-        blocks.append(_dedented(content))
-    return blocks
+        blocks.append(content)
+    return [_dedented(block) for block in blocks[-_MOST_BLOCKS:]]
 
 
 def _dedented(lines: list[str]) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Literal
 
 from moco.errors import RequestError
 from moco.scoring.sandbox import guest
+from moco.scoring.sandbox.seccomp import system_call_filter
 
 Kind = Literal["bwrap", "limits"]
 
@@ -45,6 +46,7 @@ class Place:
         processes: Limit on processes; None where the kernel counts other programs' too and it would not help.
         environment: All variables of the process.
         folder: Its working folder on this machine; None where the command sets it.
+        files: Open files that the command reads.
     """
 
     command: Sequence[str]
@@ -52,6 +54,7 @@ class Place:
     processes: int | None
     environment: dict[str, str] = field(default_factory=lambda: dict(_ENVIRONMENT))
     folder: Path | None = None
+    files: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,18 @@ class Bubblewrap:
     @contextmanager
     def place(self) -> Iterator[Place]:
         """Give a fresh sandbox."""
-        yield Place(
-            [self.program, *self._namespaces(), *_files(), "--chdir", _SCRATCH, "--", *_interpreter(_GUEST_HOME)],
-            uid=_unused_uid() if self.as_root else None,
-            processes=PROCESSES,
-        )
+        with TemporaryFile() as stream:
+            refused = system_call_filter()
+            stream.write(refused or b"")
+            stream.seek(0)
+            words = [*self._namespaces(), *_files(), "--chdir", _SCRATCH]
+            words += ["--seccomp", str(stream.fileno())] if refused else []
+            yield Place(
+                [self.program, *words, "--", *_interpreter(_GUEST_HOME)],
+                uid=_unused_uid() if self.as_root else None,
+                processes=PROCESSES,
+                files=(stream.fileno(),),
+            )
 
     def _namespaces(self) -> list[str]:
         words = "--unshare-ipc --unshare-net --unshare-pid --unshare-uts --unshare-cgroup-try --hostname sandbox"

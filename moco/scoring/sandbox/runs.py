@@ -244,7 +244,7 @@ def _start(
             stderr=stderr,
             env=place.environment,
             cwd=place.folder,
-            pass_fds=[end.number for end in ends],
+            pass_fds=[*place.files, *(end.number for end in ends)],
             start_new_session=True,
         )
     stack.callback(kill, process)

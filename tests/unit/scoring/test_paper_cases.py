@@ -13,6 +13,7 @@ from moco.tasks.item import Question, Reference
 
 CASES = "MOCO_SCORER_CASES"
 TYPES = ("exact_match", "f1_match", "multiple_choice", "noncompliance")
+"""Recorded programs are run in `test_coding_execution.py`."""
 
 
 def question_and_reference(task_type, item):

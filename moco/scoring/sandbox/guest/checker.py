@@ -85,7 +85,7 @@ class Remote:
     def _refuse(self, *_: Any) -> NoReturn:
         raise UnsupportedError("a value of the solution's own classes is compared or inspected")
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __len__ = __contains__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _refuse
     __getattr__ = __setattr__ = __delattr__ = __getitem__ = __str__ = __repr__ = __format__ = _refuse
     __int__ = __float__ = __index__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
     __abs__ = __neg__ = __round__ = __reversed__ = _refuse
