@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from moco.devices import device_count
+from moco.errors import RequestError
 from moco.store.generations import store_root
 
 
@@ -99,10 +100,14 @@ def _answer(*command: str) -> str | None:
 
 
 def _sandbox() -> Finding:
-    bwrap = shutil.which("bwrap")
-    return Finding(
-        "bubblewrap", bwrap or "none", "code can be executed in a sandbox" if bwrap else "no code is executed"
-    )
+    from moco.scoring.sandbox.runs import runner
+
+    bwrap = shutil.which("bwrap") or "none"
+    try:
+        runner("bwrap")
+    except RequestError as error:
+        return Finding("bubblewrap", bwrap, f"no tasks of type coding: {error.what}")
+    return Finding("bubblewrap", bwrap, "tasks of type coding, with scoring.code.allow: true")
 
 
 def _cores() -> Finding:

@@ -148,6 +148,7 @@ RUNTIME = {
     "failures": "record",
     "retries": 2,
     "site": {"gpu_model": "a100"},
+    "scoring": {"code": {"allow": True, "workers": 4}},
 }
 
 

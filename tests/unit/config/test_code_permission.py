@@ -1,0 +1,109 @@
+"""Programs run with permission only: what the check says, and what jobs are told."""
+
+import json
+
+import pytest
+import yaml
+
+from moco.config.load import study_from
+from moco.config.runtime import VARIABLE, runtime_json
+from moco.errors import RequestError
+from moco.methods.context import FitContext
+from moco.scoring.base import CodeTools, Tools
+from moco.scoring.tools import tools_for
+from moco.tasks.item import Question, Reference
+from moco.workflow.check import machine_problems, structural_problems
+from moco.workflow.plan import Plan
+
+MODEL = {"kind": "hub", "repo": "o/n", "revision": "c" * 40, "family": "llama", "tokenizer": "t"}
+
+
+@pytest.fixture
+def study(tmp_path):
+    items = [{"id": n, "input": "Write f.", "test": "assert f() == 1", "language": "python"} for n in range(4)]
+    (tmp_path / "code.json").write_text(json.dumps({"dev": items, "test": items}))
+
+    def made(**code):
+        content = {
+            "study": "s",
+            "models": {"one": MODEL, "two": {**MODEL, "repo": "o/m"}},
+            "tasks": {
+                "programs": {"source": {"kind": "moco", "path": str(tmp_path / "code.json")}, "type": "coding"},
+                "sums": {"source": {"kind": "synthetic", "skills": ["add"]}},
+            },
+            "pools": {"pair": ["one", "two"]},
+            "methods": {"weight_greedy_soup": {}},
+            "scoring": {"code": code},
+        }
+        return study_from(yaml.safe_load(yaml.safe_dump(content)), "s.yaml")
+
+    return made
+
+
+def test_a_task_of_programs_needs_permission(study):
+    (problem,) = structural_problems(study())
+    assert problem.key == "scoring.code.allow"
+    assert "replies to programs are programs, which run only with your permission" in problem.what
+    assert structural_problems(study(allow=True)) == []
+
+
+@pytest.mark.slow
+def test_an_isolation_that_this_machine_has_not_is_a_problem_of_the_machine(study, tmp_path, monkeypatch):
+    from moco.scoring.sandbox import isolation, runs
+
+    monkeypatch.setattr(isolation.shutil, "which", lambda _name: None)
+    runs.runner.cache_clear()
+    found = [problem.key for problem in machine_problems(study(allow=True), tmp_path)]
+    assert found == ["scoring.code.isolation"]
+    assert machine_problems(study(allow=True, isolation="limits"), tmp_path) == []
+
+
+def specs(plan, stage):
+    rules = {"score": plan.score_plain_rules, "fit": plan.fit_rules}[stage]()
+
+    class Wildcards:
+        scorer, method = "strict", "weight_greedy_soup"
+
+    return {rule.name: (json.loads(rule.spec(Wildcards)), rule.threads, rule.local) for rule in rules}
+
+
+def test_jobs_on_programs_carry_limits_and_cores_and_others_do_not(study):
+    plan = Plan(study(allow=True, seconds=3, workers=4))
+    code = {"isolation": "bwrap", "seconds": 3, "memory_mb": 512}
+    found = specs(plan, "score")
+    on_programs = {name: entry for name, entry in found.items() if entry[0]["type"] == "coding"}
+    assert len(on_programs) == 2
+    assert len(found) == 4
+    for name, (spec, threads, local) in found.items():
+        if name in on_programs:
+            assert (spec["code"], threads, local) == (code, 4, False)
+        else:
+            assert ("code" in spec, threads, local) == (False, 1, True)
+    fits = [spec for spec, _, _ in specs(plan, "fit").values()]
+    assert [spec.get("code") for spec in fits if "programs" in spec["tasks"]] == [code]
+    assert [spec.get("code") for spec in fits if "sums" in spec["tasks"]] == [None]
+
+
+def test_a_job_takes_permission_from_its_spec_and_workers_from_this_machine(study, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert tools_for({"scorer": "strict"}) == Tools()
+    spec = {"code": {"isolation": "limits", "seconds": 3, "memory_mb": 99}}
+    assert tools_for(spec) == Tools(1, CodeTools("limits", 3, 99))
+    monkeypatch.setenv(VARIABLE, runtime_json(study(allow=True, workers=4)))
+    assert tools_for(spec).workers == 4
+
+
+@pytest.mark.slow
+def test_a_fit_scores_programs_with_the_tools_of_its_job():
+    question = Question("u", "t", "dev", "coding", "Write f.", "Write f.")
+    gold = {"test": "assert f() == 1", "entry_point": "f", "preamble": ""}
+    settings = {
+        "pool": (),
+        "questions": [question],
+        "references": {"dev": {"u": Reference("u", gold, "code")}},
+    }
+    with pytest.raises(RequestError, match="without permission"):
+        FitContext(**settings).score({"u": "def f():\n    return 1"})
+    tools = Tools(code=CodeTools("limits"))
+    assert FitContext(**settings, tools=tools).score({"u": "def f():\n    return 1"}) == {"u": 1.0}
+    assert FitContext(**settings, tools=tools).score({"u": "def f():\n    return 2"}) == {"u": 0.0}
