@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from moco.config.registered import with_registry
 from moco.config.study import Study
 from moco.errors import RequestError
 
@@ -104,10 +105,17 @@ def study_from(config: Mapping[str, Any], origin: str) -> Study:
         InvalidStudy: It has mistakes.
     """
     content = {key: value for key, value in config.items() if key not in _RUNTIME_KEYS}
+    problems: list[Problem] = []
+    if isinstance(content.get("tasks"), Mapping):
+        content["tasks"], mistakes = with_registry(content["tasks"])
+        problems = [Problem(mistake.where, mistake.what, mistake.remedy) for mistake in mistakes]
     try:
-        return Study.model_validate(content)
+        study = Study.model_validate(content)
     except ValidationError as error:
-        raise InvalidStudy([_problem(entry) for entry in error.errors()], origin) from None
+        problems += [_problem(entry) for entry in error.errors()]
+    if problems:
+        raise InvalidStudy(problems, origin)
+    return study
 
 
 def load_study(path: Path) -> Study:

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
+from moco.config.columns import Columns, Condition, Value
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.fields import Section
 from moco.config.models import AdapterModel, HubModel, LocalModel, ZooModel
 from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
-from moco.config.tasks import MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
+from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
 from moco.digest import canonical_json
 
 MARK = "<!-- generated: make reference -->"
@@ -33,6 +34,10 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Pool", PoolEntry),
     ("Task", TaskEntry),
     ("Task source: synthetic", SyntheticSource),
+    ("Task source: hub", HubSource),
+    ("Columns of a hub source", Columns),
+    ("Value of a column", Value),
+    ("Condition on rows", Condition),
     ("Task source: MoCo JSON", MocoSource),
     ("Task source: tables", TableSource),
     ("Task source: another task", TaskSource),

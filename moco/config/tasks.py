@@ -1,10 +1,13 @@
 """Tasks: where items come from, how splits are cut, how they are prompted and scored."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from moco.config.columns import Columns, Condition, Step, Value, parse_steps
 from moco.config.fields import SLUG, Section, identity
+from moco.config.models import COMMIT
 
 SPLITS = ("train", "dev", "distill", "test")
 Split = Literal["train", "dev", "distill", "test"]
@@ -28,6 +31,56 @@ class MocoSource(Section):
 
     kind: Literal["moco"] = identity("A file in MoCo's JSON format.")
     path: str = identity("File; environment variables are expanded.")
+    question: tuple[Step, ...] = identity("Steps that clean the question, for instance of its options.", ())
+    group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
+    broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
+        "Ids of items that no reply can solve, by split.", factory=dict
+    )
+
+    @field_validator("question", mode="before")
+    @classmethod
+    def _known_steps(cls, value: Any) -> Any:
+        return parse_steps(value)
+
+
+class HubSource(Section):
+    """A dataset of the Hugging Face hub; `$MOCO_HUB_MIRROR/owner/name` serves instead where that variable is set."""
+
+    kind: Literal["hub"] = identity("A dataset of the Hugging Face hub.")
+    repository: str = identity(
+        "Repository, as owner/name; `{config}` in it stands for each entry of configs.", pattern=r"^[\w.-]+/[\w.{}-]+$"
+    )
+    configs: tuple[str, ...] = identity("Configurations; the default one when left out.", ())
+    splits: dict[Literal["train", "dev", "test"], str | tuple[str, ...]] = identity(
+        "Split of the source, or several, for each of ours; ours that share one are cut from it without overlap.",
+        min_length=1,
+    )
+    items: dict[Literal["train", "dev", "test"], int] = identity(
+        "Most items of each split; all that there are when left out, or equal parts of a shared one.", factory=dict
+    )
+    cut: Literal["sample", "group"] = identity(
+        "How a shared split is cut: a draw in equal shares of domains, or the group alone decides (nested datasets).",
+        "sample",
+    )
+    revision: str | dict[str, str] | None = identity(
+        "Commit of the repository, or one for each configuration; `moco pin` writes it. Null follows the repository.",
+        None,
+    )
+    where: tuple[Condition, ...] = identity("Which rows count.", ())
+    longest: int | None = identity("Longest question that counts, in characters.", None, ge=1)
+    columns: Columns = identity("Columns of the dataset.")
+    gold: Literal["text", "letter", "index", "option_text"] = identity(
+        "How the gold names the answer; the last three are for multiple choice.", "text"
+    )
+    shuffle_options: bool = identity("Put options in a random order, fixed for each question.", False)
+
+    @field_validator("revision")
+    @classmethod
+    def _commits(cls, value: Any) -> Any:
+        for commit in value.values() if isinstance(value, dict) else filter(None, [value]):
+            if not re.fullmatch(COMMIT, commit):
+                raise ValueError(f"{commit!r} is not a commit; write its 40 hexadecimal digits")
+        return value
 
 
 class TableSource(Section):
@@ -53,13 +106,17 @@ class TaskSource(Section):
     task: Slug = identity("That task.")
 
 
-Source = Annotated[SyntheticSource | MocoSource | TableSource | TaskSource, Field(discriminator="kind")]
+Source = Annotated[SyntheticSource | MocoSource | HubSource | TableSource | TaskSource, Field(discriminator="kind")]
 
 
 class TaskEntry(Section):
     """One task. `source` may be written as the name of another task."""
 
-    source: Source = identity("Where the items come from.")
+    source: Source = identity("Where the items come from; the hub, for a registered dataset, when left out.")
+    dataset: str | None = identity(
+        "Registered dataset (`moco tasks`) that tells what is left out here; the task's own name, where it is one.",
+        None,
+    )
     type: str | None = identity("Task type; known to the source when left out.", None)
     domain: Slug = identity(
         "Group under which tables average it; tasks of one domain and type form a batch.", "general"

@@ -1,6 +1,6 @@
 """What is known of a task before its items are loaded; cheap enough for planning."""
 
-from moco.config.tasks import SPLITS, MocoSource, SyntheticSource, TableSource, TaskEntry
+from moco.config.tasks import SPLITS, HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry
 from moco.errors import RequestError
 
 _TYPE_OF_FORM = {"exact": "exact_match", "choice": "multiple_choice"}
@@ -17,6 +17,8 @@ def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
             found = {str(split) for split, count in items.items() if count > 0}
         case MocoSource():
             found = {"dev", "test"}
+        case HubSource(splits=splits):
+            found = {str(split) for split in splits}
         case TableSource(paths=paths):
             found = {str(split) for split in paths}
         case other:

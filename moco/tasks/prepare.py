@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from moco.config.tasks import TaskEntry
-from moco.digest import canonical_json, digest, file_digest
+from moco.digest import canonical_json, digest
 from moco.prompts.blocks import task_prompt
 from moco.records import QUESTIONS, REFERENCES, Provenance, read_rows, write_json, write_rows
 from moco.tasks.item import Question, Reference
 from moco.tasks.layout import split_layout, task_type
-from moco.tasks.paths import source_files
 from moco.tasks.raw import RawItem
-from moco.tasks.sources import load
+from moco.tasks.sources import load_with_inputs
 from moco.tasks.splits import cut_splits
 
 
@@ -33,9 +32,9 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
     where = f"tasks.{name}"
     split_layout(entry, where)
     kind = task_type(entry, where)
-    items = cut_splits(entry, load(entry, where), where)
-    inputs = {configured: file_digest(path) for configured, path in source_files(entry).items()}
-    provenance = Provenance("prepare", provenance_spec, inputs)
+    found = load_with_inputs(entry, where)
+    items = cut_splits(entry, found.items, where)
+    provenance = Provenance("prepare", provenance_spec, found.inputs)
     splits = {split: _write_split(name, kind, split, rows, folder / split, provenance) for split, rows in items.items()}
     facts = {
         "name": name,
@@ -43,7 +42,8 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
         "domain": entry.domain,
         "splits": splits,
         "source": entry.source.slice(),
-        "files": inputs,
+        "files": found.inputs,
+        **({"revisions": found.revisions} if found.revisions else {}),
     }
     write_json(folder / "task.json", facts)
     return facts

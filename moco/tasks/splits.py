@@ -64,6 +64,23 @@ def limited(items: Sequence[RawItem], most: int, seed: int, split: str, where: s
     return sorted(chosen, key=lambda item: item.row)
 
 
+def divide(items: Sequence[RawItem], count: int, *names: Any) -> tuple[list[RawItem], list[RawItem]]:
+    """Return the items without a part of about `count`, and that part, both in source order.
+
+    Every domain gives the same share as nearly as whole items and whole groups allow.
+
+    Args:
+        items: What is divided.
+        count: Size of the part; groups can make it smaller.
+        names: Name the draw.
+    """
+    domains = _units_by_domain(items, *names)
+    sizes = {domain: _size(units) for domain, units in domains.items()}
+    part = sorted(_pick(domains, _proportional_shares(sizes, count), count), key=lambda item: item.row)
+    taken = {item.row for item in part}
+    return [item for item in items if item.row not in taken], part
+
+
 def cut(items: Sequence[RawItem], share: float, seed: int, where: str = "") -> tuple[list[RawItem], list[RawItem]]:
     """Return dev without its distill share, and the distill share, both in source order.
 
@@ -72,18 +89,14 @@ def cut(items: Sequence[RawItem], share: float, seed: int, where: str = "") -> t
     Raises:
         RequestError: One of the two would be empty.
     """
-    total = int(share * len(items) + 0.5)
-    domains = _units_by_domain(items, "distill", seed)
-    sizes = {domain: _size(units) for domain, units in domains.items()}
-    distill = sorted(_pick(domains, _proportional_shares(sizes, total), total), key=lambda item: item.row)
-    if not distill or len(distill) == len(items):
+    dev, distill = divide(items, int(share * len(items) + 0.5), "distill", seed)
+    if not dev or not distill:
         raise RequestError(
             f"distill = {share} of {len(items)} dev items leaves {'distill' if not distill else 'dev'} empty",
             where=where,
             remedy="change distill, or use more dev items",
         )
-    taken = {item.row for item in distill}
-    return [item for item in items if item.row not in taken], distill
+    return dev, distill
 
 
 def _units_by_domain(items: Sequence[RawItem], *names: Any) -> dict[str, list[Unit]]:

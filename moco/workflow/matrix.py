@@ -12,6 +12,7 @@ from moco.errors import RequestError
 from moco.methods.base import COMMON_BASE, Method, Needs
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
+from moco.tasks.catalogue import dataset_names
 from moco.tasks.layout import split_layout, task_type
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def concrete_entry(study: Study, name: str) -> TaskEntry:
             raise RequestError(
                 f"unknown task {source.task!r}",
                 where=f"tasks.{seen[-1]}.source",
-                remedy=did_you_mean(source.task, study.tasks),
+                remedy=did_you_mean(source.task, [*study.tasks, *dataset_names()]),
             )
         if source.task in seen:
             raise RequestError(

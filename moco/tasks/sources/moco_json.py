@@ -1,18 +1,21 @@
 """Files in MoCo's JSON format: one object with the lists `dev` and `test`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from moco.config.expand import expand
 from moco.config.tasks import MocoSource
 from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.tasks.raw import RawItem
+from moco.tasks.sources.columns import apply, group_label, read
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
 from moco.tasks.sources.files import not_utf8, opened, parse_json
 from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
 
-_GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
+GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
+_Split = Literal["dev", "test"]
 
 
 def load(source: MocoSource, task_type: str) -> dict[str, list[RawItem]]:
@@ -23,7 +26,8 @@ def load(source: MocoSource, task_type: str) -> dict[str, list[RawItem]]:
     """
     path = expand(source.path)
     data = _read(path)
-    return {split: _split(data, split, task_type, f"{path}: {split}") for split in ("dev", "test")}
+    splits: tuple[_Split, ...] = ("dev", "test")
+    return {split: _split(data, split, source, task_type, f"{path}: {split}") for split in splits}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _split(data: dict[str, Any], split: str, task_type: str, where: str) -> list[RawItem]:
+def _split(data: dict[str, Any], split: _Split, source: MocoSource, task_type: str, where: str) -> list[RawItem]:
     if split not in data:
         raise RequestError("split is missing", where=where)
     rows = data[split]
@@ -47,11 +51,23 @@ def _split(data: dict[str, Any], split: str, task_type: str, where: str) -> list
         raise RequestError(f"is {kind_of(rows)}, not a list", where=where)
     if not rows:
         raise RequestError("split is empty", where=where)
-    return [read_item(row, item, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
+    broken = frozenset(source.broken.get(split, ()))
+    return [_corrected(row, item, source, broken, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
+
+
+def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], task_type: str, where: str) -> RawItem:
+    """Return an item with what the source's rules say about its question, its group and whether it can be judged."""
+    is_broken = isinstance(item, dict) and str(item.get("id")) in broken
+    if is_broken and isinstance(item.get("choices"), dict):
+        item = {**item, "choices": {key: "-" if text is None else text for key, text in item["choices"].items()}}
+    made = read_item(row, item, task_type, where)
+    question = question_text(apply(source.question, made.question, item, where), where)
+    group = group_label(read(source.group, item, where)) if source.group else made.group
+    return replace(made, question=question, group=group, valid=made.valid and not is_broken)
 
 
 def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
-    """Return one item of a file.
+    """Return one item of MoCo's JSON format.
 
     Args:
         row: Its position in its split.
@@ -60,7 +76,7 @@ def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
         where: File, split and row, as errors name them.
 
     Raises:
-        RequestError: The item does not suit the task type.
+        RequestError: A field is missing, or does not suit the task type.
     """
     if not isinstance(item, dict):
         raise RequestError(f"item is {kind_of(item)}, not an object", where=where)
@@ -84,7 +100,7 @@ def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
         gold = option_gold(list(choices).index(key), key)
     else:
         question = question_text(_take(rest, "input", where), where)
-        field = _GOLD_FIELD.get(task_type, "output")
+        field = GOLD_FIELD.get(task_type, "output")
         value = _take(rest, field, where) if task_type in GOLD_REQUIRED else rest.pop(field, None)
         answer_type = item.get("answer_type")
         gold = open_gold(

@@ -107,7 +107,7 @@ def _item(columns: _Columns, task_type: str, row: int, values: Row, where: str) 
     options = None
     if columns.options is not None:
         options = _options(columns.options, values, where)
-        gold = _option_gold(columns.gold_form, value, options, where)
+        gold = named_option(columns.gold_form, value, options, where)
     else:
         gold = open_gold(task_type, value, where, question=question, domain=domain)
     return RawItem(
@@ -134,7 +134,12 @@ def _options(columns: str | tuple[str, ...], values: Row, where: str) -> tuple[s
     return option_texts({str(position): text for position, text in enumerate(found)}, where)
 
 
-def _option_gold(form: str, value: Any, options: tuple[str, ...], where: str) -> Gold:
+def named_option(form: str, value: Any, options: tuple[str, ...], where: str) -> Gold:
+    """Return the gold option that a letter, a position or a text names.
+
+    Raises:
+        RequestError: It names none of them.
+    """
     position: int | None = None
     if form == "letter" and isinstance(value, str):
         letter = value.strip().upper()

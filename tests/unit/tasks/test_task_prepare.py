@@ -37,7 +37,7 @@ def test_files_and_facts(source, tmp_path):
     assert (facts["name"], facts["type"], facts["domain"]) == ("t", "exact_match", "math")
     assert {split: found["items"] for split, found in facts["splits"].items()} == {"dev": 6, "distill": 2, "test": 5}
     assert facts["files"] == {str(source): file_digest(source)}
-    assert facts["source"] == {"kind": "moco", "path": str(source)}
+    assert (facts["source"]["kind"], facts["source"]["path"]) == ("moco", str(source))
     assert facts["splits"]["dev"]["valid"] + facts["splits"]["distill"]["valid"] == 7
     provenance = read_provenance(folder / "dev" / "questions.parquet")
     assert (provenance["verb"], provenance["spec"], provenance["inputs"]) == ("prepare", {"spec": 1}, facts["files"])

@@ -1,0 +1,97 @@
+"""Tasks that name a registered dataset: what the study leaves out comes from the registry, what it says wins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from moco.errors import RequestError
+from moco.registry import did_you_mean
+from moco.tasks.catalogue import Dataset, dataset, dataset_names
+
+
+def with_registry(tasks: Mapping[str, Any]) -> tuple[dict[str, Any], list[RequestError]]:
+    """Return the tasks of a study, as written, with the facts of registered datasets filled in; and the mistakes.
+
+    A task that names no source is the registered dataset of its name (or of `dataset`), from the hub. A source without
+    `kind` changes the hub source of the dataset. `source: NAME` is a task of the study or else a registered dataset.
+    A task with a mistake is replaced by one that refers to itself, so that the others can still be checked.
+    """
+    filled, mistakes = {}, []
+    for name, entry in tasks.items():
+        try:
+            filled[name] = _filled(str(name), entry, tasks)
+        except RequestError as error:
+            mistakes.append(error)
+            filled[name] = {"source": {"kind": "task", "task": name}}
+    return filled, mistakes
+
+
+def _filled(name: str, entry: Any, tasks: Mapping[str, Any]) -> Any:
+    if entry is not None and not isinstance(entry, dict):
+        return entry
+    entry = dict(entry or {})
+    found = _dataset_of(name, entry, tasks)
+    if found is not None:
+        return {
+            **_facts(found, entry, tasks),
+            **entry,
+            "dataset": found.name,
+            "source": _source(found, name, entry, tasks),
+        }
+    if "source" not in entry:
+        what = f"{name!r} is no registered dataset, and the task names no source"
+        remedy = f"{did_you_mean(name, dataset_names())}; `moco tasks` lists them"
+        raise RequestError(what, where=f"tasks.{name}.source", remedy=remedy)
+    return entry
+
+
+def _other_task(entry: Mapping[str, Any]) -> str | None:
+    """Return the name that a task gives as its source."""
+    source = entry.get("source")
+    if isinstance(source, dict):
+        source = source.get("task") if source.get("kind") == "task" else None
+    return source if isinstance(source, str) else None
+
+
+def _dataset_of(
+    name: str, entry: Mapping[str, Any], tasks: Mapping[str, Any], seen: tuple[str, ...] = ()
+) -> Dataset | None:
+    """Return the registered dataset that a task is about, if it is about one."""
+    if entry.get("dataset") is not None:
+        return dataset(str(entry["dataset"]), f"tasks.{name}.dataset")
+    other = _other_task(entry)
+    if other is not None:
+        below = tasks.get(other)
+        if other in tasks and other not in (*seen, name):
+            return _dataset_of(other, below if isinstance(below, dict) else {}, tasks, (*seen, name))
+        return dataset(other) if other in dataset_names() and other not in tasks else None
+    source = entry.get("source") or {}
+    if isinstance(source, dict) and (source.get("kind") == "synthetic" or "repository" in source):
+        return None
+    return dataset(name) if name in dataset_names() else None
+
+
+def _facts(found: Dataset, entry: Mapping[str, Any], tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the registry says; a task over another task of the study keeps to what that one says."""
+    facts = {"type": found.type, "domain": found.domain, "limit": found.limit, "group_score": found.group_score}
+    below = tasks.get(_other_task(entry) or "")
+    if _other_task(entry) in tasks:
+        del facts["type"]  # the plan takes it from there
+        facts |= {key: below[key] for key in ("domain", "group_score") if isinstance(below, dict) and key in below}
+    return facts
+
+
+def _source(found: Dataset, name: str, entry: Mapping[str, Any], tasks: Mapping[str, Any]) -> Any:
+    source = entry.get("source")
+    if _other_task(entry) in tasks:
+        return source
+    if isinstance(source, dict) and source.get("kind") == "moco":
+        rules = {"question": found.file.question, "group": found.file.group, "broken": found.broken_ids()}
+        return {key: rule for key, rule in rules.items() if rule} | source
+    if isinstance(source, dict) and source.get("kind", "hub") not in ("hub", "task"):
+        return source
+    if found.hub is None:
+        what = f"no copy of {found.name} on the hub is known (it is in {found.elsewhere})"
+        remedy = f"give a file in MoCo's format: source: {{kind: moco, path: {found.name}.json}}"
+        raise RequestError(what, where=f"tasks.{name}.source", remedy=remedy)
+    changes = source if isinstance(source, dict) and source.get("kind") != "task" else {}
+    return found.hub.slice() | changes
