@@ -57,6 +57,7 @@ zoo-shape: install
 
 reference: install
 	$(BIN)/python -m moco.config.reference
+	$(BIN)/python -m moco.tasks.reference
 
 lock: install
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new

@@ -28,6 +28,8 @@ VERBS = {
     "check": "find every mistake in a study before any job",
     "doctor": "say what this machine has and what that allows",
     "methods": "list methods and their settings",
+    "tasks": "list registered datasets and what is known of them",
+    "pin": "write the commits of a study's hub datasets and models into it",
     "new": "write the skeleton of a method",
     "verify": "compare two results folders by content",
     "forget": "remove recorded failures, so that the next run tries again",

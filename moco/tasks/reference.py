@@ -1,0 +1,91 @@
+"""The list of registered datasets as Markdown, from the registry itself.
+
+`python -m moco.tasks.reference` rewrites the generated part of `docs/tasks.md`.
+"""
+
+import sys
+from pathlib import Path
+
+from moco.config.columns import STEPS
+from moco.tasks.catalogue import Dataset, Side, dataset, dataset_names
+
+MARK = "<!-- generated: python -m moco.tasks.reference -->"
+
+_SURE = {"confirmed": "", "stated": " (stated by a third party)", "memory": " (not checked)"}
+
+
+def reference() -> str:
+    """Return the table and one section for each dataset, as Markdown."""
+    found = [dataset(name) for name in dataset_names()]
+    rows = [_row(known) for known in found]
+    head = ["| dataset | domain | type | dev | test | licence | source |", "|---|---|---|---:|---:|---|---|"]
+    steps = [f"| `{name}` | {'yes' if takes else 'no'} | {what} |" for name, (takes, what) in STEPS.items()]
+    table = ["## Steps", "", "| step | argument | what it gives |", "|---|---|---|", *steps]
+    sections = [_section(known) for known in found]
+    return "\n".join([MARK, "", *table, "", "## All datasets", "", *head, *rows, "", *sections])
+
+
+def where_from(known: Dataset) -> str:
+    """Return where a dataset lies, in a few words."""
+    if known.hub is None:
+        return f"no hub copy known; {known.elsewhere}"
+    configs = known.hub.configs
+    shown = f" ({', '.join(configs)})" if 0 < len(configs) <= 2 else f" ({len(configs)} parts)" if configs else ""
+    return f"{known.hub.repository}{shown}{', gated' if known.gated else ''}"
+
+
+def licence(known: Dataset) -> str:
+    """Return a dataset's licence, with how sure it is."""
+    return f"{known.licence}{_SURE[known.licence_known]}"
+
+
+def facts(known: Dataset) -> list[tuple[str, str]]:
+    """Return all that is known of a dataset as label and text."""
+    listed = [
+        ("domain", known.domain + (f"; family {known.family}" if known.family else "")),
+        ("default type", known.type + ("; an item counts only with its whole group" if known.group_score else "")),
+        ("items", f"{_count(known, 'dev')} dev, {_count(known, 'test')} test"),
+        ("limit", ", ".join(f"{split} {most}" for split, most in known.limit.items())),
+        ("source", where_from(known)),
+    ]
+    if known.hub is not None:
+        splits = {ours: name if isinstance(name, str) else " + ".join(name) for ours, name in known.hub.splits.items()}
+        cut = " (one source split, cut without overlap)" if len(set(splits.values())) < len(splits) else ""
+        listed.append(("splits", ", ".join(f"{ours} from {theirs}" for ours, theirs in splits.items()) + cut))
+        listed.append(("how sure", known.hub_status))
+    listed += [("groups", known.group)] if known.group else []
+    listed += [("licence", licence(known)), ("cite", known.citation)]
+    listed += [("in the paper", "yes" if known.paper else "no")]
+    listed += [("overlaps", f"{overlap.dataset}: {overlap.what}") for overlap in known.overlaps]
+    for entry in known.broken:
+        ids = "; ".join(f"{split} {' '.join(found)}" for split, found in entry.ids.items())
+        listed.append(("not valid in MoCo's file", f"{entry.problem} ({ids})"))
+    return listed
+
+
+def _count(known: Dataset, split: Side) -> str:
+    return f"{known.sizes[split]}{'' if known.moco_file else ' (ours)'}"
+
+
+def _row(known: Dataset) -> str:
+    cells = [f"[{known.name}](#{known.name})", known.domain, known.type]
+    cells += [_count(known, "dev"), _count(known, "test"), licence(known), where_from(known)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _section(known: Dataset) -> str:
+    lines = [f"### {known.name}", "", f"{known.title}.", ""]
+    lines += [f"* {label}: {text}" for label, text in facts(known)]
+    lines += ["", "Pitfalls:", "", *(f"* {pitfall}" for pitfall in known.pitfalls)] if known.pitfalls else []
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Rewrite the generated part of the document."""
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/tasks.md")
+    written = path.read_text(encoding="utf-8").partition(MARK)[0]
+    path.write_text(written + reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
