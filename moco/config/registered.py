@@ -65,7 +65,7 @@ def _dataset_of(
             return _dataset_of(other, below if isinstance(below, dict) else {}, tasks, (*seen, name))
         return dataset(other) if other in dataset_names() and other not in tasks else None
     source = entry.get("source") or {}
-    if isinstance(source, dict) and (source.get("kind") == "synthetic" or "repository" in source):
+    if isinstance(source, dict) and (source.get("kind") == "synthetic" or {"repository", "columns"} <= source.keys()):
         return None
     return dataset(name) if name in dataset_names() else None
 

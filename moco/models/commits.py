@@ -18,6 +18,7 @@ def newest_commit(kind: str, repository: str) -> str:
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.utils import httpx
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     ask = api.dataset_info if kind == "dataset" else api.model_info
@@ -26,17 +27,9 @@ def newest_commit(kind: str, repository: str) -> str:
     except (GatedRepoError, RepositoryNotFoundError) as error:
         what = f"{kind} {repository} does not exist, or access is not granted ({type(error).__name__})"
         raise RequestError(what, remedy="check its name, accept its terms on its page, or set HF_TOKEN") from None
-    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise _unreachable(kind, repository, error) from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore"):
-            raise
-        raise _unreachable(kind, repository, error) from None
+    except (OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        what = f"the hub cannot be asked for the commit of {kind} {repository} ({type(error).__name__})"
+        raise WorkError(what, remedy="run it on a machine with a network, without HF_HUB_OFFLINE") from None
     if commit is None:
         raise WorkError(f"the hub names no commit of {kind} {repository}")
     return str(commit)
-
-
-def _unreachable(kind: str, repository: str, error: Exception) -> WorkError:
-    what = f"the hub cannot be asked for the commit of {kind} {repository} ({type(error).__name__})"
-    return WorkError(what, remedy="run it on a machine with a network, without HF_HUB_OFFLINE")

@@ -93,6 +93,7 @@ def _open(source: HubSource, config: str | None, scratch: str, where: str) -> _P
     from datasets import disable_progress_bars, load_dataset_builder
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx
 
     where = f"{where}.source" if where else "source"
     in_name = "{config}" in source.repository
@@ -116,6 +117,8 @@ def _open(source: HubSource, config: str | None, scratch: str, where: str) -> _P
         what = f"{repository}{f'@{pinned}' if pinned else ''} does not exist, or access is not granted"
         raise RequestError(what, where=where, remedy="check repository and revision, or set HF_TOKEN") from None
     except ValueError as error:
+        if "find cache" in str(error):
+            raise _unreachable(repository, error, where) from None
         if "BuilderConfig" not in str(error) and "Config name is missing" not in str(error):
             raise
         what = f"{repository} has no configuration {config!r} ({str(error).splitlines()[0][:120]})"
@@ -130,7 +133,7 @@ def _open(source: HubSource, config: str | None, scratch: str, where: str) -> _P
             raise _unreachable(repository, error, where) from None
         what = f"{repository} cannot be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
         raise RequestError(what, where=where, remedy="check its data files and source.configs") from None
-    except (ConnectionError, OSError, HfHubHTTPError) as error:
+    except (OSError, HfHubHTTPError, httpx.HTTPError) as error:
         raise _unreachable(repository, error, where) from None
     found = _commit_in(folder) if folder else builder.hash
     if pinned and found and found != pinned:

@@ -4,12 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+from support.hub_server import commit_of, serve
 
 from moco.cli import main
 from moco.config.load import load_study
@@ -18,6 +17,7 @@ from moco.tasks.catalogue import dataset, dataset_names
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
+HUB_SOURCES = [dataset(name).hub for name in dataset_names() if dataset(name).available]
 ROOT = Path(__file__).parents[3]
 
 
@@ -89,39 +89,14 @@ tasks:
 """
 
 
-def commit_of(path: str) -> str:
-    if path == "o/big":
-        return "1" * 40
-    return (path.encode().hex() * 4)[:39] + "a"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Answers as the hub's API does."""
-
-    def do_GET(self) -> None:
-        _, api, kind, *path = self.path.partition("?")[0].split("/")
-        repo = "/".join(path[:2])
-        known = api == "api" and kind in ("datasets", "models") and repo != "o/missing"
-        body = json.dumps({"id": repo, "sha": commit_of(repo)} if known else {"error": "Repository not found"}).encode()
-        self.send_response(200 if known else 404)
-        if not known:
-            self.send_header("X-Error-Code", "RepoNotFound")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def hub(tmp_path):
+    repositories = ["o/big", "o/other", *{known.repository for known in HUB_SOURCES}]
+    repositories += [f"hails/agieval-{config}" for config in dataset("agieval").hub.configs]
+    for repository in repositories:
+        (tmp_path / "hub" / repository).mkdir(parents=True, exist_ok=True)
+    with serve(tmp_path / "hub") as environment:
+        yield environment
 
 
 def pin(path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -139,9 +114,10 @@ def study(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_commits_are_written_and_everything_else_stays(study, hub):
-    before, text = load_study(study), study.read_text(encoding="utf-8")
-    done = pin(study, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
+    before = load_study(study)
+    done = pin(study, **hub)
     assert done.returncode == 0, done.stderr
     after = load_study(study)
     for name, task in after.tasks.items():
@@ -155,31 +131,33 @@ def test_commits_are_written_and_everything_else_stays(study, hub):
         assert task.source.revision == want
         unpinned = task.source.model_copy(update={"revision": before.tasks[name].source.revision})
         assert task.model_copy(update={"source": unpinned}) == before.tasks[name]
-    assert after.models["big"].revision == "1" * 40
+    assert after.models["big"].revision == commit_of("o/big")
     assert after.models["other"].revision == commit_of("o/other")
     changed = study.read_text(encoding="utf-8")
     assert "# to be pinned" in changed
     assert "  # sums" in changed
-    again = pin(study, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
+    again = pin(study, **hub)
     assert "nothing to pin" in again.stdout
     assert study.read_text(encoding="utf-8") == changed
 
 
+@pytest.mark.slow
 def test_lines_can_be_printed_instead(study, hub):
     text = study.read_text(encoding="utf-8")
-    done = pin(study, "--print", HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
+    done = pin(study, "--print", **hub)
     lines = yaml.safe_load(done.stdout)
     assert lines["tasks"]["gsm8k"] == {"source": {"revision": commit_of("openai/gsm8k")}}
-    assert lines["models"]["big"] == {"revision": "1" * 40}
+    assert lines["models"]["big"] == {"revision": commit_of("o/big")}
     assert study.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_offline_and_unknown_are_one_line(study, hub):
     done = pin(study, HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert done.stderr.startswith("moco pin: the hub cannot be asked for the commit of dataset openai/gsm8k (Offline")
     assert len(done.stderr.splitlines()) == 1
     study.write_text(study.read_text(encoding="utf-8").replace("o/other", "o/missing"), encoding="utf-8")
-    done = pin(study, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
+    done = pin(study, **hub)
     assert done.returncode == 2
     assert done.stderr.startswith("moco pin: model o/missing does not exist, or access is not granted")

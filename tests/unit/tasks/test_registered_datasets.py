@@ -1,9 +1,13 @@
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 from support.hub import LETTERS, ROWS, mark, write_repository
+from support.hub_server import GATED, commit_of, serve
 
 from moco.config.columns import STEPS
 from moco.config.load import study_from
@@ -278,3 +282,45 @@ def test_what_the_study_says_wins():
     assert (task.type, task.domain, task.limit) == ("general_verifier", "sums", {"test": 3})
     assert (task.source.revision, task.source.repository) == (COMMIT, "openai/gsm8k")
     assert entry("mine", dataset="culturebench").group_score is True
+
+
+def prepare_apart(tmp_path, environment, **source):
+    """Prepare gsm8k in a process of its own, since the libraries read the hub's address when they are imported."""
+    task = entry("gsm8k", source=source)
+    command = [sys.executable, "-m", "moco", "prepare", "--results", str(tmp_path / "results"), "--task", "gsm8k"]
+    kept = {name: value for name, value in os.environ.items() if name != "MOCO_HUB_MIRROR"}
+    environment = {**kept, "HF_HOME": str(tmp_path / "home"), **environment}
+    command += ["--spec", json.dumps(task.slice())]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    facts = tmp_path / "results/tasks/gsm8k/task.json"
+    return done, json.loads(facts.read_text(encoding="utf-8"))["revisions"] if done.returncode == 0 else done.stderr
+
+
+@pytest.mark.slow
+def test_from_the_hub_itself_then_without_network(tmp_path):
+    mirror(tmp_path / "hub", "gsm8k")
+    (tmp_path / "hub" / GATED).mkdir(parents=True)
+    commit = commit_of("openai/gsm8k")
+    with serve(tmp_path / "hub") as online:
+        _, revisions = prepare_apart(tmp_path, online)
+        assert revisions == {"openai/gsm8k": commit}
+        _, revisions = prepare_apart(tmp_path, online, revision=commit)
+        assert revisions == {"openai/gsm8k": commit}
+        for source, code, message in (
+            ({"revision": "f" * 40}, 2, f"openai/gsm8k@{'f' * 40} does not exist, or access is not granted"),
+            ({"repository": "openai/nothing"}, 2, "openai/nothing does not exist, or access is not granted"),
+            ({"repository": GATED}, 2, f"{GATED} is gated and access is not granted; accept its terms at https://"),
+        ):
+            done, shown = prepare_apart(tmp_path, online, **source)
+            assert done.returncode == code
+            assert shown.splitlines()[-1].startswith(f"moco prepare: tasks.gsm8k.source: {message}")
+            assert "Traceback" not in shown
+    offline = {"HF_HUB_OFFLINE": "1"}
+    _, revisions = prepare_apart(tmp_path, offline)
+    assert revisions == {"openai/gsm8k": commit}
+    done, shown = prepare_apart(tmp_path, offline, revision="f" * 40)
+    assert done.returncode == 1
+    assert f"openai/gsm8k@{'f' * 40} is not at hand; only {commit} is cached" in shown
+    done, shown = prepare_apart(tmp_path, offline, configs=["other"])
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in shown
