@@ -84,6 +84,9 @@ tasks:
     source:
       items: {dev: 3, test: 3}
   named: {source: coconot}
+  named-block:
+    source: medmcqa
+    limit: {test: 3}
   agieval_tiny: {}
   evo: {source: gsm8k, distill: 0.5}
 """

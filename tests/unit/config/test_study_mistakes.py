@@ -115,6 +115,42 @@ MISTAKES = {
         "tasks.evo.source",
         "unknown task 'tt'",
     ),
+    "registered dataset that does not exist": (
+        changed(tasks__gsm9k={}),
+        "tasks.gsm9k.source",
+        "'gsm9k' is no registered dataset, and the task names no source; did you mean gsm8k?; `moco tasks` lists them",
+    ),
+    "unknown dataset of a task": (
+        changed(tasks__mine={"dataset": "popqe", "source": SYNTHETIC}),
+        "tasks.mine.dataset",
+        "unknown dataset 'popqe'; did you mean popqa?",
+    ),
+    "near miss of a registered dataset as a source": (
+        changed(tasks__evo={"source": "gsm9k"}),
+        "tasks.evo.source",
+        "unknown task 'gsm9k'; did you mean gsm8k?",
+    ),
+    "registered dataset without a hub copy": (
+        changed(tasks__sciencemeter=None),
+        "tasks.sciencemeter.source",
+        "no copy of sciencemeter on the hub is known (it is in the release yikee/ScienceMeter, one JSON file for each "
+        "field); give a file in MoCo's format: source: {kind: moco, path: sciencemeter.json}",
+    ),
+    "branch as revision of a dataset": (
+        changed(tasks__gsm8k={"source": {"revision": "main"}}),
+        "tasks.gsm8k.source.revision",
+        "'main' is not a commit; write its 40 hexadecimal digits",
+    ),
+    "misspelt key of a registered source": (
+        changed(tasks__gsm8k={"source": {"revison": "main"}}),
+        "tasks.gsm8k.source",
+        "unknown key 'revison'; did you mean revision?",
+    ),
+    "unknown step of a column": (
+        changed(tasks__gsm8k={"source": {"columns": {"question": {"column": "q", "steps": ["stripp"]}}}}),
+        "tasks.gsm8k.source.columns.question.steps",
+        "unknown step 'stripp'; did you mean strip?",
+    ),
     "sources in a circle": (
         changed(tasks__a={"source": "b"}, tasks__b={"source": "a"}),
         "tasks.a.source",
