@@ -74,6 +74,16 @@ class HubSource(Section):
     )
     shuffle_options: bool = identity("Put options in a random order, fixed for each question.", False)
 
+    @field_validator("splits")
+    @classmethod
+    def _shared_as_a_whole(cls, value: dict[str, str | tuple[str, ...]]) -> Any:
+        wholes = {(names,) if isinstance(names, str) else names for names in value.values()}
+        parts = [name for whole in wholes for name in whole]
+        twice = sorted({name for name in parts if parts.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} would be in two splits; share the same splits of the source, or none")
+        return value
+
     @field_validator("revision")
     @classmethod
     def _commits(cls, value: Any) -> Any:

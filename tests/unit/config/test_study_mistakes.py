@@ -146,6 +146,11 @@ MISTAKES = {
         "tasks.gsm8k.source",
         "unknown key 'revison'; did you mean revision?",
     ),
+    "source splits that overlap": (
+        changed(tasks__gsm8k={"source": {"splits": {"dev": ["train", "test"], "test": "test"}}}),
+        "tasks.gsm8k.source.splits",
+        "'test' would be in two splits; share the same splits of the source, or none",
+    ),
     "unknown step of a column": (
         changed(tasks__gsm8k={"source": {"columns": {"question": {"column": "q", "steps": ["stripp"]}}}}),
         "tasks.gsm8k.source.columns.question.steps",
