@@ -27,6 +27,11 @@ def references(task: str, split: str) -> str:
     return f"{task_folder(task)}/{split}/references.parquet"
 
 
+def dropped(task: str) -> str:
+    """Items of the source that the task leaves out, with reasons."""
+    return f"{task_folder(task)}/dropped.parquet"
+
+
 def model_json(model: str) -> str:
     """A resolved model."""
     return f"models/{model}/model.json"

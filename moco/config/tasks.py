@@ -132,6 +132,14 @@ class TaskEntry(Section):
         "Group under which tables average it; tasks of one domain and type form a batch.", "general"
     )
     decoding: Slug = identity("Decoding preset for plain responses and for methods.", "default")
+    splits: Literal["clean", "upstream"] = identity(
+        "clean leaves out repeats, and test items that dev or train give away; upstream keeps the source as it is.",
+        "clean",
+    )
+    group_pattern: str | None = identity(
+        "Regular expression on questions; items for which it finds the same text (its first group) stay together.",
+        None,
+    )
     limit: dict[Split, int] = identity(
         "Most items by split, drawn with a seed and in equal shares of the source's domains.",
         factory=lambda: {"train": 1000, "dev": 1000, "test": 1000},
@@ -140,6 +148,16 @@ class TaskEntry(Section):
     seed: int = identity("Draws items and cuts splits.", 0)
     group_score: bool = identity("All items of one group score 1 if each of them is right, else 0.", False)
     answers: int = identity("Answers that a method gives per item (diversity tasks ask for several).", 1, ge=1)
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"is no regular expression ({error})") from None
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -3,8 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _METADATA = b"moco"
+_GROUP_ROWS = 8192
 _PACKAGES = ("moco", "numpy", "pyarrow", "pydantic", "torch", "transformers")
 
 
@@ -43,16 +44,23 @@ def versions() -> dict[str, str]:
 
 
 def replace_file(path: Path, write: Any) -> None:
-    """Write a file under a temporary name in its folder and rename it, so that no reader sees half of it.
+    """Write a file as in `replaced_file`.
 
     Args:
         path: Destination.
         write: Called with the temporary path.
     """
+    with replaced_file(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name in a file's folder and rename it at the end, so that no reader sees half of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
+        yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -66,14 +74,44 @@ def write_rows(path: Path, schema: Schema, rows: Iterable[Mapping[str, Any]], pr
     Raises:
         KeyError: A row lacks a column of the schema.
     """
-    names = schema.columns.names
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for row in rows:
-        for name in names:
-            columns[name].append(row[name])
+    with row_writer(path, schema, provenance) as writer:
+        for row in rows:
+            writer.add(row)
+
+
+@contextmanager
+def row_writer(path: Path, schema: Schema, provenance: Provenance) -> "Iterator[RowWriter]":
+    """Give what writes rows to a Parquet file one by one, so that only those of one row group are held."""
     metadata = {"schema": schema.name, "schema_version": schema.version, **asdict(provenance), "versions": versions()}
-    table = pa.table(columns, schema=schema.columns.with_metadata({_METADATA: canonical_json(metadata).encode()}))
-    replace_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    columns = schema.columns.with_metadata({_METADATA: canonical_json(metadata).encode()})
+    with replaced_file(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as file:
+        writer = RowWriter(file, columns)
+        yield writer
+        writer.flush()
+
+
+class RowWriter:
+    """Collects rows and writes them group by group; see `row_writer`."""
+
+    def __init__(self, file: pq.ParquetWriter, columns: pa.Schema) -> None:
+        self._file, self._columns = file, columns
+        self._held: list[Mapping[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row."""
+        self._held.append(row)
+        if len(self._held) == _GROUP_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that are held; a file without any row has one empty group.
+
+        Raises:
+            KeyError: One lacks a column of the schema.
+        """
+        columns = {name: [row[name] for row in self._held] for name in self._columns.names}
+        self._file.write_table(pa.table(columns, schema=self._columns))
+        self._held.clear()
 
 
 def _read(path: Path, schema: Schema, columns: Sequence[str] | None) -> pa.Table:

@@ -49,6 +49,16 @@ REFERENCES = _schema(
     meta_json=_TEXT,
 )
 
+DROPPED = _schema(
+    "dropped",
+    1,
+    split=_TEXT,  # of the source
+    row=_LONG,
+    src_id=_TEXT,
+    reason=_TEXT,  # as in moco.tasks.leakage
+    other=_TEXT,  # uid of the item that it repeats
+)
+
 GENERATIONS = _schema(
     "generations",
     1,

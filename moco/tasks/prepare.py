@@ -1,20 +1,28 @@
-"""From a task's entry to its record files: questions for everybody, references for scorers."""
+"""From a task's entry to its record files: questions for everybody, references for scorers.
+
+The source is read twice, once to select rows and once to write them, so that memory does not grow with its texts.
+"""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from moco.config.tasks import TaskEntry
-from moco.digest import canonical_json, digest
+from moco.digest import ListDigest, canonical_json
+from moco.errors import RequestError
 from moco.prompts.blocks import task_prompt
-from moco.records import QUESTIONS, REFERENCES, Provenance, read_rows, write_json, write_rows
+from moco.records import DROPPED, QUESTIONS, REFERENCES, Provenance, read_rows, row_writer, write_json, write_rows
 from moco.tasks.item import Question, Reference
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.raw import RawItem
-from moco.tasks.sources import load_with_inputs
-from moco.tasks.splits import cut_splits
+from moco.tasks.selection import Selection, grouped, select
+from moco.tasks.sources import open_source
+
+CONTRADICTED = "contradicted"
+"""Reason of broken items that are asked twice with different golds."""
 
 
 def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> dict[str, Any]:
@@ -23,7 +31,8 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
     Args:
         name: Name of the task.
         entry: The task; its source must not be another task.
-        folder: Receives `{split}/questions.parquet`, `{split}/references.parquet` and `task.json`.
+        folder: Receives `{split}/questions.parquet`, `{split}/references.parquet`, `dropped.parquet` with the items
+            that clean splits leave out, and `task.json`.
         provenance_spec: Slice of the configuration that the files' metadata record.
 
     Raises:
@@ -32,15 +41,24 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
     where = f"tasks.{name}"
     split_layout(entry, where)
     kind = task_type(entry, where)
-    found = load_with_inputs(entry, where)
-    items = cut_splits(entry, found.items, where)
+    found = open_source(entry, where)
+    selection = select(entry, found.rows, where)
     provenance = Provenance("prepare", provenance_spec, found.inputs)
-    splits = {split: _write_split(name, kind, split, rows, folder / split, provenance) for split, rows in items.items()}
+    with ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(_SplitWriter(name, kind, split, folder / split, provenance))
+            for split in selection.kept
+        }
+        for split, source in found.rows.items():
+            _write_rows(split, grouped(entry, source.items()), selection, writers, where)
+    write_rows(folder / "dropped.parquet", DROPPED, _dropped_rows(name, selection), provenance)
     facts = {
         "name": name,
         "type": kind,
         "domain": entry.domain,
-        "splits": splits,
+        "splits": {
+            split: {**writer.facts(), "dropped": _reasons(split, selection)} for split, writer in writers.items()
+        },
         "source": entry.source.slice(),
         "files": found.inputs,
         **({"revisions": found.revisions} if found.revisions else {}),
@@ -81,19 +99,97 @@ def read_references(folder: Path, split: str) -> dict[str, Reference]:
     }
 
 
-def _write_split(
-    task: str, kind: str, split: str, items: Sequence[RawItem], folder: Path, provenance: Provenance
-) -> dict[str, Any]:
-    questions = [_question_row(task, kind, split, item) for item in items]
-    references = [_reference_row(task, split, item) for item in items]
-    write_rows(folder / "questions.parquet", QUESTIONS, questions, provenance)
-    write_rows(folder / "references.parquet", REFERENCES, references, provenance)
-    return {
-        "items": len(items),
-        "valid": sum(item.valid for item in items),
-        "questions": digest(questions),
-        "references": digest(references),
-    }
+class _SplitWriter:
+    """Writes questions and references of one split, and counts what it writes."""
+
+    def __init__(self, task: str, kind: str, split: str, folder: Path, provenance: Provenance) -> None:
+        self._task, self._kind, self._split = task, kind, split
+        self._folder, self._provenance = folder, provenance
+        self._items = 0
+        self._broken: Counter[str] = Counter()
+        self._questions, self._references = ListDigest(), ListDigest()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._files = [
+                stack.enter_context(row_writer(self._folder / f"{schema.name}.parquet", schema, self._provenance))
+                for schema in (QUESTIONS, REFERENCES)
+            ]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._stack.__exit__(*error)
+
+    def add(self, item: RawItem, broken: str | None) -> None:
+        """Append an item, which counts as valid unless it is broken for some reason."""
+        rows = _question_row(self._task, self._kind, self._split, item), _reference_row(self._task, self._split, item)
+        rows[1]["valid"] = broken is None
+        for row, file, seen in zip(rows, self._files, (self._questions, self._references), strict=True):
+            file.add(row)
+            seen.add(row)
+        self._items += 1
+        if broken is not None:
+            self._broken[broken] += 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `task.json` says of the split."""
+        return {
+            "items": self._items,
+            "valid": self._items - self._broken.total(),
+            "broken": dict(self._broken),
+            "questions": self._questions.hexdigest(),
+            "references": self._references.hexdigest(),
+        }
+
+
+def _write_rows(
+    split: str, items: Iterator[RawItem], selection: Selection, writers: Mapping[str, _SplitWriter], where: str
+) -> None:
+    """Write the items of a split of the source to the splits of the task that they belong to."""
+    wanted = sorted(
+        (item.row, target)
+        for target in writers
+        if target == split or (split, target) == ("dev", "distill")
+        for item in selection.kept[target]
+    )
+    following = iter(wanted)
+    row, target = next(following, (-1, ""))
+    size = 0
+    for item in items:
+        size += 1
+        if item.row == row:
+            contradicted = item.row in selection.contradicted[split]
+            writers[target].add(item, broken_reason(item) or (CONTRADICTED if contradicted else None))
+            row, target = next(following, (-1, ""))
+    if size != selection.sizes[split]:
+        raise RequestError(f"{split} changed while it was read", where=where, remedy="prepare the task again")
+
+
+def broken_reason(item: RawItem) -> str | None:
+    """Return why no reply to an item could be judged, or None for a valid item."""
+    if item.valid:
+        return None
+    if item.gold_kind == "code":
+        return "empty test"
+    return "no gold" if item.gold_kind == "none" else "marked by the source"
+
+
+def _reasons(split: str, selection: Selection) -> dict[str, int]:
+    """Return the number of items that clean splits left out of a split, by reason; distill's are counted in dev."""
+    return dict(Counter(drop.reason for drop in selection.drops if drop.split == split))
+
+
+def _dropped_rows(task: str, selection: Selection) -> Iterator[dict[str, Any]]:
+    for drop in selection.drops:
+        split, row = drop.other
+        yield {
+            "split": drop.split,
+            "row": drop.item.row,
+            "src_id": drop.item.src_id,
+            "reason": drop.reason,
+            "other": f"{task}/{selection.split_of(split, row)}/{row}",
+        }
 
 
 def _uid(task: str, split: str, item: RawItem) -> str:
@@ -111,8 +207,11 @@ def _question_row(task: str, kind: str, split: str, item: RawItem) -> dict[str, 
         options=item.options,
         domain=item.domain,
     )
-    row = asdict(replace(bare, prompt=task_prompt(bare)))
-    return {**row, "options": None if item.options is None else list(item.options)}
+    return {
+        **vars(bare),
+        "prompt": task_prompt(bare),
+        "options": None if item.options is None else list(item.options),
+    }
 
 
 def _reference_row(task: str, split: str, item: RawItem) -> dict[str, Any]:

@@ -6,17 +6,33 @@ Draws are named by seed, split and domain only, so that tasks over one source wi
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from moco.config.tasks import SPLITS, TaskEntry
 from moco.errors import RequestError
 from moco.seeds import generator
-from moco.tasks.raw import RawItem
-
-Unit = list[RawItem]
 
 
-def cut_splits(entry: TaskEntry, items: Mapping[str, list[RawItem]], where: str = "") -> dict[str, list[RawItem]]:
+class Drawn(Protocol):
+    """What a draw looks at; `RawItem` and `Outline` have it."""
+
+    @property
+    def row(self) -> int:
+        """Position in the source's split."""
+
+    @property
+    def domain(self) -> str:
+        """Domain at the source."""
+
+    @property
+    def group(self) -> str | None:
+        """Items of one group are drawn together."""
+
+
+Item = TypeVar("Item", bound=Drawn)
+
+
+def cut_splits(entry: TaskEntry, items: Mapping[str, list[Item]], where: str = "") -> dict[str, list[Item]]:
     """Return the items of every split of the task: limits applied, distill cut off the limited dev.
 
     Args:
@@ -38,7 +54,7 @@ def cut_splits(entry: TaskEntry, items: Mapping[str, list[RawItem]], where: str 
     return {split: kept[split] for split in SPLITS if split in kept}
 
 
-def limited(items: Sequence[RawItem], most: int, seed: int, split: str, where: str = "") -> list[RawItem]:
+def limited(items: Sequence[Item], most: int, seed: int, split: str, where: str = "") -> list[Item]:
     """Return at most `most` items in source order, in equal shares of the domains as far as available.
 
     Items of one group are kept or left out together, because group scores need complete groups; with groups fewer
@@ -64,7 +80,7 @@ def limited(items: Sequence[RawItem], most: int, seed: int, split: str, where: s
     return sorted(chosen, key=lambda item: item.row)
 
 
-def divide(items: Sequence[RawItem], count: int, *names: Any) -> tuple[list[RawItem], list[RawItem]]:
+def divide(items: Sequence[Item], count: int, *names: Any) -> tuple[list[Item], list[Item]]:
     """Return the items without a part of about `count`, and that part, both in source order.
 
     Every domain gives the same share as nearly as whole items and whole groups allow.
@@ -81,7 +97,7 @@ def divide(items: Sequence[RawItem], count: int, *names: Any) -> tuple[list[RawI
     return [item for item in items if item.row not in taken], part
 
 
-def cut(items: Sequence[RawItem], share: float, seed: int, where: str = "") -> tuple[list[RawItem], list[RawItem]]:
+def cut(items: Sequence[Item], share: float, seed: int, where: str = "") -> tuple[list[Item], list[Item]]:
     """Return dev without its distill share, and the distill share, both in source order.
 
     Every domain gives the same share as nearly as whole items and whole groups allow.
@@ -99,14 +115,18 @@ def cut(items: Sequence[RawItem], share: float, seed: int, where: str = "") -> t
     return dev, distill
 
 
-def _units_by_domain(items: Sequence[RawItem], *names: Any) -> dict[str, list[Unit]]:
+def _units_by_domain(items: Sequence[Item], *names: Any) -> dict[str, list[list[Item]]]:
     """Return what is drawn as one piece, by domain; domains and their units in seeded order."""
-    units: dict[tuple[str, str | int], Unit] = defaultdict(list)
+    groups: dict[str, list[Item]] = {}
+    domains: dict[str, list[list[Item]]] = defaultdict(list)
     for item in items:
-        units[("row", item.row) if item.group is None else ("group", item.group)].append(item)
-    domains: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units.values():
-        domains[unit[0].domain].append(unit)
+        if item.group in groups:
+            groups[item.group].append(item)
+            continue
+        unit = [item]
+        domains[item.domain].append(unit)
+        if item.group is not None:
+            groups[item.group] = unit
     ordered = sorted(domains)
     return {
         domain: [
@@ -116,7 +136,7 @@ def _units_by_domain(items: Sequence[RawItem], *names: Any) -> dict[str, list[Un
     }
 
 
-def _size(units: Sequence[Unit]) -> int:
+def _size(units: Sequence[list[Item]]) -> int:
     return sum(len(unit) for unit in units)
 
 
@@ -139,8 +159,8 @@ def _proportional_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]
     return shares
 
 
-def _pick(domains: Mapping[str, Sequence[Unit]], shares: Mapping[str, int], total: int) -> list[RawItem]:
-    chosen: list[RawItem] = []
+def _pick(domains: Mapping[str, Sequence[list[Item]]], shares: Mapping[str, int], total: int) -> list[Item]:
+    chosen: list[Item] = []
     passed_over = []
     for domain, units in domains.items():
         room = shares[domain]

@@ -281,8 +281,8 @@ def _path_problems(key: str, find: Callable[[], Path]) -> Iterator[Problem]:
 
 def _data(study: Study) -> Iterator[Problem]:
     from moco.tasks.paths import source_files
-    from moco.tasks.sources import load
-    from moco.tasks.splits import cut_splits
+    from moco.tasks.selection import select
+    from moco.tasks.sources import read
 
     for name in study.tasks:
         key = f"tasks.{name}"
@@ -293,7 +293,7 @@ def _data(study: Study) -> Iterator[Problem]:
             if missing:
                 yield Problem(f"{key}.source", f"{missing[0]} does not exist", "correct the path")
             elif files and sum(path.stat().st_size for path in files) <= _LARGEST_CHECKED_FILE:
-                cut_splits(entry, load(entry, key), key)
+                select(entry, read(entry, key), key)
         except MocoError as error:
             where = key if error.where.startswith(key) else f"{key} ({error.where})"
             yield Problem(where, error.what, error.remedy)

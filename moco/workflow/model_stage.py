@@ -45,7 +45,7 @@ class ModelStage:
         """Files of a prepared task."""
         splits = self.matrix.tasks[task].splits
         files = [make(task, split) for split in splits for make in (paths.questions, paths.references)]
-        return [results(paths.task_json(task)), *map(results, files)]
+        return [results(paths.task_json(task)), results(paths.dropped(task)), *map(results, files)]
 
     def prepare_inputs(self, task: str) -> list[str]:
         """Source files of a task."""

@@ -1,5 +1,6 @@
 """Sources of items: made on the spot, a file in MoCo's JSON format, the hub, or tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,58 +10,66 @@ from moco.tasks.layout import task_type, unresolved
 from moco.tasks.paths import source_files
 from moco.tasks.raw import RawItem
 from moco.tasks.sources import moco_json, synthetic, table
+from moco.tasks.sources.rows import RowResult, SplitRows
 
-__all__ = ["Loaded", "load", "load_with_inputs"]
+__all__ = ["Opened", "RowResult", "SplitRows", "load", "open_source"]
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """Items of a source, with what they were read from.
+class Opened:
+    """A source that is open for reading, with what it is.
 
     Attributes:
-        items: By split, in source order.
+        rows: By split, in source order, to be read one by one.
         inputs: Digest of each file as configured, or of the items of a hub dataset by its address.
         revisions: Commit of each repository; None where it is unknown.
     """
 
-    items: dict[str, list[RawItem]]
-    inputs: dict[str, str]
-    revisions: dict[str, str | None] = field(default_factory=dict)
+    rows: Mapping[str, SplitRows]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    revisions: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def load(entry: TaskEntry, where: str = "") -> dict[str, list[RawItem]]:
-    """Return all items of the task's source by split, in source order; errors as in `load_with_inputs`."""
-    return load_with_inputs(entry, where).items
-
-
-def load_with_inputs(entry: TaskEntry, where: str = "") -> Loaded:
-    """Return all items of the task's source, and what they were read from.
+def open_source(entry: TaskEntry, where: str = "") -> Opened:
+    """Open the task's source.
 
     Args:
         entry: The task; its source must not be another task.
         where: The task, as errors about its configuration name it.
 
     Raises:
-        RequestError: The source is another task, a path cannot be resolved, or the data are malformed; the message
-            names file, split and row (rows count from 0, as in uids).
+        RequestError: The source is another task, a path cannot be resolved, or the source cannot be opened; while
+            rows are read, also that the file is damaged.
         WorkError: A hub dataset is neither cached nor reachable.
     """
     match entry.source:
         case SyntheticSource() as source:
-            return Loaded(synthetic.load(source), {})
+            return Opened(synthetic.read(source))
         case MocoSource() as source:
-            return Loaded(moco_json.load(source, task_type(entry, where)), _digests(entry))
+            return Opened(moco_json.read(source, task_type(entry, where)), _digests(entry))
         case HubSource() as source:
             from moco.tasks.sources import hub
 
             found = hub.load(source, task_type(entry, where), where)
             places = "+".join(f"{repo}@{commit or 'unknown'}" for repo, commit in found.revisions.items())
             content = {split: [_plain(item) for item in items] for split, items in found.items.items()}
-            return Loaded(found.items, {f"hf://datasets/{places}": digest("items", content)}, found.revisions)
+            rows = {split: SplitRows.of(items) for split, items in found.items.items()}
+            return Opened(rows, {f"hf://datasets/{places}": digest("items", content)}, found.revisions)
         case TableSource() as source:
-            return Loaded(table.load(source, task_type(entry, where), where), _digests(entry))
+            return Opened(table.read(source, task_type(entry, where), where), _digests(entry))
         case other:
             raise unresolved(other.task, where)
+
+
+def load(entry: TaskEntry, where: str = "") -> dict[str, list[RawItem]]:
+    """Return all items of the task's source by split, in source order.
+
+    Raises:
+        RequestError: As `open_source`, or a row is malformed; the message names file, split and row (rows count from
+            0, as in uids).
+        WorkError: As `open_source`.
+    """
+    return {split: list(rows.items()) for split, rows in open_source(entry, where).rows.items()}
 
 
 def _digests(entry: TaskEntry) -> dict[str, str]:

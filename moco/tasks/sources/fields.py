@@ -63,9 +63,10 @@ def storable(item: RawItem, where: str) -> RawItem:
         RequestError: Some value has no place in a record file: broken Unicode, an infinite number, an unknown type.
     """
     try:
-        canonical_json(
-            [item.question, item.options, item.gold, item.src_id, item.domain, item.group, item.meta]
-        ).encode()
+        "".join([item.question, item.src_id, item.domain, item.group or "", *(item.options or ())]).encode()
+        (item.gold if isinstance(item.gold, str) else canonical_json(item.gold)).encode()
+        if item.meta:
+            canonical_json(item.meta).encode()
     except UnicodeEncodeError:
         raise RequestError("holds half of a surrogate pair", where=where, remedy="repair the text") from None
     except (ValueError, TypeError) as error:

@@ -10,6 +10,18 @@ from typing import IO, Any
 
 from moco.errors import RequestError
 
+LONGEST_LINE = 16 << 20
+"""Bytes; a longer line is no item but a file of another kind, and would fill the memory."""
+
+_OTHER_FORMATS = {
+    b"\x1f\x8b": ("is compressed with gzip, but its name does not end in .gz", "rename it"),
+    b"PK\x03\x04": ("is a zip archive", "unpack it"),
+    b"PAR1": ("is a Parquet file, but its name does not end in .parquet", "rename it"),
+    b"\xff\xfe": ("is UTF-16, not UTF-8", "convert the file"),
+    b"\xfe\xff": ("is UTF-16, not UTF-8", "convert the file"),
+}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 @contextmanager
 def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
@@ -34,14 +46,39 @@ def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
         raise RequestError(f"cannot be read ({what})", where=where, remedy="check the file") from None
 
 
-def lines(stream: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file without its byte order mark.
+def lines(stream: IO[bytes], where: str) -> Iterator[bytes]:
+    """Yield the lines of a text file, without its byte order mark.
+
+    Of a line longer than `LONGEST_LINE` only the beginning is given, one byte longer than allowed; the rest is skipped.
 
     Raises:
-        UnicodeDecodeError: A line is not UTF-8; the caller knows the row and reports it.
+        RequestError: The first bytes say that the file is no UTF-8 text.
     """
-    for number, raw in enumerate(stream):
-        yield raw.decode("utf-8" if number else "utf-8-sig")
+    first = True
+    while line := stream.readline(LONGEST_LINE + 1):
+        if first:
+            refuse_other_format(line, where)
+            line, first = line.removeprefix(_BYTE_ORDER_MARK), False
+        yield line
+        rest = line
+        while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = stream.readline(LONGEST_LINE + 1)
+
+
+def refuse_other_format(start: bytes, where: str) -> None:
+    """Look at the first bytes of a file that should be UTF-8 text.
+
+    Raises:
+        RequestError: They are the mark of another format.
+    """
+    for mark, (what, remedy) in _OTHER_FORMATS.items():
+        if start.startswith(mark):
+            raise RequestError(what, where=where, remedy=remedy)
+
+
+def too_long(where: str) -> RequestError:
+    """Return the error for a line longer than `LONGEST_LINE`."""
+    return RequestError(f"line is longer than {LONGEST_LINE >> 20} MiB", where=where, remedy="write one row per line")
 
 
 def not_utf8(where: str) -> RequestError:
@@ -56,7 +93,7 @@ def parse_json(text: str, where: str) -> Any:
         RequestError: It is not JSON, holds NaN or infinity, or repeats a key within one object.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise RequestError("is nested too deeply", where=where) from None
     except ValueError as error:
@@ -73,3 +110,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

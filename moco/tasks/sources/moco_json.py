@@ -1,6 +1,8 @@
 """Files in MoCo's JSON format: one object with the lists `dev` and `test`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,30 +11,36 @@ from moco.config.tasks import MocoSource
 from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.tasks.raw import RawItem
-from moco.tasks.sources.columns import apply, group_label, read
+from moco.tasks.sources.columns import apply, group_label
+from moco.tasks.sources.columns import read as read_value
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
-from moco.tasks.sources.files import not_utf8, opened, parse_json
+from moco.tasks.sources.files import not_utf8, opened, parse_json, refuse_other_format
 from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
+from moco.tasks.sources.rows import RowResult, SplitRows
 
 GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
 _Split = Literal["dev", "test"]
+_LARGEST = 1 << 29
 
 
-def load(source: MocoSource, task_type: str) -> dict[str, list[RawItem]]:
-    """Return the items of dev and test.
+def read(source: MocoSource, task_type: str) -> dict[str, SplitRows]:
+    """Return the rows of dev and test. The format has no lines, so the whole file is held.
 
     Raises:
-        RequestError: The file is missing or damaged, or an item does not suit the task type.
+        RequestError: The file is missing or damaged; while rows are read, also that a split is missing or empty.
     """
     path = expand(source.path)
     data = _read(path)
     splits: tuple[_Split, ...] = ("dev", "test")
-    return {split: _split(data, split, source, task_type, f"{path}: {split}") for split in splits}
+    return {split: SplitRows(partial(_split, data, split, source, task_type, f"{path}: {split}")) for split in splits}
 
 
 def _read(path: Path) -> dict[str, Any]:
     with opened(path, str(path)) as stream:
-        raw = stream.read()
+        raw = stream.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        raise RequestError(f"is larger than {_LARGEST >> 20} MiB", where=str(path), remedy="use JSONL files")
+    refuse_other_format(raw, str(path))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -43,7 +51,7 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _split(data: dict[str, Any], split: _Split, source: MocoSource, task_type: str, where: str) -> list[RawItem]:
+def _split(data: dict[str, Any], split: _Split, source: MocoSource, task_type: str, where: str) -> Iterator[RowResult]:
     if split not in data:
         raise RequestError("split is missing", where=where)
     rows = data[split]
@@ -52,7 +60,11 @@ def _split(data: dict[str, Any], split: _Split, source: MocoSource, task_type: s
     if not rows:
         raise RequestError("split is empty", where=where)
     broken = frozenset(source.broken.get(split, ()))
-    return [_corrected(row, item, source, broken, task_type, f"{where} row {row}") for row, item in enumerate(rows)]
+    for row, item in enumerate(rows):
+        try:
+            yield _corrected(row, item, source, broken, task_type, f"{where} row {row}")
+        except RequestError as fault:
+            yield fault
 
 
 def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], task_type: str, where: str) -> RawItem:
@@ -62,7 +74,7 @@ def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], 
         item = {**item, "choices": {key: "-" if text is None else text for key, text in item["choices"].items()}}
     made = read_item(row, item, task_type, where)
     question = question_text(apply(source.question, made.question, item, where), where)
-    group = group_label(read(source.group, item, where)) if source.group else made.group
+    group = group_label(read_value(source.group, item, where)) if source.group else made.group
     return replace(made, question=question, group=group, valid=made.valid and not is_broken)
 
 

@@ -1,10 +1,10 @@
 """Items that are made on the spot."""
 
 from moco.config.tasks import SyntheticSource
-from moco.tasks.raw import RawItem
+from moco.tasks.sources.rows import SplitRows
 
 
-def load(source: SyntheticSource) -> dict[str, list[RawItem]]:
+def read(source: SyntheticSource) -> dict[str, SplitRows]:
     """Return the items of every split that has a positive number of them.
 
     Raises:
@@ -12,8 +12,9 @@ def load(source: SyntheticSource) -> dict[str, list[RawItem]]:
     """
     from moco.zoo import skills
 
-    return {
+    made = {
         split: list(skills.items(source.skills, source.form, split, count, source.seed))
         for split, count in source.items.items()
         if count > 0
     }
+    return {split: SplitRows(items.__iter__) for split, items in made.items()}

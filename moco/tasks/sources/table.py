@@ -4,8 +4,9 @@ import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,16 +18,18 @@ from moco.registry import did_you_mean
 from moco.tasks.item import LETTERS
 from moco.tasks.raw import RawItem
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
-from moco.tasks.sources.files import lines, not_utf8, opened, parse_json
+from moco.tasks.sources.files import LONGEST_LINE, lines, not_utf8, opened, parse_json, too_long
 from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
+from moco.tasks.sources.rows import RowResult, SplitRows
 
 Row = dict[str, Any]
+Placed = tuple[str, Row | RequestError]
 
 _BATCH_ROWS = 1024
 
 
-def load(source: TableSource, task_type: str, where: str = "") -> dict[str, list[RawItem]]:
-    """Return the items of every split that has a file.
+def read(source: TableSource, task_type: str, where: str = "") -> dict[str, SplitRows]:
+    """Return the rows of every split that has a file.
 
     Args:
         source: Files and columns.
@@ -34,10 +37,14 @@ def load(source: TableSource, task_type: str, where: str = "") -> dict[str, list
         where: The task, as errors about its configuration name it.
 
     Raises:
-        RequestError: Columns and task type do not go together, a file is missing or damaged, or a row is malformed.
+        RequestError: Columns and task type do not go together; while rows are read, also that a file is missing,
+            damaged or empty.
     """
     columns = _columns(source, task_type, where)
-    return {split: _split(columns, task_type, expand(path), split) for split, path in source.paths.items()}
+    return {
+        split: SplitRows(partial(_split, columns, task_type, expand(path), split))
+        for split, path in source.paths.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,19 @@ def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
     )
 
 
-def _split(columns: _Columns, task_type: str, path: Path, split: str) -> list[RawItem]:
-    items: list[RawItem] = []
-    for where, values in _rows(path, split, columns.names()):
-        items.append(storable(_item(columns, task_type, len(items), values, where), where))
-    if not items:
+def _split(columns: _Columns, task_type: str, path: Path, split: str) -> Iterator[RowResult]:
+    row = -1
+    for row, (where, values) in enumerate(_rows(path, split, columns.names())):
+        yield values if isinstance(values, RequestError) else _result(columns, task_type, row, values, where)
+    if row < 0:
         raise RequestError("split is empty", where=f"{path}: {split}")
-    return items
+
+
+def _result(columns: _Columns, task_type: str, row: int, values: Row, where: str) -> RowResult:
+    try:
+        return storable(_item(columns, task_type, row, values, where), where)
+    except RequestError as fault:
+        return fault
 
 
 def _item(columns: _Columns, task_type: str, row: int, values: Row, where: str) -> RawItem:
@@ -165,8 +178,8 @@ def _whole(value: Any) -> int | None:
     return None
 
 
-def _rows(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
-    """Yield every row with its place; each row has all the columns asked for."""
+def _rows(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
+    """Yield every row with its place: all the columns asked for, or what is wrong with it."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     compressed = suffixes[-1:] == [".gz"]
     match suffixes[:-1][-1:] if compressed else suffixes[-1:]:
@@ -183,50 +196,79 @@ def _rows(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row
     )
 
 
-def _jsonl(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+def _jsonl(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
     row = 0
     with opened(path, f"{path}: {split}") as stream:
-        try:
-            for number, line in enumerate(lines(stream), start=1):
-                if not line.strip():
-                    continue
-                where = f"{path}: {split} row {row} (line {number})"
-                values = parse_json(line, where)
-                if not isinstance(values, dict):
-                    raise RequestError(f"row is {kind_of(values)}, not an object", where=where)
-                _require(columns, values, where)
-                yield where, values
-                row += 1
-        except UnicodeDecodeError:
-            raise not_utf8(f"{path}: {split} row {row}") from None
+        for number, line in enumerate(lines(stream, f"{path}: {split}"), start=1):
+            if not line or line.isspace():
+                continue
+            where = f"{path}: {split} row {row} (line {number})"
+            yield where, _json_row(line, columns, where)
+            row += 1
 
 
-def _csv(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
-    row = 0
+def _json_row(line: bytes, columns: list[str], where: str) -> Row | RequestError:
+    if len(line) > LONGEST_LINE:
+        return too_long(where)
+    try:
+        values = parse_json(line.decode(), where)
+        if not isinstance(values, dict):
+            raise RequestError(f"row is {kind_of(values)}, not an object", where=where)
+        _require(columns, values, where)
+    except UnicodeDecodeError:
+        return not_utf8(where)
+    except RequestError as fault:
+        return fault
+    return values
+
+
+def _csv(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
     with opened(path, f"{path}: {split}") as stream:
-        reader = csv.reader(lines(stream), strict=True)
+        reader = csv.reader(_csv_lines(stream, f"{path}: {split}"), strict=True)
         try:
             header = next(reader, [])
-            _require(columns, header, f"{path}: {split}")
-            for name in columns:
-                if header.count(name) > 1:
-                    raise RequestError(f"column {name!r} occurs twice", where=f"{path}: {split}")
-            for cells in reader:
-                if not cells:
-                    continue
-                where = f"{path}: {split} row {row} (line {reader.line_num})"
-                if len(cells) != len(header):
-                    raise RequestError(f"row has {len(cells)} cells, the header {len(header)}", where=where)
-                yield where, dict(zip(header, cells, strict=True))
-                row += 1
-        except UnicodeDecodeError:
-            raise not_utf8(f"{path}: {split} row {row}") from None
         except csv.Error as error:
-            where = f"{path}: {split} row {row} (line {reader.line_num})"
-            raise RequestError(f"is not CSV ({error})", where=where) from None
+            raise RequestError(f"is not CSV ({error})", where=f"{path}: {split}") from None
+        _require(columns, header, f"{path}: {split}")
+        for name in columns:
+            if header.count(name) > 1:
+                raise RequestError(f"column {name!r} occurs twice", where=f"{path}: {split}")
+        row = 0
+        while (cells := _csv_cells(reader)) is not None:
+            if cells:
+                where = f"{path}: {split} row {row} (line {reader.line_num})"
+                yield where, _csv_row(header, cells, where)
+                row += 1
 
 
-def _parquet(path: Path, split: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+def _csv_lines(stream: IO[bytes], where: str) -> Iterator[str]:
+    for number, line in enumerate(lines(stream, where), start=1):
+        if len(line) > LONGEST_LINE:
+            raise too_long(f"{where} (line {number})")
+        yield line.decode(errors="surrogateescape")  # so that the rows after bad bytes can be read
+
+
+def _csv_cells(reader: Iterator[list[str]]) -> list[str] | csv.Error | None:
+    """Return the next row, what is wrong with it, or None at the end."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return error
+
+
+def _csv_row(header: list[str], cells: list[str] | csv.Error, where: str) -> Row | RequestError:
+    if isinstance(cells, csv.Error):
+        return RequestError(f"is not CSV ({cells})", where=where)
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return not_utf8(where)
+    if len(cells) != len(header):
+        return RequestError(f"row has {len(cells)} cells, the header {len(header)}", where=where)
+    return dict(zip(header, cells, strict=True))
+
+
+def _parquet(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
     row = 0
     with opened(path, f"{path}: {split}") as stream:
         try:

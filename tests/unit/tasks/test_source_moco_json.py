@@ -144,7 +144,7 @@ def test_malformed_item_is_one_line_with_file_split_and_row(write, task_type, it
         (b'{"test": []}', "dev: split is missing"),
         (b'{"dev": [], "test": []}', "dev: split is empty"),
         ('{"dev": "ü"}'.encode("latin-1"), "is not UTF-8"),
-        ('{"dev": []}'.encode("utf-16"), "is not UTF-8"),
+        ('{"dev": []}'.encode("utf-16"), "is UTF-16, not UTF-8"),
         (b'{"dev": [{"input": "q", "output": NaN}]}', "NaN is not a JSON number"),
         (b'{"dev": [{"input": "q", "input": "p"}]}', "key 'input' occurs twice"),
         (b"[" * 100_000, "is nested too deeply|is not JSON"),

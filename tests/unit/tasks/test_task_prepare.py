@@ -19,7 +19,7 @@ def write(path, items):
 
 
 def entry(path, task_type, **changes):
-    return TaskEntry(source={"kind": "moco", "path": str(path)}, type=task_type, **changes)
+    return TaskEntry(source={"kind": "moco", "path": str(path)}, type=task_type, **{"splits": "upstream", **changes})
 
 
 @pytest.fixture

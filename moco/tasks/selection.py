@@ -1,0 +1,85 @@
+"""Which rows of a source a task uses, found in one reading that keeps no texts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from moco.config.tasks import TaskEntry
+from moco.errors import RequestError
+from moco.tasks.leakage import Drop, contradictions, find_drops
+from moco.tasks.outline import Outline, outline
+from moco.tasks.raw import RawItem
+from moco.tasks.sources import SplitRows
+from moco.tasks.splits import cut_splits
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What becomes of the items of a source.
+
+    Attributes:
+        sizes: Items at the source, by its splits.
+        kept: Outlines of the items of the task, by its splits, in source order.
+        drops: Items that clean splits leave out. Those beyond a limit are in neither.
+        contradicted: Rows, by split of the source, whose gold another item of that split contradicts.
+    """
+
+    sizes: Mapping[str, int]
+    kept: Mapping[str, list[Outline]]
+    drops: list[Drop]
+    contradicted: Mapping[str, set[int]]
+
+    @cached_property
+    def _distilled(self) -> frozenset[int]:
+        return frozenset(item.row for item in self.kept.get("distill", ()))
+
+    def split_of(self, split: str, row: int) -> str:
+        """Return the task's split that an item of the source is in or, where it is left out, would be in."""
+        return "distill" if split == "dev" and row in self._distilled else split
+
+
+def grouped(entry: TaskEntry, items: Iterator[RawItem]) -> Iterator[RawItem]:
+    """Yield the items, with groups where the task's pattern finds them."""
+    if entry.group_pattern is None:
+        yield from items
+        return
+    pattern = re.compile(entry.group_pattern)
+    for item in items:
+        found = pattern.search(item.question)
+        yield item if found is None else replace(item, group=found[1 if pattern.groups else 0])
+
+
+def select(entry: TaskEntry, splits: Mapping[str, SplitRows], where: str = "") -> Selection:
+    """Return which rows the task uses: clean splits first, then limits, then distill.
+
+    Raises:
+        RequestError: A row is malformed, or a split is left without items.
+    """
+    outlines = {split: [outline(item) for item in grouped(entry, rows.items())] for split, rows in splits.items()}
+    return select_from(entry, outlines, where)
+
+
+def select_from(entry: TaskEntry, outlines: Mapping[str, list[Outline]], where: str = "") -> Selection:
+    """Return which of the items of a source the task uses; as `select`."""
+    drops = find_drops(outlines) if entry.splits == "clean" else []
+    gone: dict[str, set[int]] = {}
+    for drop in drops:
+        gone.setdefault(drop.split, set()).add(drop.item.row)
+    clean = {
+        split: [item for item in items if item.row not in gone[split]] if split in gone else items
+        for split, items in outlines.items()
+    }
+    for split, items in clean.items():
+        if not items:
+            raise RequestError(
+                f"clean splits leave no {split} item of {len(outlines[split])}: dev or train have them all",
+                where=where,
+                remedy="use other items, or set splits: upstream",
+            )
+    return Selection(
+        sizes={split: len(items) for split, items in outlines.items()},
+        kept=cut_splits(entry, clean, where),
+        drops=drops,
+        contradicted={split: contradictions(items) for split, items in outlines.items()},
+    )
