@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from moco.config.registered import with_registry
 from moco.config.study import Study
+from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 
 _RUNTIME_KEYS = ("replay",)
@@ -116,6 +117,22 @@ def study_from(config: Mapping[str, Any], origin: str) -> Study:
     if problems:
         raise InvalidStudy(problems, origin)
     return study
+
+
+def task_from(content: Any, origin: str) -> TaskEntry:
+    """Return the task that a configuration of one task declares.
+
+    Args:
+        content: The entry, as below `tasks` of a study.
+        origin: File name or place for messages.
+
+    Raises:
+        InvalidStudy: It has mistakes.
+    """
+    try:
+        return TaskEntry.model_validate(content)
+    except ValidationError as error:
+        raise InvalidStudy([_problem(entry) for entry in error.errors()], origin) from None
 
 
 def load_study(path: Path) -> Study:

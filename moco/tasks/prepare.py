@@ -18,7 +18,7 @@ from moco.records import DROPPED, QUESTIONS, REFERENCES, Provenance, read_rows, 
 from moco.tasks.item import Question, Reference
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.raw import RawItem
-from moco.tasks.selection import Selection, grouped, select
+from moco.tasks.selection import Selection, grouping, select
 from moco.tasks.sources import open_source
 
 CONTRADICTED = "contradicted"
@@ -50,7 +50,7 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
             for split in selection.kept
         }
         for split, source in found.rows.items():
-            _write_rows(split, grouped(entry, source.items()), selection, writers, where)
+            _write_rows(split, map(grouping(entry), source.items()), selection, writers, where)
     write_rows(folder / "dropped.parquet", DROPPED, _dropped_rows(name, selection), provenance)
     facts = {
         "name": name,

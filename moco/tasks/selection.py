@@ -1,7 +1,7 @@
 """Which rows of a source a task uses, found in one reading that keeps no texts."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -39,15 +39,17 @@ class Selection:
         return "distill" if split == "dev" and row in self._distilled else split
 
 
-def grouped(entry: TaskEntry, items: Iterator[RawItem]) -> Iterator[RawItem]:
-    """Yield the items, with groups where the task's pattern finds them."""
+def grouping(entry: TaskEntry) -> Callable[[RawItem], RawItem]:
+    """Return what gives an item the group that the task's pattern finds."""
     if entry.group_pattern is None:
-        yield from items
-        return
+        return lambda item: item
     pattern = re.compile(entry.group_pattern)
-    for item in items:
+
+    def grouped(item: RawItem) -> RawItem:
         found = pattern.search(item.question)
-        yield item if found is None else replace(item, group=found[1 if pattern.groups else 0])
+        return item if found is None else replace(item, group=found[1 if pattern.groups else 0])
+
+    return grouped
 
 
 def select(entry: TaskEntry, splits: Mapping[str, SplitRows], where: str = "") -> Selection:
@@ -56,7 +58,8 @@ def select(entry: TaskEntry, splits: Mapping[str, SplitRows], where: str = "") -
     Raises:
         RequestError: A row is malformed, or a split is left without items.
     """
-    outlines = {split: [outline(item) for item in grouped(entry, rows.items())] for split, rows in splits.items()}
+    grouped = grouping(entry)
+    outlines = {split: [outline(grouped(item)) for item in rows.items()] for split, rows in splits.items()}
     return select_from(entry, outlines, where)
 
 
