@@ -7,6 +7,7 @@ from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
 from moco.analysis.notes import ATTRIBUTED, listed, study_notes
+from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
 from moco.analysis.scorer_table import scorer_difference
@@ -112,6 +113,7 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_cost": moco_cost,
     "moco_paid_perf": moco_paid,
     "scorer_difference": scorer_difference,
+    "data_quality": data_quality,
 }
 """Tables by name; one whose name ends in `_perf` holds measurements, which differ from run to run."""
 

@@ -34,7 +34,10 @@ def run(options: argparse.Namespace) -> int:
             lines.append(str(error))
             continue
         problems = structural_problems(study) or machine_problems(study, options.results)
-        lines += [problem.line(str(path)) for problem in problems]
+        lines += [problem.line(str(path)) for problem in problems if not problem.warning]
+        for problem in problems:
+            if problem.warning:
+                print(f"warning: {problem.line(str(path))}", file=sys.stderr)
         try:
             refuse_taken_slugs(study, options.results)
         except MocoError as error:

@@ -24,11 +24,13 @@ class Problem:
         key: Where in the configuration.
         what: What is wrong.
         remedy: What to do.
+        warning: Whether the study can run all the same.
     """
 
     key: str
     what: str
     remedy: str = ""
+    warning: bool = False
 
     def line(self, origin: str) -> str:
         """Return the mistake as one line."""

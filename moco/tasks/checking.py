@@ -14,7 +14,7 @@ from moco.tasks.outline import Outline, outline
 from moco.tasks.prepare import broken_reason
 from moco.tasks.raw import RawItem
 from moco.tasks.selection import grouping, select_from
-from moco.tasks.sources import SplitRows, read
+from moco.tasks.sources import SplitRows, open_source
 
 LONG_PROMPT = 16_000
 """Characters (about 4,000 tokens): many models would see only the end of a longer prompt."""
@@ -73,7 +73,7 @@ def check_task(name: str, entry: TaskEntry, report: Callable[[RequestError], Non
     try:
         split_layout(entry, where)
         kind = task_type(entry, where)
-        splits = read(entry, where)
+        splits = open_source(entry, where).rows
     except RequestError as error:
         fault(error)
         return found
@@ -114,10 +114,10 @@ def _check_split(
     ids = Counter(item.src_id for item in outlines if item.src_id)
     again = [item.row for item in outlines if ids[item.src_id] > 1]
     if again:
-        odd["have an id that occurs several times (allowed: nothing is keyed by it)"] = again
+        odd["id that occurs several times (allowed, since nothing is keyed by it)"] = again
     if contradicted := contradictions(outlines):
-        odd["are asked twice with different answers: not scored"] = sorted(contradicted)
-    check.warnings = [f"{listed_rows(numbers)} {oddity}" for oddity, numbers in odd.items()]
+        odd["asked twice with different answers, and so not scored"] = sorted(contradicted)
+    check.warnings = [f"{oddity}: {listed_rows(numbers)}" for oddity, numbers in odd.items()]
     golds = Counter(item.gold for item in outlines)
     if golds and golds.most_common(1)[0][1] > ONE_SIDED * len(outlines) and len(outlines) > 1:
         share = golds.most_common(1)[0][1] / len(outlines)
@@ -129,14 +129,14 @@ def _oddities(item: RawItem, kind: str) -> list[str]:
     found = []
     broken = broken_reason(item)
     if broken is not None:
-        found.append(f"cannot be scored ({broken}): kept as invalid")
+        found.append(f"cannot be scored ({broken}), and so kept as invalid")
     if item.options is not None and len(set(item.options)) < len(item.options):
-        found.append("list an option twice")
+        found.append("an option that is listed twice")
     question = Question(
         uid="", task="", split="", type=kind, question=item.question, prompt="", options=item.options, domain=""
     )
     if len(task_prompt(question)) > LONG_PROMPT:
-        found.append(f"have a prompt of more than {LONG_PROMPT:,} characters: models may see only its end")
+        found.append(f"prompt of more than {LONG_PROMPT:,} characters, of which models may see only the end")
     return found
 
 
@@ -145,7 +145,7 @@ def _overlaps(outlines: dict[str, list[Outline]], splits: str) -> list[str]:
     for drop in find_drops(outlines):
         rows.setdefault((drop.split, drop.reason), []).append(drop.item.row)
     fate = "left out" if splits == "clean" else "kept, as splits: upstream asks"
-    return [f"{split}: {listed_rows(numbers)}: {REASONS[reason]}; {fate}" for (split, reason), numbers in rows.items()]
+    return [f"{split}: {REASONS[reason]}; {fate}: {listed_rows(numbers)}" for (split, reason), numbers in rows.items()]
 
 
 def listed_rows(numbers: Sequence[int]) -> str:

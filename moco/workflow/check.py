@@ -6,9 +6,10 @@ what `moco check` looks at in addition.
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moco.config.expand import expand
 from moco.config.load import Problem
@@ -25,6 +26,9 @@ from moco.workflow.matrix import Matrix, concrete_entry
 from moco.zoo.roster import ROSTER
 from moco.zoo.roster import ZooModel as RosterModel
 
+if TYPE_CHECKING:
+    from moco.tasks.selection import Selection
+
 _LARGEST_CHECKED_FILE = 200_000_000
 _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
 
@@ -36,7 +40,10 @@ def structural_problems(study: Study) -> list[Problem]:
 
 
 def machine_problems(study: Study, results: Path) -> list[Problem]:
-    """Return missing files, unpinned revisions, unreadable data, and checkpoints that do not fit on the disk."""
+    """Return missing files, unpinned revisions, unreadable data, and checkpoints that do not fit on the disk.
+
+    Tasks that give each other's test items away are warnings.
+    """
     return [*_model_files(study), *_data(study), *_isolation(study), *_disk(study, results)]
 
 
@@ -282,8 +289,9 @@ def _path_problems(key: str, find: Callable[[], Path]) -> Iterator[Problem]:
 def _data(study: Study) -> Iterator[Problem]:
     from moco.tasks.paths import source_files
     from moco.tasks.selection import select
-    from moco.tasks.sources import read
+    from moco.tasks.sources import open_source
 
+    selections: "dict[str, Selection]" = {}
     for name in study.tasks:
         key = f"tasks.{name}"
         entry = concrete_entry(study, name)
@@ -293,10 +301,25 @@ def _data(study: Study) -> Iterator[Problem]:
             if missing:
                 yield Problem(f"{key}.source", f"{missing[0]} does not exist", "correct the path")
             elif files and sum(path.stat().st_size for path in files) <= _LARGEST_CHECKED_FILE:
-                select(entry, read(entry, key), key)
+                selections[name] = select(entry, open_source(entry, key).rows, key)
         except MocoError as error:
             where = key if error.where.startswith(key) else f"{key} ({error.where})"
             yield Problem(where, error.what, error.remedy)
+
+
+    if study.methods:
+        yield from _shared_items(selections)
+
+
+def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
+    """Find tasks whose test items methods can learn from another task."""
+    for name, tested in selections.items():
+        for other, learned in selections.items():
+            given = {item.asked for split, items in learned.kept.items() if split != "test" for item in items}
+            count = sum(item.asked in given for item in tested.kept["test"])
+            if count and other != name:
+                what = f"{count} test items are in dev or train of {other}: what is fitted on both tasks has seen them"
+                yield Problem(f"tasks.{name}", what, "compare the tasks apart, see table data_quality", warning=True)
 
 
 def _disk(study: Study, results: Path) -> Iterator[Problem]:

@@ -5,7 +5,6 @@ Nothing here imports torch, pandas or pyarrow: Snakemake reads the plan again in
 
 from pathlib import Path
 
-from moco.workflow.rule import Wildcards
 from moco.workflow.score_stage import ScoreStage
 from moco.workflow.slugs import claim_slugs
 
@@ -13,19 +12,13 @@ from moco.workflow.slugs import claim_slugs
 class Plan(ScoreStage):
     """All rules of a study; each stage builds on the one before."""
 
-    tables = ("moco_main", "moco_cost", "moco_paid_perf")
-    scorer_tables = ("scorer_difference",)
+    tables = ("moco_main", "moco_cost", "moco_paid_perf", "data_quality")
     figures = ("moco_win_rate", "moco_cost_frontier")
 
     @property
     def planned_tables(self) -> tuple[str, ...]:
         """Names of the tables of this study; only one with several rule sets compares them."""
-        return self.tables + (self.scorer_tables if self.further_scores else ())
-
-    def table_inputs(self, wildcards: Wildcards) -> list[str]:
-        """Files that a table is made from."""
-        further = self.further_scores if wildcards.table in self.scorer_tables else []
-        return self.analysis_inputs + further
+        return self.tables + (("scorer_difference",) if self.further_scores else ())
 
     def build(self) -> None:
         """Work out all rules, so that a mistake appears as one error and not inside a rule."""

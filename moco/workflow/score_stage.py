@@ -133,6 +133,20 @@ class ScoreStage(MethodStage):
         return self.score_inputs + [results(path) for path in files]
 
     @cached_property
+    def task_files(self) -> list[str]:
+        """All files of all prepared tasks."""
+        return [path for task in self.matrix.tasks for path in self.prepare_outputs(task)]
+
+    def table_inputs(self, wildcards: Wildcards) -> list[str]:
+        """What a table reads; that of the data needs no model, and only that of rule sets reads all scores."""
+        match wildcards.table:
+            case "data_quality":
+                return self.task_files
+            case "scorer_difference":
+                return self.analysis_inputs + self.further_scores
+        return self.analysis_inputs
+
+    @cached_property
     def further_scores(self) -> list[str]:
         """All test score files under the further rule sets."""
         return [results(path) for scorer in self.scorers[1:] for path in self.score_files(scorer)]

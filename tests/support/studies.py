@@ -36,6 +36,7 @@ class Study:
 
     def task(self, name: str, *, type: str = "exact_match", domain: str = "zoo") -> None:
         self.spec["tasks"][name] = {"type": type, "domain": domain, "decoding": "default"}
+        write_json(self.results / paths.task_json(name), {"splits": {}})
 
     def single(self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2)) -> None:
         """Add a model; every reply reads and writes `tokens`."""

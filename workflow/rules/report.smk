@@ -70,6 +70,7 @@ rule write_report:
         ),
         figures=expand("<results>/figures/{figure}.png", figure=FIGURES),
         scores=PLAN.analysis_inputs + PLAN.further_scores,
+        tasks=PLAN.task_files,
     output:
         "<results>/report.html",
     log:
