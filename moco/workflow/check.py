@@ -318,7 +318,7 @@ def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
             given = {item.asked for split, items in learned.kept.items() if split != "test" for item in items}
             count = sum(item.asked in given for item in tested.kept["test"])
             if count and other != name:
-                what = f"{count} test items are in dev or train of {other}: what is fitted on both tasks has seen them"
+                what = f"dev or train of {other} hold {count} of its test items, so what is fitted on both tasks has seen them"
                 yield Problem(f"tasks.{name}", what, "compare the tasks apart, see table data_quality", warning=True)
 
 
