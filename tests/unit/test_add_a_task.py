@@ -66,6 +66,7 @@ def test_the_entry_of_the_study_is_the_file(tmp_path):
 def test_the_page_ends_in_tables(tmp_path, zoo_cache):
     project = new_project(tmp_path / "project", zoo_cache)
     write_files(project.folder)
+    project.edit_config(lambda study: [model.update(steps=10) for model in study["models"].values()], "study.yaml")
     for command, _ in commands():
         if command.startswith("sed"):
             subprocess.run(command, shell=True, cwd=project.folder, check=True)
