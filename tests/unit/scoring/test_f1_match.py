@@ -12,7 +12,7 @@ from moco.scoring.f1_match import token_f1
 from moco.tasks.item import Question, Reference
 
 PAPER, STRICT = scorer_for("f1_match", "paper"), scorer_for("f1_match", "strict")
-WILMINGTON = ["Wilmington", "Wilmington, Delaware", "Wilmington, DE"]
+SPRINGFIELD = ["Springfield", "Springfield, Illinois", "Springfield, IL"]
 MADRID = ["Madrid", "City of Madrid", "Madrid, Spain"]
 SAMMY = ["Sammy Davis, Jr.", "Sammy Davis Jr."]
 
@@ -38,12 +38,12 @@ def score(scorer, gold, reply, task=None):
 @pytest.mark.parametrize(
     ("gold", "reply", "paper", "strict"),
     [
-        (WILMINGTON, "DE", 1, 2 / 3),
+        (SPRINGFIELD, "IL", 1, 2 / 3),
         (MADRID, "Spain", 1, 2 / 3),
         (["Rio", "Rio de Janeiro, Brazil"], "Rio de Janeiro, Brazil", 6 / 7, 1),
         (["Paris", "”"], "", 0, 0),
         (["The A", "!"], "", 1, 0),
-        ("Nothing, Forever", "“Nothing, Forever”", 0, 1),
+        ("Love, Actually", "“Love, Actually”", 0, 1),
         ("São Paulo", "Sao Paulo", 0.5, 1),
         ("Clipperton Island", "It is Clipperton Island, as far as I know.", 4 / 11, 1),
         (["politician"], "actor, politician and singer", 0.4, 0),
@@ -75,8 +75,8 @@ def test_original_overlap(gold, reply, expected):
 
 
 def test_only_popqa_is_split_at_commas_by_the_original_rules():
-    assert score(PAPER, WILMINGTON, "DE", task="popqa") == 1
-    assert score(PAPER, WILMINGTON, "DE", task="wikidyk") < 0.5
+    assert score(PAPER, SPRINGFIELD, "IL", task="popqa") == 1
+    assert score(PAPER, SPRINGFIELD, "IL", task="wikidyk") < 0.5
     stored = Reference("u", ["x"], "aliases", meta={"output": '["de", "x"]'})
     assert PAPER.score(question(), stored, "de").score == 1
     assert PAPER.score(question(), Reference("u", ["de", "é"], "aliases"), "é").score == 1
@@ -107,14 +107,14 @@ FORMS = [
     [
         "Clipperton Island",
         "J. R. R. Tolkien",
-        "In the Land of Invented Languages",
-        "Wilmington, Delaware",
-        "U.S. sanctions",
-        "St. Mary's Church",
+        "In Search of Lost Time",
+        "Springfield, Illinois",
+        "U.S. Route 66",
+        "St. Paul's Cathedral",
         "Simon & Garfunkel",
-        "Not My Responsibility",
+        "Not My Type",
         "7/11",
-        "Mormons vs. Mullets",
+        "Kramer vs. Kramer",
         "1967–1969",
     ],
 )
