@@ -13,6 +13,7 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.fields import Section
 from moco.config.models import AdapterModel, HubModel, LocalModel, ZooModel
+from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
 from moco.config.tasks import MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
 from moco.digest import canonical_json
@@ -27,6 +28,8 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Models: zoo", ZooModel),
     ("Engine", EngineSettings),
     ("Decoding preset", Decoding),
+    ("Scoring", Scoring),
+    ("Scoring: code", CodeExecution),
     ("Pool", PoolEntry),
     ("Task", TaskEntry),
     ("Task source: synthetic", SyntheticSource),

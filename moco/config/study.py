@@ -8,6 +8,7 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.fields import Section, identity, runtime
 from moco.config.models import ModelEntry
+from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
 
 
@@ -51,6 +52,7 @@ class Study(Section):
         "Rule set that scores dev for fits and stands in the tables.", "strict"
     )
     also_score: tuple[Literal["strict", "paper"], ...] = identity("Further rule sets that score the same answers.", ())
+    scoring: Scoring = identity("How replies are scored, where that runs code or models.", factory=Scoring)
     decoding: dict[Slug, Decoding] = identity("Decoding presets by name.", factory=lambda: {"default": Decoding()})
     engine: EngineSettings = identity("Engine of every model that sets none.", factory=EngineSettings)
     models: dict[Slug, ModelEntry] = identity("Models by name.", min_length=1)
