@@ -163,7 +163,7 @@ COSTS = _schema(
 
 SCORES = _schema(
     "scores",
-    1,
+    2,
     uid=_TEXT,
     answer=_INT,
     status=_TEXT,  # ok | unparsed | invalid | failed
@@ -171,6 +171,7 @@ SCORES = _schema(
     score=_FLOAT,  # null for invalid and failed items, 0 for unparsed ones
     parsed=_TEXT,
     rule=_TEXT,  # which extraction rule fired
+    details_json=_TEXT,  # further numbers and words of the scorer; null where it gave none
 )
 
 PERF = _schema(

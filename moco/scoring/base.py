@@ -1,7 +1,7 @@
 """What a scorer is: pure functions of (question, reference, reply), one class per task type and rule set."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from moco.registry import Registry
@@ -30,12 +30,14 @@ class Verdict:
         parsed: What was extracted.
         rule: The extraction rule that fired, or `given` for an answer extracted by a method.
         status: `ok`, `unparsed` (score 0) or `invalid`.
+        details: What the scorer reports besides the score, by name: a further metric, why code failed, a length.
     """
 
     score: float | None
     parsed: str | None
     rule: str
     status: str = "ok"
+    details: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class Scorer(Protocol):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import paths
-from moco.digest import digest
+from moco.digest import canonical_json, digest
 from moco.errors import WorkError
 from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, Schema, read_rows, write_rows
 from moco.scoring.base import Case, Verdict, score_cases
@@ -71,4 +71,5 @@ def _row(reply: Mapping[str, Any], status: str, reason: str | None, verdict: Ver
         "score": verdict.score,
         "parsed": verdict.parsed,
         "rule": verdict.rule,
+        "details_json": canonical_json(dict(verdict.details)) if verdict.details else None,
     }

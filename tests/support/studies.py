@@ -105,7 +105,8 @@ def cost(**changes: Any) -> dict[str, Any]:
 
 
 def _row(uid: str, answer: int, value: Any) -> dict[str, Any]:
-    row = {"uid": uid, "answer": answer, "status": "ok", "reason": None, "score": value, "parsed": None, "rule": "x"}
+    row = {**dict.fromkeys(SCORES.columns.names), "uid": uid, "answer": answer, "status": "ok", "score": value}
+    row |= {"rule": "x"}
     if value == "unparsed":
         return row | {"status": "unparsed", "score": 0.0}
     if isinstance(value, str):

@@ -25,7 +25,16 @@ from moco.records.failures import forget_failures
 from moco.records.files import replace_file
 
 ROWS = [
-    {"uid": "t/test/0", "answer": 0, "status": "ok", "reason": None, "score": 1.0, "parsed": 'é\n"x"', "rule": "r"},
+    {
+        "uid": "t/test/0",
+        "answer": 0,
+        "status": "ok",
+        "reason": None,
+        "score": 1.0,
+        "parsed": 'é\n"x"',
+        "rule": "r",
+        "details_json": '{"exact":1.0}',
+    },
     {
         "uid": "t/test/1",
         "answer": 0,
@@ -34,6 +43,7 @@ ROWS = [
         "score": None,
         "parsed": None,
         "rule": "",
+        "details_json": None,
     },
 ]
 
@@ -71,7 +81,7 @@ def test_a_file_says_what_it_was_made_from(tmp_path):
     found = read_provenance(tmp_path / "x.parquet")
     assert {key: found[key] for key in ("schema", "schema_version", "verb", "spec", "inputs")} == {
         "schema": "scores",
-        "schema_version": 1,
+        "schema_version": SCORES.version,
         "verb": "score",
         "spec": {"b": 1, "a": [2]},
         "inputs": {"in": "digest"},
@@ -119,10 +129,10 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_another_schema_and_another_version_are_refused(tmp_path):
     path = tmp_path / "x.parquet"
     write_rows(path, SCORES, ROWS, Provenance("score"))
-    with pytest.raises(WorkError, match="holds scores version 1, not answers version 1; delete it and run again"):
+    with pytest.raises(WorkError, match="holds scores version 2, not answers version 1; delete it and run again"):
         read_rows(path, ANSWERS)
-    newer = dataclasses.replace(SCORES, version=2)
-    with pytest.raises(WorkError, match="holds scores version 1, not scores version 2"):
+    newer = dataclasses.replace(SCORES, version=3)
+    with pytest.raises(WorkError, match="holds scores version 2, not scores version 3"):
         read_frame(path, newer)
     pq.write_table(pa.table({"uid": ["a"]}), path)
     with pytest.raises(WorkError, match="holds None version None"):

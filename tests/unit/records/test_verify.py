@@ -13,7 +13,14 @@ from moco.records import PERF, SCORES, Provenance, write_json, write_rows
 from moco.records.compare import differences
 
 ROWS = [
-    {"uid": f"t/test/{n}", "answer": 0, "status": "ok", "reason": None, "score": n / 7, "parsed": None, "rule": "r"}
+    {
+        **dict.fromkeys(SCORES.columns.names),
+        "uid": f"t/test/{n}",
+        "answer": 0,
+        "status": "ok",
+        "score": n / 7,
+        "rule": "r",
+    }
     for n in range(5)
 ]
 
