@@ -9,7 +9,11 @@ from moco.scoring.base import SCORERS, Scorer
 RULE_SETS = ("paper", "strict")
 _MODULES = {
     "exact_match": "moco.scoring.exact_match",
+    "general_verifier": "moco.scoring.general_verifier",
+    "generation_diversity": "moco.scoring.generation_diversity",
     "multiple_choice": "moco.scoring.multiple_choice",
+    "reward_model": "moco.scoring.reward_model",
+    "text_generation": "moco.scoring.text_generation",
 }
 
 
