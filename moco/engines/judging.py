@@ -23,6 +23,16 @@ ENCODER_POSITIONS = 512
 Make = Callable[[Sequence[MeasureRequest]], Iterator[Measured]]
 
 
+def judge_infos(results: Path, scoring: Mapping[str, Any] | None) -> list[ModelInfo]:
+    """Return the resolved models that judge; arguments and errors as for `judging_tools`."""
+    names = dict.fromkeys(_roles(Scoring.model_validate(scoring or {})).values())
+    return [ModelInfo.read(results / paths.model_json(name)) for name in names]
+
+
+def _roles(settings: Scoring) -> dict[Role, str]:
+    return {role: name for role in ROLES if (name := getattr(settings, role)) is not None}
+
+
 def judging_tools(results: Path, scoring: Mapping[str, Any] | None, inference: Inference | None = None) -> Tools:
     """Return what scorers may use in a job.
 
@@ -34,18 +44,15 @@ def judging_tools(results: Path, scoring: Mapping[str, Any] | None, inference: I
     Raises:
         FailedInput: A model is a recorded failure.
     """
-    if scoring is None:
-        return Tools()
-    settings = Scoring.model_validate(scoring)
-    roles: dict[Role, str] = {role: name for role in ROLES if (name := getattr(settings, role)) is not None}
+    settings = Scoring.model_validate(scoring or {})
+    roles = _roles(settings)
     if not roles:
         return Tools(settings=settings)
     if inference is None:
         inference = Inference({}, {}, GenerationStore(store_root(results)), results.resolve().parent)
-    for name in dict.fromkeys(roles.values()):
-        if not inference.knows(name):
-            info = ModelInfo.read(results / paths.model_json(name))
-            inference.add(info, engine_settings(name, info.engine))
+    for info in judge_infos(results, scoring):
+        if not inference.knows(info.name):
+            inference.add(info, engine_settings(info.name, info.engine))
     return Tools(models=LoadedJudges(inference, roles, settings), settings=settings)
 
 

@@ -38,6 +38,7 @@ class Rule:
         gpus: GPUs of every job of the rule.
         words: Values for the command line, or functions of the wildcards that give them.
         folders: Output folders.
+        local: Its jobs take moments and run where Snakemake runs.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Rule:
     gpus: int
     words: Mapping[str, Any]
     folders: Sequence[str] = ()
+    local: bool = False
 
     @property
     def job(self) -> str:
