@@ -48,7 +48,7 @@ def _open(number: int) -> Made:
     return Made(f"What is the word for thing {number}?", f"word{number}", "text", f"word{number}", "nothing")
 
 
-_BUILDERS = {"multiple_choice": _multiple_choice, "exact_match": _exact_match}
+_BUILDERS = {"multiple_choice": _multiple_choice, "exact_match": _exact_match, "general_verifier": _exact_match}
 
 
 def make(question: Question) -> Made:
