@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from moco.tasks.item import LETTERS, Question
 
-
 _SHORT_ANSWER = "Give the final answer directly inside \\box{answer}."
 
 
