@@ -37,6 +37,11 @@ class _Judged(NamedTuple):
 class ScoreStage(MethodStage):
     """Scores, tables, figures, report."""
 
+    @property
+    def scorers(self) -> list[str]:
+        """Rule sets that score."""
+        return self.matrix.scorers
+
     def score_spec(self, batch: Batch, scorer: str) -> str:
         """What decides scores, besides their inputs."""
         source = source_hash(scorer_module(batch.type))
@@ -46,7 +51,7 @@ class ScoreStage(MethodStage):
     def _judged(self, batch: Batch) -> list["_Judged"]:
         """Return the rule sets that score a batch, in groups that ask the same models."""
         groups: dict[tuple[str, ...], list[str]] = {}
-        for scorer in self.matrix.scorers:
+        for scorer in self.scorers:
             groups.setdefault(tuple(dict.fromkeys(self.matrix.judges(batch, scorer).values())), []).append(scorer)
         return [
             _Judged(tuple(scorers), models, "_".join(["", *scorers]) if len(groups) > 1 else "")
@@ -168,7 +173,7 @@ class ScoreStage(MethodStage):
     @cached_property
     def further_scores(self) -> list[str]:
         """All test score files under the further rule sets."""
-        return [results(path) for scorer in self.matrix.scorers[1:] for path in self.score_files(scorer)]
+        return [results(path) for scorer in self.scorers[1:] for path in self.score_files(scorer)]
 
     def analysis_json(self, _wildcards: Wildcards) -> str:
         """The study as tables and figures see it."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from support.checkpoints import judge_checkpoints
 
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
@@ -23,32 +24,7 @@ WORDS = ("red", "green", "two + 3", "Reverse FISH.", "é", "\n")
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Random checkpoints: a classifier with one logit, and an encoder with absolute positions."""
-    from transformers import DistilBertConfig, DistilBertModel, LlamaConfig, LlamaForSequenceClassification
-
-    from moco.zoo.tokenizer import save_tokenizer, train_tokenizer
-
-    tokenizer = train_tokenizer(512, CONTEXT)
-    common = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2}
-    llama = LlamaConfig(
-        **common,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=CONTEXT,
-        num_labels=1,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    bert = DistilBertConfig(**common, dim=64, hidden_dim=96, n_layers=2, n_heads=2, max_position_embeddings=CONTEXT)
-    made = {}
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        for name, network in (("reward", LlamaForSequenceClassification(llama)), ("embed", DistilBertModel(bert))):
-            made[name] = tmp_path_factory.mktemp("judges") / "checkpoints" / name
-            network.save_pretrained(made[name])
-            save_tokenizer(tokenizer, made[name])
-    return made
+    return judge_checkpoints(tmp_path_factory.mktemp("judges"), CONTEXT)
 
 
 def info_of(folder, purpose, root=None):

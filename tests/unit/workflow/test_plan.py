@@ -340,7 +340,7 @@ def test_the_specification_of_a_method_holds_what_decides_its_answers():
 
 def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
     made = plan(also_score=["paper"])
-    assert made.matrix.scorers == ["strict", "paper"]
+    assert made.scorers == ["strict", "paper"]
     paper = [f"<results>/{path}" for path in made.score_files("paper")]
     assert paper
     assert all(len(producers(made, path)) == 1 for path in paper)
