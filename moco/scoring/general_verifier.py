@@ -26,7 +26,7 @@ def verifier_prompt(question: str, gold: str, answer: str) -> str:
             "Take the reference as right and do not solve the question yourself. Other notation, units left out or"
             " further explanation make no difference; another value does."
         ),
-        blocks.instruction(f"End with the line {ACCEPTED} or {REFUSED}."),
+        blocks.instruction(f"The last line of your verdict is either {ACCEPTED} or {REFUSED}."),
     )
 
 

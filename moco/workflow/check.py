@@ -207,6 +207,9 @@ def _scoring(study: Study) -> Iterator[Problem]:
         if batch.type in SETS and "strict" in matrix.scorers and batch.answers < LEAST_ANSWERS:
             what = f"{batch.answers} per item, but diversity is read from at least {LEAST_ANSWERS}"
             yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"set answers: {LEAST_ANSWERS}")
+        if batch.together > BLOCKS[-1][1] + 1:
+            what = f"{batch.answers} per item, which are as many samples of one model"
+            yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"use at most {BLOCKS[-1][1] + 1}")
     for role, who in unnamed.items():
         what = f"{who} are scored by a model that {_ABLE[CAPABILITY[role]]}, and none is named"
         zoo = ZOO_JUDGES[role]
@@ -227,7 +230,8 @@ def _too_many_samples(matrix: Matrix, block: Comparison, variant: str) -> Iterat
     for pool in matrix.block_pools(block):
         needs, models = matrix.needs(pool, variant), matrix.study.pools[pool].models
         answers = max(batch.answers for batch in matrix.batches.values() if set(batch.tasks) <= tasks)
-        samples = max(needs.answer.plain * answers, needs.fit.plain if needs.fit else 0)
+        scored = answers if needs.fit and needs.fit.dev_scores else 0
+        samples = max(needs.answer.plain * answers, scored, needs.fit.plain if needs.fit else 0)
         most = samples * max(models.count(name) for name in models)
         if most > BLOCKS[-1][1] + 1:
             what = f"reads {most} samples of one model of pool {pool}"

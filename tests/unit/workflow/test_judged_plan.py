@@ -91,6 +91,15 @@ def test_diversity_needs_several_answers_under_strict_rules_only():
     assert problems(tasks=tasks, methods={}, scorer="paper") == []
 
 
+def test_answers_beyond_the_samples_of_a_model_are_refused():
+    tasks = {"diverse": {"source": SKILLS, "type": "generation_diversity", "answers": 33}}
+    assert "use at most 32" in problems(tasks=tasks, methods={})[0]
+    tasks["diverse"]["answers"] = 20
+    assert problems(tasks=tasks, methods={"control_best_single": {}}) == []
+    [line] = problems(tasks=tasks, methods={"control_best_single": {}}, pools={"p": ["add", "add"]})
+    assert "reads 40 samples of one model" in line
+
+
 def test_rules_that_judge_take_models_and_others_take_none():
     made = plan({**TYPES, "plain": "exact_match"})
     rules = score_rules(made)
