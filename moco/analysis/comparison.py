@@ -16,6 +16,9 @@ from moco.methods.base import LEVELS
 UNAVERAGED_TYPES = frozenset({"reward_model", "text_generation", "generation_diversity"})
 """Task types whose scores are no accuracies: shown in their own unit and left out of every average."""
 
+NOT_SCORED = "not scored"
+"""What stands where a rule set scores no reply of a task."""
+
 BEST_SINGLE = "best single (test)"
 MEAN_SINGLE = "mean single"
 
@@ -118,7 +121,9 @@ class Comparison:
         # Task by task: results of one task share their resampling.
         for each in sorted(self.summaries, key=lambda summary: summary.task):
             key = each.key()
-            if key not in scores or each.coverage < self.spec["min_coverage"]:
+            if each.unscored and key not in scores and each.coverage >= self.spec["min_coverage"]:
+                outcomes[key] = Outcome(text=NOT_SCORED)
+            elif key not in scores or each.coverage < self.spec["min_coverage"]:
                 outcomes[key] = Outcome(text=f"failed: {each.reason or 'no valid items'}")
             else:
                 outcomes[key] = Outcome(estimate(scores[key], each.task, seeds=each.seeds), scores=scores[key])

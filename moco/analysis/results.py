@@ -82,7 +82,7 @@ def load_scores(spec: Spec, results: Path) -> pd.DataFrame:
 def item_scores(frame: pd.DataFrame) -> "pd.Series[float]":
     """Return one score per result and item: the mean of its answers within a seed, then the mean over seeds.
 
-    Items without any score (invalid or failed) are absent. The index is `RESULT` and uid, sorted by uid.
+    Items without any score (invalid, unscored or failed) are absent. The index is `RESULT` and uid, sorted by uid.
     """
     scored = frame.loc[frame["score"].notna(), [*RESULT, "seed", "uid", "score"]]
     per_seed = scored.groupby([*RESULT, "uid", "seed"], observed=True, sort=False)["score"].mean()
@@ -110,6 +110,7 @@ class Summary:
         failed: Rows without an answer.
         invalid: Rows of items that are broken at the source.
         unparsed: Rows whose answer could not be read.
+        unscored: Rows that the rule set gives no score.
         seeds: Number of seeds.
         reason: The most frequent reason of failed rows, the first by name of equally frequent ones; or empty.
     """
@@ -122,6 +123,7 @@ class Summary:
     failed: int
     invalid: int
     unparsed: int
+    unscored: int
     seeds: int
     reason: str
 
@@ -138,7 +140,7 @@ class Summary:
 
 def summarise(frame: pd.DataFrame) -> list[Summary]:
     """Return one summary per result, in the order of the frame."""
-    statuses = ["failed", "invalid", "unparsed"]
+    statuses = ["failed", "invalid", "unparsed", "unscored"]
     flags = frame[RESULT].assign(rows=1, **{name: (frame["status"] == name).astype(int) for name in statuses})
     counts = flags.groupby(RESULT, observed=True, sort=False).sum()
     seeds = frame.groupby(RESULT, observed=True, sort=False)["seed"].nunique().reindex(counts.index)
@@ -149,8 +151,9 @@ def summarise(frame: pd.DataFrame) -> list[Summary]:
     summaries = []
     for key, numbers, n_seeds in zip(counts.index.to_list(), counts.to_numpy().tolist(), seeds.tolist(), strict=True):
         kind, pool, name, task = key
-        rows, n_failed, invalid, unparsed = numbers
+        rows, n_failed, invalid, unparsed, unscored = numbers
         frequent = sorted(reasons.get(key, Counter()).items(), key=lambda pair: (-pair[1], pair[0]))
         reason = frequent[0][0] if frequent else ""
-        summaries.append(Summary(kind, pool, name, task, rows, n_failed, invalid, unparsed, n_seeds, reason))
+        counted = (rows, n_failed, invalid, unparsed, unscored)
+        summaries.append(Summary(kind, pool, name, task, *counted, n_seeds, reason))
     return summaries

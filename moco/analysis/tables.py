@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moco import paths
-from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, Comparison, Line, Outcome
+from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
 from moco.analysis.notes import ATTRIBUTED, listed, study_notes
 from moco.analysis.quality import data_quality
@@ -102,6 +102,8 @@ def moco_main(spec: Spec, results: Path) -> Table:
     others = [task for task in tasks if task not in averaged]
     if others:
         notes.append(f"Not in percent and in no average, because the scores are no accuracies: {', '.join(others)}.")
+    if any(each.unscored for each in comparison.summaries):
+        notes.append(f"'{NOT_SCORED}': the rule set gives replies to the task no score, which is no score of zero.")
     notes += _coverage_notes(comparison)
     notes += _cost_notes(comparison)
     columns = ("pool", "system", "level", *tasks, *(name for name, _ in averages), *_COST_COLUMNS)

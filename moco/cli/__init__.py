@@ -78,11 +78,15 @@ def _run(verb: str, arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"moco {verb}", description=module.__doc__)
     module.configure(parser)
     options = parser.parse_args(arguments[1:])
-    if hasattr(module, "record_failure"):
+    if hasattr(module, "record_failure") and getattr(module, "is_recorded", _always)(options):
         from moco.cli.attempts import run_recorded
 
         return run_recorded(module, options, arguments)
     return int(module.run(options) or 0)
+
+
+def _always(_options: argparse.Namespace) -> bool:
+    return True
 
 
 def _leave_reason(text: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from moco import paths
+from moco.cli.attempts import add_attempt_options
 from moco.cli.options import add_results, parse_spec
 
 _JOB = ("tasks", "split", "seed", "spec")
@@ -17,13 +18,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="run seed")
     parser.add_argument("--model", help="score plain responses of this model; needs --decoding and --sample")
     parser.add_argument("--decoding", help="decoding preset of the plain responses")
-    parser.add_argument("--sample", type=int, help="sample index of the plain responses")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        help="sample index of the plain responses; with n replies per item, the n-th block of them",
+    )
     parser.add_argument("--pool", help="score answers of a method with this pool; needs --method")
     parser.add_argument("--method", help="method variant")
     parser.add_argument("--spec", type=parse_spec, help="slice of the configuration, as JSON")
     parser.add_argument("--cases", type=Path, help="recompute the cases of this file instead; may run code in it")
     parser.add_argument("--scorer", choices=["paper"], default="paper", help="rule set that the cases record")
     parser.add_argument("--json", action="store_true", help="print the result of --cases as one JSON object")
+    add_attempt_options(parser)
+
+
+def is_recorded(options: argparse.Namespace) -> bool:
+    """Return whether a failure may be recorded: where models judge. What rules score has no reason to fail."""
+    return bool(options.spec and options.spec.get("scoring"))
+
+
+def _source(options: argparse.Namespace, task: str) -> str:
+    """Return the file that is scored."""
+    from moco.errors import RequestError
+
+    if options.model is not None:
+        return _plain(options, task, options.sample)
+    if options.pool is None:
+        raise RequestError("nothing to score", remedy="give --model, or --pool and --method")
+    return paths.answers(options.pool, task, options.method, options.seed, options.split)
+
+
+def _plain(options: argparse.Namespace, task: str, sample: int) -> str:
+    return paths.generation(options.model, task, options.split, options.decoding, options.seed, sample)
+
+
+def _together(options: argparse.Namespace, task: str) -> list[str]:
+    """Return the files of one block of samples, where the replies to an item are scored together."""
+    answers = options.spec.get("answers")
+    if answers is None:
+        return []
+    return [_plain(options, task, options.sample * answers + place) for place in range(answers)]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,21 +71,33 @@ def run(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> None:
     from moco.errors import RequestError
     from moco.scoring.files import score_answers, score_plain
+    from moco.scoring.tools import tools_for
 
     missing = [f"--{name}" for name in _JOB if getattr(options, name) is None]
     if missing:
         raise RequestError(f"missing {', '.join(missing)}", remedy="give them, or --cases FILE")
+    tools = tools_for(options.spec)
+    if options.spec.get("scoring"):
+        from moco.engines.judging import judging_tools
+        from moco.progress import set_up_logging
+
+        set_up_logging()
+        tools = judging_tools(options.results, options.spec["scoring"])
     for task in options.tasks:
+        source = _source(options, task)
         if options.model is not None:
-            source = paths.generation(
-                options.model, task, options.split, options.decoding, options.seed, options.sample
-            )
-            score_plain(options.results, task, options.split, source, options.spec)
-        elif options.pool is not None:
-            source = paths.answers(options.pool, task, options.method, options.seed, options.split)
-            score_answers(options.results, task, options.split, source, options.spec)
+            samples = _together(options, task)
+            score_plain(options.results, task, options.split, source, options.spec, tools, samples=samples)
         else:
-            raise RequestError("nothing to score", remedy="give --model, or --pool and --method")
+            score_answers(options.results, task, options.split, source, options.spec, tools)
+
+
+def record_failure(options: argparse.Namespace, reason: str) -> None:
+    """Write score files in which every item failed."""
+    from moco.scoring.files import write_failed
+
+    for task in options.tasks:
+        write_failed(options.results, task, options.split, _source(options, task), options.spec, reason)
 
 
 def _compare(path: Path, *, as_json: bool) -> int:
@@ -59,11 +105,11 @@ def _compare(path: Path, *, as_json: bool) -> int:
     from dataclasses import asdict
 
     from moco.machine import usable_cores
-    from moco.scoring.base import Tools
+    from moco.scoring.base import CodeTools, Tools
     from moco.scoring.cases import disagreements, read_cases
 
     cases = read_cases(path)
-    differing = disagreements(cases, Tools(workers=usable_cores()))
+    differing = disagreements(cases, Tools(workers=usable_cores(), code=CodeTools()))
     agree = len(cases) - len(differing)
     if as_json:
         found = {"cases": len(cases), "agree": agree, "disagreements": [asdict(each) for each in differing]}

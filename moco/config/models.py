@@ -18,7 +18,16 @@ Slug = Annotated[str, Field(pattern=SLUG)]
 
 
 CAPABILITIES = frozenset({"generate", "weights", "logits", "top_logits", "tokenizer", "trainable"})
-"""What a language model at hand offers. Encoders offer `embed` and reward models `reward`; neither can `generate`."""
+"""What a language model at hand offers."""
+
+Purpose = Literal["chat", "embed", "reward"]
+
+OFFERED: dict[Purpose, frozenset[str]] = {
+    "chat": CAPABILITIES,
+    "embed": frozenset({"embed", "tokenizer"}),
+    "reward": frozenset({"reward", "tokenizer"}),
+}
+"""What a model offers by its purpose: encoders and reward models do not write."""
 
 
 class _Model(Section):
@@ -32,11 +41,22 @@ class _Model(Section):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the model offers to methods; everything, where its weights are at hand."""
+        """What the model offers; everything that a language model can, where its weights are at hand."""
         return CAPABILITIES
 
 
-class HubModel(_Model):
+class _Checkpoint(_Model):
+    purpose: Purpose = identity(
+        "chat: a language model. embed: an encoder of texts. reward: a sequence classifier that rates a reply.", "chat"
+    )
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the model offers by its purpose."""
+        return OFFERED[self.purpose]
+
+
+class HubModel(_Checkpoint):
     """A checkpoint of the Hugging Face hub, at a pinned revision."""
 
     kind: Literal["hub"] = identity("A checkpoint of the Hugging Face hub.")
@@ -48,7 +68,7 @@ class HubModel(_Model):
     )
 
 
-class LocalModel(_Model):
+class LocalModel(_Checkpoint):
     """A checkpoint in a local folder, in the transformers layout."""
 
     kind: Literal["local"] = identity("A checkpoint in a local folder.")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from moco.config.decoding import Decoding
-from moco.store.generations import Stored
+from moco.store.generations import Measured, Stored
 
 if TYPE_CHECKING:
     from moco.decoding.loop import Row
@@ -54,11 +54,61 @@ class TextRequest:
         return len(self.prompt) + len(self.continuation)
 
 
-class Engine(Protocol):
-    """One loaded model."""
+Pooling = Literal["mask", "padded"]
+"""What a text's vector is the mean of: its own positions, or all positions of a text padded to full length."""
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """A text, or a conversation, that a model reads without writing.
+
+    Attributes:
+        key: Store key.
+        tokens: Token ids.
+        pooling: How the vector is pooled; None for a reward.
+        positions: Positions that the text is padded to; 0: no more than its batch needs.
+    """
+
+    key: str
+    tokens: tuple[int, ...]
+    pooling: Pooling | None = None
+    positions: int = 0
+
+    @property
+    def width(self) -> int:
+        """Positions that the request occupies."""
+        return max(len(self.tokens), self.positions, 1)
+
+
+class Resident(Protocol):
+    """What is kept in memory for the next round."""
 
     memory_bytes: int
     """What the loaded weights occupy."""
+
+    def close(self) -> None:
+        """Free the memory."""
+        ...
+
+
+class RewardEngine(Resident, Protocol):
+    """A loaded model that rates replies."""
+
+    def reward(self, requests: Sequence[MeasureRequest]) -> Iterator[Measured]:
+        """Yield the reward of each conversation, in any order."""
+        ...
+
+
+class EmbedEngine(Resident, Protocol):
+    """A loaded model that maps texts to vectors."""
+
+    def embed(self, requests: Sequence[MeasureRequest]) -> Iterator[Measured]:
+        """Yield the vector of each text, in any order."""
+        ...
+
+
+class Engine(Resident, Protocol):
+    """One loaded model that writes."""
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish, in any order."""
@@ -66,10 +116,6 @@ class Engine(Protocol):
 
     def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
         """Yield texts with the raw log-probability of each of their tokens, in any order."""
-        ...
-
-    def close(self) -> None:
-        """Free the memory."""
         ...
 
 

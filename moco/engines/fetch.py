@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from moco.errors import WorkError
 from moco.progress import Progress
-from moco.store.generations import Partition, Stored
+from moco.store.generations import Partition, Row
 
 log = logging.getLogger("moco")
 
@@ -14,14 +14,14 @@ R = TypeVar("R")
 
 
 def fetch(
-    partition: Partition,
+    partition: Partition[Row],
     requests: Mapping[str, R],
-    make: Callable[[Sequence[R]], Iterator[Stored]],
+    make: Callable[[Sequence[R]], Iterator[Row]],
     *,
     who: str,
     label: str,
     flush_seconds: float,
-) -> tuple[dict[str, Stored], set[str]]:
+) -> tuple[dict[str, Row], set[str]]:
     """Return the stored rows of all requests, and the keys of those that were made now.
 
     Args:

@@ -121,6 +121,10 @@ class Inference:
         self._renderers.pop(name, None)
         self.room.drop(info.fingerprint)
 
+    def knows(self, name: str) -> bool:
+        """Return whether a model is known."""
+        return name in self._models
+
     def info(self, name: str) -> ModelInfo:
         """Return a known model.
 

@@ -77,6 +77,49 @@ class Renderer:
             remedy="lower max_new_tokens",
         )
 
+    def text(self, text: str, limit: int) -> tuple[int, ...]:
+        """Return the first `limit` token ids of a text, with the special tokens that its encoder expects."""
+        limit = min(limit, self._tokenizer.model_max_length)
+        return tuple(self._tokenizer(text, truncation=True, max_length=limit)["input_ids"])
+
+    def conversation(self, prompt: str, reply: str, limit: int) -> tuple[int, ...]:
+        """Return the token ids of a user turn and a reply, `limit` at most.
+
+        What is too long loses the beginning of the user's text, then all of it, then the end of the reply; never the
+        template.
+
+        Raises:
+            RequestError: The template alone is longer.
+        """
+        ids = self._turns(prompt, reply)
+        body = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        cut = len(ids) - limit
+        while len(ids) > limit and cut < len(body):
+            ids = self._turns(self._tokenizer.decode(body[cut:]), reply)
+            cut += max(1, len(ids) - limit)
+        if len(ids) <= limit:
+            return tuple(ids)
+        ids = self._turns("", reply)
+        body = self._tokenizer(reply, add_special_tokens=False)["input_ids"]
+        kept = len(body)
+        while len(ids) > limit and kept > 0:
+            kept -= max(1, len(ids) - limit)
+            ids = self._turns("", self._tokenizer.decode(body[: max(kept, 0)]))
+        if len(ids) > limit:
+            raise RequestError(
+                f"{limit} tokens leave no room for a reply",
+                where=f"models.{self._info.name}",
+                remedy="raise scoring.max_length",
+            )
+        return tuple(ids)
+
+    def _turns(self, prompt: str, reply: str) -> list[int]:
+        if self._info.prompt_mode == "raw":
+            return list(self._tokenizer(prompt, reply)["input_ids"])
+        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False)
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
 
 def visible_text(text: str, *, thinking: bool = False) -> tuple[str, str]:
     """Return the reply without its thinking text, and the state of the thought.

@@ -3,15 +3,20 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from moco.config.engine import EngineSettings
-from moco.engines.base import Engine, LiveEngine
+from moco.engines.base import EmbedEngine, Engine, LiveEngine, Resident, RewardEngine
 from moco.models.info import ModelInfo
 
 log = logging.getLogger("moco")
+
+E = TypeVar("E", bound=Resident)
+Make = Callable[[ModelInfo, Path, EngineSettings], E]
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class EngineRoom:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._engines: OrderedDict[tuple[str, str], LiveEngine] = OrderedDict()
+        self._engines: OrderedDict[Key, Any] = OrderedDict()
         self.loaded: list[Load] = []
 
     @property
@@ -48,24 +53,39 @@ class EngineRoom:
 
     def together(self, models: Sequence[tuple[ModelInfo, EngineSettings]]) -> list[LiveEngine]:
         """Return several loaded models, none of which leaves for another of them."""
-        wanted = [(info.fingerprint, settings.model_dump_json()) for info, settings in models]
+        from moco.engines.transformers import TransformersEngine
+
+        return list(self._resident(models, TransformersEngine))
+
+    def reward_model(self, info: ModelInfo, settings: EngineSettings) -> RewardEngine:
+        """Return a loaded model that rates replies."""
+        from moco.engines.measures import RewardModel
+
+        return self._resident([(info, settings)], RewardModel)[0]
+
+    def encoder(self, info: ModelInfo, settings: EngineSettings) -> EmbedEngine:
+        """Return a loaded model that maps texts to vectors."""
+        from moco.engines.measures import TextEncoder
+
+        return self._resident([(info, settings)], TextEncoder)[0]
+
+    def _resident(self, models: Sequence[tuple[ModelInfo, EngineSettings]], make: "Make[E]") -> list[E]:
+        wanted = [(info.fingerprint, settings.model_dump_json(), repr(make)) for info, settings in models]
         for (info, settings), key in zip(models, wanted, strict=True):
             if key not in self._engines:
                 self._make_room(settings.resident_gb * 1e9 - info.parameters * settings.bytes_per_number, wanted)
-                self._engines[key] = self._load(info, settings)
+                self._engines[key] = self._load(info, settings, make)
             self._engines.move_to_end(key)
         return [self._engines[key] for key in wanted]
 
-    def _load(self, info: ModelInfo, settings: EngineSettings) -> LiveEngine:
-        from moco.engines.transformers import TransformersEngine
-
+    def _load(self, info: ModelInfo, settings: EngineSettings, make: "Make[E]") -> E:
         started = time.monotonic()
-        engine = TransformersEngine(info, self._root, settings)
+        engine = make(info, self._root, settings)
         self.loaded.append(Load(info.name, time.monotonic() - started))
         log.info("loaded %s in %.1f s", info.name, self.loaded[-1].seconds)
         return engine
 
-    def _make_room(self, limit: float, kept: Sequence[tuple[str, str]]) -> None:
+    def _make_room(self, limit: float, kept: Sequence[Key]) -> None:
         for key in [key for key in self._engines if key not in kept]:
             if sum(engine.memory_bytes for engine in self._engines.values()) <= limit:
                 return

@@ -16,10 +16,14 @@ from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
 
-def _device(settings: EngineSettings) -> torch.device:
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
+def device_of(settings: EngineSettings) -> torch.device:
+    """Return where a model runs; on the CPU with one thread, so that results do not depend on the machine's cores."""
+    kind = settings.device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu":
+        torch.set_num_threads(1)
+    return torch.device(kind)
 
 
 def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: torch.device) -> Any:
@@ -69,9 +73,7 @@ class TransformersEngine:
         from transformers import AutoTokenizer
 
         self._settings = settings
-        self.device = _device(settings)
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)
+        self.device = device_of(settings)
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)

@@ -1,6 +1,7 @@
 """The job that answers: a method on one pool, one batch of tasks and one split; no reference is read."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from moco.digest import canonical_json, digest
 from moco.errors import WorkError
 from moco.methods import state as states
 from moco.methods.base import Answer, Response, State
-from moco.methods.context import AnswerContext
+from moco.methods.context import AnswerContext, Run
 from moco.methods.job import MethodJob, perf_path
 from moco.methods.lockstep import Lockstep
 from moco.records import (
@@ -40,39 +41,63 @@ class AnswerJob(MethodJob):
     """Answers the questions of one split."""
 
     def run(self, split: str) -> None:
-        """Write answers and calls of every task of the batch."""
+        """Write answers and calls of every task of the batch.
+
+        Where a task asks for several answers per item, the method answers as often, each time from samples of its own.
+        """
+        places = [(task, number) for task in self.tasks for number in range(self._answers(task))]
+        workers = [self._worker(task, split, self._run(number)) for task, number in places]
         if self.needs.answer_runs_models:
-            results = Lockstep(self.execute).run([self._worker(task, split) for task in self.tasks])
+            results = Lockstep(self.execute).run(workers)
         else:
-            results = [self._worker(task, split)(None) for task in self.tasks]
+            results = [worker(None) for worker in workers]
         loads = self.load_rows()
-        for task, (rows, calls) in zip(self.tasks, results, strict=True):
-            self._write(task, split, rows, calls, loads)
+        for task in self.tasks:
+            runs = [result for (name, _), result in zip(places, results, strict=True) if name == task]
+            order = {question.uid: place for place, question in enumerate(self._questions(task, split))}
+            rows = [{**row, "answer": number} for number, (rows, _) in enumerate(runs) for row in rows]
+            calls = _renumbered([call for _, calls in runs for call in calls])
+            self._write(
+                task,
+                split,
+                sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])),
+                sorted(calls, key=lambda call: (order[call["uid"]], call["call"])),
+                loads,
+            )
             loads = []
 
-    def _worker(self, task: str, split: str) -> Callable[[Any], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    def _answers(self, task: str) -> int:
+        return int(self.spec["tasks"][task]["answers"])
+
+    def _run(self, number: int) -> Run:
+        needs = self.needs.answer
+        return Run(number, plain=number * needs.plain, fitted=number * needs.fitted_plain)
+
+    def _questions(self, task: str, split: str) -> list[Question]:
+        return read_questions(self.results / paths.task_folder(task), split)
+
+    def _worker(
+        self, task: str, split: str, run: Run
+    ) -> Callable[[Any], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         def work(generate: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-            questions = read_questions(self.results / paths.task_folder(task), split)
+            questions = self._questions(task, split)
             reason, state = self._state(task)
             if reason is not None:
                 return [self._failed(question.uid, reason) for question in questions], []
-            failed = self.failed_inputs(task, [split], self._declared(task), self.needs.answer.logits)
+            declared = self._declared(task, run)
+            failed = self.failed_inputs(task, [split], declared, self.needs.answer.logits)
             missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
             usable = [question for question in questions if question.uid not in missing]
             ctx = AnswerContext(
-                plain=self._plain(task, split),
-                logits=self.logits_reader(task, [split], self.needs.answer.logits, self._declared(task)),
+                plain=self._plain(task, split, declared),
+                logits=self.logits_reader(task, [split], self.needs.answer.logits, declared),
                 live=generate if self.needs.answer.live else None,
-                answers=self.spec["tasks"][task]["answers"],
+                run=run,
                 extracts=self.needs.answer.extracts,
                 **self.common(usable, generate),
             )
-            rows = checked_answers(self.method.answer(ctx, state), usable, self.spec["tasks"][task]["answers"])
-            rows.extend(self._failed(uid, why) for uid, why in missing.items())
-            order = {question.uid: index for index, question in enumerate(questions)}
-            return sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])), sorted(
-                ctx.calls, key=lambda call: (order[call["uid"]], call["call"])
-            )
+            rows = checked_answers(self.method.answer(ctx, state), usable, 1)
+            return [*rows, *(self._failed(uid, why) for uid, why in missing.items())], ctx.calls
 
         return work
 
@@ -95,22 +120,25 @@ class AnswerJob(MethodJob):
     def _fitted(self, task: str, name: str) -> str:
         return paths.fitted_model(self.pool, task, self.variant, self.seed, name)
 
-    def _plain(self, task: str, split: str) -> Callable[[str, int], Mapping[str, Response]]:
-        read = self.plain_reader(task, [split], self._declared(task))
+    def _plain(
+        self, task: str, split: str, declared: Collection[tuple[str, int]]
+    ) -> Callable[[str, int], Mapping[str, Response]]:
+        read = self.plain_reader(task, [split], declared)
 
         def named(model: str, sample: int) -> Mapping[str, Response]:
             return read(self._fitted(task, model) if model in self.needs.models else model, sample)
 
         return named
 
-    def _declared(self, task: str) -> dict[tuple[str, int], None]:
-        """Return model and sample of all plain responses that the method may read."""
+    def _declared(self, task: str, run: Run) -> dict[tuple[str, int], None]:
+        """Return model and sample of all plain responses that the method may read in a run."""
+        needs = self.needs.answer
         fitted = {
-            (self._fitted(task, name), sample): None
+            (self._fitted(task, name), run.fitted + sample): None
             for name in self.needs.models
-            for sample in range(self.needs.answer.fitted_plain)
+            for sample in range(needs.fitted_plain)
         }
-        return self.member_samples(self.needs.answer.plain) | fitted
+        return self.member_samples(needs.plain, run.plain) | fitted
 
     def _failed(self, uid: str, reason: str) -> dict[str, Any]:
         return {"uid": uid, "reason": reason, **_FAILED_ANSWER}
@@ -125,9 +153,7 @@ class AnswerJob(MethodJob):
     ) -> None:
         where = (self.pool, task, self.variant, self.seed, split)
         inputs = {
-            "questions": digest(
-                [vars(question) for question in read_questions(self.results / paths.task_folder(task), split)]
-            ),
+            "questions": digest([vars(question) for question in self._questions(task, split)]),
             "models": digest([self.infos[name].fingerprint for name in self.spec["pool"]]),
         }
         provenance = Provenance("answer", self.spec, inputs)
@@ -141,8 +167,22 @@ class AnswerJob(MethodJob):
     def write_failed(self, split: str, reason: str) -> None:
         """Write valid files in which every item failed."""
         for task in self.tasks:
-            questions = read_questions(self.results / paths.task_folder(task), split)
-            self._write(task, split, [self._failed(question.uid, reason) for question in questions], [])
+            rows = [
+                {**self._failed(question.uid, reason), "answer": number}
+                for question in self._questions(task, split)
+                for number in range(self._answers(task))
+            ]
+            self._write(task, split, rows, [])
+
+
+def _renumbered(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the calls of several runs with one running number per item."""
+    made: Counter[str] = Counter()
+    rows = []
+    for call in calls:
+        rows.append({**call, "call": made[call["uid"]]})
+        made[call["uid"]] += 1
+    return rows
 
 
 def checked_answers(answers: Iterable[Answer], questions: Sequence[Question], per_item: int) -> list[dict[str, Any]]:

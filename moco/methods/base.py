@@ -339,7 +339,7 @@ class Method(ABC):
 
     @abstractmethod
     def answer(self, ctx: "AnswerContext", state: State) -> Iterator[Answer]:
-        """Yield one answer per question (or as many as the task asks for), in any order."""
+        """Yield one answer per question, in any order; it is called again where a task asks for several per item."""
 
 
 METHODS: Registry[type[Method]] = Registry("method", group="moco.methods")

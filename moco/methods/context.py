@@ -1,7 +1,7 @@
 """What a method may touch: the pool, the questions, shared responses, and requests of its own."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -22,6 +22,8 @@ PlainSource = Callable[[str, int], Mapping[str, Response]]
 LogitsSource = Callable[[str, LogitsKind, int], Mapping[str, Logits]]
 Generate = Callable[[Sequence[Any]], Sequence[Any]]
 """Runs one round of requests, or of joint work."""
+
+_SAMPLES_OF_A_RUN = 1_000  # more than a method ever asks of one prompt
 
 T = TypeVar("T")
 
@@ -52,6 +54,26 @@ class _Read(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._source)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which of several independent runs of `answer` over the same items this is; each reads other samples.
+
+    Attributes:
+        number: From 0; names the run's random choices.
+        plain: Plain sample that the run sees as sample 0 of a member.
+        fitted: Likewise, of a model that the fit made.
+    """
+
+    number: int = 0
+    plain: int = 0
+    fitted: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Sample index that stands for 0 in the run's own requests."""
+        return self.number * _SAMPLES_OF_A_RUN
 
 
 class LiveModels:
@@ -85,7 +107,7 @@ class _Context:
         seed: Run seed.
         scorer: Rule set under which answers are extracted.
         decoding: The task's settings.
-        answers: Answers that the task asks for per item.
+        run: Which of several runs of `answer`, where a task asks for several answers per item.
         extracts: Whether the method may read answers out of replies.
         plain: Gives the plain responses of a model with a stored sample index, by item.
         generate: Runs requests.
@@ -102,7 +124,7 @@ class _Context:
         seed: int = 1,
         scorer: str = "strict",
         decoding: Decoding | None = None,
-        answers: int = 1,
+        run: Run | None = None,
         extracts: bool = True,
         plain: PlainSource | None = None,
         generate: Generate | None = None,
@@ -112,7 +134,7 @@ class _Context:
         self.pool = tuple(pool)
         self.questions = tuple(questions)
         self.decoding = decoding or Decoding()
-        self.answers = answers
+        self._run = run or Run()
         self._extracts = extracts
         self._method, self._seed, self._scorer = method, seed, scorer
         self._plain: PlainSource = plain or _undeclared("plain responses")
@@ -126,7 +148,11 @@ class _Context:
 
     def plain(self, member: int | str, sample: int = 0) -> Mapping[str, Response]:
         """Return a member's plain responses by item; `member` may name a model that the fit made."""
-        model, index, place = (member, sample, -1) if isinstance(member, str) else self._stored_sample(member, sample)
+        model, index, place = (
+            (member, self._run.fitted + sample, -1)
+            if isinstance(member, str)
+            else self._stored_sample(member, self._run.plain + sample)
+        )
         return _Read(
             self._plain(model, index), lambda uid, response: self._record_plain(uid, response, place, model, index)
         )
@@ -149,7 +175,7 @@ class _Context:
             kind: `options` of multiple choice items, `reference` answers, or the plain `response` itself.
             sample: Which plain response, for `response`.
         """
-        model, index, place = self._stored_sample(member, sample)
+        model, index, place = self._stored_sample(member, self._run.plain + sample)
         if kind == "response":
             # They come with the plain response, and cost what it costs.
             plain = self._plain(model, index)
@@ -173,7 +199,10 @@ class _Context:
         """Return joint replies in the order of `requests`; every model that was read is recorded with a call."""
         assert self._live is not None
         models = tuple(self.pool[member].model for member in members)
-        given = [replace(request, decoding=request.decoding or self.decoding) for request in requests]
+        given = [
+            replace(request, sample=self._run.requests + request.sample, decoding=request.decoding or self.decoding)
+            for request in requests
+        ]
         replies: Sequence[JointResponse] = self._live([JointWork(models, request, combination) for request in given])
         for request, reply in zip(given, replies, strict=True):
             for model, prompt_tokens in reply.prompt_tokens.items():
@@ -201,7 +230,7 @@ class _Context:
         return responses
 
     def _placed(self, request: Request) -> Request:
-        sample = request.sample
+        sample = self._run.requests + request.sample
         if isinstance(request.member, int):
             sample = self.pool[request.member].sample(sample)
         decoding = request.decoding or self.decoding
@@ -219,7 +248,8 @@ class _Context:
 
     def rng(self, purpose: str, item: str) -> np.random.Generator:
         """Return the random generator of a named purpose and item."""
-        return generator(self._seed, self._method, purpose, item)
+        run = () if self._run.number == 0 else ("run", self._run.number)
+        return generator(self._seed, self._method, purpose, item, *run)
 
     def progress(self, label: str, total: int) -> Progress:
         """Return a progress counter for long work inside the method."""
@@ -297,12 +327,13 @@ class FitContext(_Context):
         group_score: The items of one group all score 1 if each of them is right, else 0.
         dev_scores: Gives the scores of a model's plain dev responses with a stored sample index, by item.
         scored: Gives the responses behind these scores, which count as read.
+        scored_together: Replies behind one score, where an item's replies are scored together.
+        tools: What scorers may use.
         fingerprints: Of every model of the pool, and of the further models that `needs` declares, by name.
         merge: Makes a model from a recipe and returns the name under which requests may name it.
         discard: Deletes such a model.
         corpus: Gives an outside corpus.
         train: Training entry points by name.
-        tools: What scorers may use.
         workdir: Survives failure; keyed by the fit's inputs.
         settings: As for `AnswerContext`.
     """
@@ -314,12 +345,13 @@ class FitContext(_Context):
         group_score: bool = False,
         dev_scores: Callable[[str, int], Mapping[str, float]] | None = None,
         scored: PlainSource | None = None,
+        scored_together: int = 1,
+        tools: Tools | None = None,
         fingerprints: Mapping[str, str] | None = None,
         merge: Callable[[Recipe], str] | None = None,
         discard: Callable[[str], None] | None = None,
         corpus: Callable[[str], Any] | None = None,
         train: Mapping[str, Callable[..., Any]] | None = None,
-        tools: Tools | None = None,
         workdir: Path | None = None,
         **settings: Any,
     ) -> None:
@@ -328,12 +360,12 @@ class FitContext(_Context):
         self._group_score = group_score
         self._dev_scores = dev_scores or _undeclared("dev scores")
         self._scored: PlainSource = scored or (lambda _model, _sample: {})
+        self._scored_together, self._tools = scored_together, tools
         self._fingerprints = fingerprints or {}
         self._merge = merge or _undeclared("merging")
         self._discard = discard or _undeclared("merging")
         self._corpus = corpus or _undeclared("a corpus")
         self._train = train or {}
-        self._tools = tools
         self.workdir = workdir
         self.references_used: set[str] = set()
 
@@ -370,8 +402,9 @@ class FitContext(_Context):
         place = self.pool[member]
         sample = place.sample(0)
         scores = self._dev_scores(place.model, sample)
-        for uid, response in self._scored(place.model, sample).items():
-            self._record_plain(uid, response, member, place.model, sample)
+        for index in range(sample * self._scored_together, (sample + 1) * self._scored_together):
+            for uid, response in self._scored(place.model, index).items():
+                self._record_plain(uid, response, member, place.model, index)
         return scores
 
     def fingerprint(self, member: int | str) -> str:

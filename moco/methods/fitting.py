@@ -1,13 +1,14 @@
 """The job that fits: a method on one pool and the dev splits of one batch of tasks."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from moco import paths
 from moco.config.runtime import engine_settings
 from moco.digest import digest
+from moco.engines.judging import judge_infos, judging_tools
 from moco.errors import FailedInput, RequestError, WorkError
 from moco.methods import state as states
 from moco.methods.base import Recipe
@@ -23,6 +24,7 @@ from moco.records import (
     write_json,
     write_rows,
 )
+from moco.scoring import Tools
 from moco.scoring.tools import tools_for
 from moco.store.artifacts import ArtifactStore, link_tree
 from moco.store.generations import store_root, work_root
@@ -92,7 +94,13 @@ class FitJob(MethodJob):
         further = [info.fingerprint for info in self.further_infos.values()]
         # The folder holds files of these layouts.
         layouts = [[schema.name, schema.version] for schema in (CALLS, COSTS, PERF)]
-        return digest("fit", spec, self.seed, [*models, *further], inputs, layouts)
+        judges = [[info.fingerprint, dict(info.engine)] for info in judge_infos(self.results, self._scoring)]
+        return digest("fit", spec, self.seed, [*models, *further, *judges], inputs, layouts)
+
+    def _tools(self) -> Tools:
+        if self._scoring:
+            return judging_tools(self.results, self._scoring, self.inference)
+        return tools_for(self.spec)
 
     def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
         needs = self.needs.fit
@@ -114,12 +122,13 @@ class FitJob(MethodJob):
             references=references,
             group_score="groups" in self.spec["tasks"][task],
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
-            scored=self.plain_reader(task, ["dev"], self.member_samples(1)) if needs.dev_scores else None,
+            scored=self.plain_reader(task, ["dev"], self._scored_samples()) if needs.dev_scores else None,
+            scored_together=self._together,
+            tools=self._tools() if needs.references else None,
             fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.further_infos}.items()},
             merge=candidates.make if needs.generates else None,
             discard=candidates.discard if needs.generates else None,
             workdir=scratch,
-            tools=tools_for(self.spec),
             **self.common(questions, generate),
         )
         learned = self.method.fit(ctx)
@@ -136,6 +145,24 @@ class FitJob(MethodJob):
         used = sorted(ctx.references_used | ({"dev"} if needs.dev_scores else set()))
         about = {"method": self.spec["method"], "params": self.spec["params"], "references_used": used, "status": "ok"}
         states.write_state(output, learned, about)
+
+    @property
+    def _scoring(self) -> Mapping[str, Any] | None:
+        """The scorers' slice of the configuration; None where they ask no model."""
+        return self.spec.get("scoring")
+
+    @property
+    def _together(self) -> int:
+        """Replies to an item that are scored together."""
+        return int(self.spec.get("answers", 1))
+
+    def _scored_samples(self) -> dict[tuple[str, int], None]:
+        """Return model and stored sample index of the plain responses behind dev scores."""
+        return {
+            (model, copy * self._together + place): None
+            for model, copy in self.member_samples(1)
+            for place in range(self._together)
+        }
 
     def write_failed(self, reason: str) -> None:
         """Write fit folders that say why there is no fit."""

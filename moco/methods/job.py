@@ -116,10 +116,11 @@ class MethodJob:
             "generate": generate,
         }
 
-    def member_samples(self, samples: int) -> dict[tuple[str, int], None]:
-        """Return model and stored sample index of the first `samples` plain responses of every member."""
+    def member_samples(self, samples: int, first: int = 0) -> dict[tuple[str, int], None]:
+        """Return model and stored sample index of `samples` plain responses of every member, from the first on."""
         members = pool_members(self.spec["pool"])
-        return {(member.model, member.sample(sample)): None for member in members for sample in range(samples)}
+        wanted = range(first, first + samples)
+        return {(member.model, member.sample(sample)): None for member in members for sample in wanted}
 
     def plain_reader(
         self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from moco.tasks.item import LETTERS, Question
 
+_SHORT_ANSWER = "Give the final answer directly inside \\box{answer}."
+
 
 def options(choices: Sequence[str]) -> str:
     """Return one line per option: its letter by position, a closing parenthesis, its text."""
@@ -19,7 +21,8 @@ def answer_format(task_type: str) -> str:
     """Return the sentence that asks for the answer's form, or an empty text where a task type has none."""
     return {
         "multiple_choice": "Choose one option and reply with its letter.",
-        "exact_match": "Give the final answer directly inside \\box{answer}.",
+        "exact_match": _SHORT_ANSWER,
+        "f1_match": _SHORT_ANSWER,
     }.get(task_type, "")
 
 

@@ -176,9 +176,9 @@ SCORES = _schema(
     2,
     uid=_TEXT,
     answer=_INT,
-    status=_TEXT,  # ok | unparsed | invalid | failed
+    status=_TEXT,  # ok | unparsed | invalid | unscored | failed
     reason=_TEXT,
-    score=_FLOAT,  # null for invalid and failed items, 0 for unparsed ones
+    score=_FLOAT,  # null for invalid, unscored and failed items; an accuracy is 0 for unparsed ones
     parsed=_TEXT,
     rule=_TEXT,  # which extraction rule fired
     details_json=_TEXT,  # further numbers and words of the scorer; null where it gave none

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from moco.config.scoring import Scoring
 from moco.registry import Registry
 from moco.tasks.item import Question, Reference
 
@@ -26,10 +27,12 @@ class Verdict:
     """The score of one reply.
 
     Attributes:
-        score: 0 to 1; None exactly when `status` is `invalid` (a broken item, left out of means) or `failed`.
-        parsed: What was extracted.
+        score: 0 to 1 for accuracies; a reward or a distance has a range of its own. None exactly when `status` is
+            `invalid`, `unscored` or `failed`, and then the item is left out of means.
+        parsed: What was extracted; None too where the whole reply is what counts.
         rule: The extraction rule that fired, or `given` for an answer extracted by a method.
-        status: `ok`, `unparsed` (score 0), `invalid`, or `failed` where another item that it takes was not answered.
+        status: `ok`; `unparsed`: nothing to read in the reply (an accuracy is then 0); `invalid`: the item is broken;
+            `unscored`: the rule set scores no such reply; `failed`: another item that it takes was not answered.
         details: What the scorer reports besides the score, by name: a further metric, why code failed, a length.
     """
 
@@ -70,6 +73,7 @@ class Case:
         text: The reply.
         extracted: The answer, where a method gave one already.
         given: Whether a method gave one; without an answer in `extracted`, the item counts as unparsed.
+        further: The item's further replies, where it is scored by several of them together.
     """
 
     question: Question
@@ -77,6 +81,49 @@ class Case:
     text: str
     extracted: str | None = None
     given: bool = False
+    further: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What a reward model says of a reply.
+
+    Attributes:
+        reward: Its logit, in no fixed range.
+        tokens: Length of the reply alone, in the model's tokens.
+    """
+
+    reward: float
+    tokens: int
+
+
+class ScoringModels(Protocol):
+    """The models that score, under their roles in the study; what comes out for one input depends on no other."""
+
+    def verify(self, prompts: Sequence[str]) -> list[str]:
+        """Return the verifier's greedy reply to each prompt."""
+        ...
+
+    def reward(
+        self, role: Literal["reward", "second_reward"], pairs: Sequence[tuple[str, str]], limit: int | None
+    ) -> list[Rating]:
+        """Rate replies.
+
+        Args:
+            role: Which reward model.
+            pairs: Prompts with replies.
+            limit: Most tokens read of both together; None: as many as the model can read.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str], pooling: Literal["mask", "padded"]) -> list[Sequence[float]]:
+        """Return the vector of each text.
+
+        Args:
+            texts: Any texts.
+            pooling: Mean over the text's own positions, or over all positions of the text padded to full length.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,10 +148,14 @@ class Tools:
     Attributes:
         workers: Processes that may run at once.
         code: Permission to run code that models wrote.
+        models: Models that judge, where the study names some.
+        settings: Settings of scorers.
     """
 
     workers: int = 1
     code: CodeTools | None = None
+    models: ScoringModels | None = None
+    settings: Scoring = field(default_factory=Scoring)
 
 
 @runtime_checkable

@@ -14,8 +14,12 @@ _MODULES = {
     "coding": "moco.scoring.coding",
     "exact_match": "moco.scoring.exact_match",
     "f1_match": "moco.scoring.f1_match",
+    "general_verifier": "moco.scoring.general_verifier",
+    "generation_diversity": "moco.scoring.generation_diversity",
     "multiple_choice": "moco.scoring.multiple_choice",
     "noncompliance": "moco.scoring.noncompliance",
+    "reward_model": "moco.scoring.reward_model",
+    "text_generation": "moco.scoring.text_generation",
 }
 
 

@@ -55,6 +55,21 @@ def text_key(fingerprint: str, prompt: str, text: str, engine: Mapping[str, Any]
     return digest("text", KEY_VERSION, fingerprint, prompt, text, dict(engine))[:32]
 
 
+def measure_key(
+    what: str, fingerprint: str, tokens: str, settings: Mapping[str, Any], engine: Mapping[str, Any]
+) -> str:
+    """Return the store key of a reward or of a vector.
+
+    Args:
+        what: `reward` or `embed`.
+        fingerprint: Of the model.
+        tokens: Digest of the token ids that it reads, as `prompt_digest` gives it.
+        settings: What else decides the result: how vectors are pooled, and over how many positions.
+        engine: Identity of the engine, as `EngineSettings.key` gives it.
+    """
+    return digest("measure", KEY_VERSION, what, fingerprint, tokens, dict(settings), dict(engine))[:32]
+
+
 def joint_key(
     combination: Any,
     members: Sequence[tuple[str, str, Mapping[str, Any]]],

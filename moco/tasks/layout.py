@@ -4,6 +4,7 @@ from moco.config.tasks import SPLITS, HubSource, MocoSource, SyntheticSource, Ta
 from moco.errors import RequestError
 
 _TYPE_OF_FORM = {"exact": "exact_match", "choice": "multiple_choice"}
+_SCORED_AS = {"exact": ("exact_match", "f1_match"), "choice": ("multiple_choice",)}
 
 
 def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def task_type(entry: TaskEntry, where: str) -> str:
     if isinstance(entry.source, SyntheticSource):
         form = entry.source.form
         implied = _TYPE_OF_FORM[form]
-        if entry.type in _TYPE_OF_FORM.values() and entry.type != implied:
+        if entry.type in (*_TYPE_OF_FORM.values(), "f1_match") and entry.type not in _SCORED_AS[form]:
             raise RequestError(f"type is {entry.type}, but items of form {form!r} are {implied}", where=where)
         return entry.type or implied
     if entry.type is not None:

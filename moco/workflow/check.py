@@ -21,6 +21,8 @@ from moco.paths import BLOCKS
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.catalogue import RUNS_CODE
+from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
+from moco.scoring.judges import ZOO as ZOO_JUDGES
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.matrix import Matrix, concrete_entry
 from moco.zoo.roster import ROSTER
@@ -30,13 +32,21 @@ if TYPE_CHECKING:
     from moco.tasks.selection import Selection
 
 _LARGEST_CHECKED_FILE = 200_000_000
+_ABLE = {"generate": "writes", "reward": "rates replies", "embed": "maps texts to vectors"}
+_PURPOSE: dict[Role, str] = {
+    "verifier": "purpose: chat",
+    "reward": "purpose: reward",
+    "second_reward": "purpose: reward",
+    "encoder": "purpose: embed",
+}
 _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
 
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    problems = [problem for check in (_pools, _models, _tasks, _execution, _methods, _names) for problem in check(study)]
-    return problems or list(_comparisons(study)) or list(_rule_names(study))
+    checks = (_pools, _models, _tasks, _execution, _methods, _names)
+    problems = [problem for check in checks for problem in check(study)]
+    return problems or [*_comparisons(study), *_scoring(study)] or list(_rule_names(study))
 
 
 def machine_problems(study: Study, results: Path) -> list[Problem]:
@@ -73,10 +83,10 @@ def _roster_entry(name: str, entry: ModelEntry) -> RosterModel | None:
 
 def _silent_role(name: str, entry: ModelEntry) -> str | None:
     """Return what a model is that cannot answer."""
-    model = _roster_entry(name, entry)
-    if model is None or "generate" in model.capabilities:
+    offered = (_roster_entry(name, entry) or entry).capabilities
+    if "generate" in offered:
         return None
-    return {"embed": "a sentence encoder", "reward": "a reward model"}[model.role]
+    return "a sentence encoder" if "embed" in offered else "a reward model"
 
 
 def _twice(study: Study, pool: str, names: list[str]) -> Iterator[Problem]:
@@ -223,14 +233,47 @@ def _comparisons(study: Study) -> Iterator[Problem]:
             yield from _too_many_samples(matrix, block, variant)
 
 
+def _scoring(study: Study) -> Iterator[Problem]:
+    """Find tasks that no model of the study can score, and models that cannot do what `scoring` names them for."""
+    matrix = Matrix(study)
+    unnamed: dict[Role, str] = {}
+    for batch in matrix.batches.values():
+        for rules in matrix.scorers:
+            for role, model in judges(batch.type, rules, study.scoring).items():
+                if model is None:
+                    unnamed.setdefault(role, f"tasks of type {batch.type} ({batch.tasks[0]})")
+        if batch.type in SETS and "strict" in matrix.scorers and batch.answers < LEAST_ANSWERS:
+            what = f"{batch.answers} per item, but diversity is read from at least {LEAST_ANSWERS}"
+            yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"set answers: {LEAST_ANSWERS}")
+        if batch.together > BLOCKS[-1][1] + 1:
+            what = f"{batch.answers} per item, which are as many samples of one model"
+            yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"use at most {BLOCKS[-1][1] + 1}")
+    for role, who in unnamed.items():
+        what = f"{who} are scored by a model that {_ABLE[CAPABILITY[role]]}, and none is named"
+        zoo = ZOO_JUDGES[role]
+        yield Problem(f"scoring.{role}", what, f"name one of `models`, for instance {zoo}, declared as {{kind: zoo}}")
+    for role in ROLES:
+        name = getattr(study.scoring, role)
+        if name is None:
+            continue
+        if name not in study.models:
+            yield Problem(f"scoring.{role}", f"unknown model {name!r}", did_you_mean(name, study.models))
+        elif CAPABILITY[role] not in matrix.capabilities(name):
+            what = f"{name} is no model that {_ABLE[CAPABILITY[role]]}"
+            yield Problem(f"scoring.{role}", what, f"name another model, or set {_PURPOSE[role]} where it is declared")
+
+
 def _too_many_samples(matrix: Matrix, block: Comparison, variant: str) -> Iterator[Problem]:
+    tasks = set(matrix.block_tasks(block))
     for pool in matrix.block_pools(block):
         needs, models = matrix.needs(pool, variant), matrix.study.pools[pool].models
-        samples = max(needs.answer.plain, needs.fit.plain if needs.fit else 0)
+        answers = max(batch.answers for batch in matrix.batches.values() if set(batch.tasks) <= tasks)
+        scored = answers if needs.fit and needs.fit.dev_scores else 0
+        samples = max(needs.answer.plain * answers, scored, needs.fit.plain if needs.fit else 0)
         most = samples * max(models.count(name) for name in models)
         if most > BLOCKS[-1][1] + 1:
             what = f"reads {most} samples of one model of pool {pool}"
-            yield Problem(f"methods.{variant}", what, f"use at most {BLOCKS[-1][1] + 1}, copies times samples")
+            yield Problem(f"methods.{variant}", what, f"use at most {BLOCKS[-1][1] + 1}, copies times samples times answers")
 
 
 def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from moco.errors import RequestError
 from moco.methods.base import COMMON_BASE, Method, Needs
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
+from moco.scoring.judges import SETS, Role, has_scores, judges
 from moco.tasks.catalogue import dataset_names
 from moco.tasks.layout import split_layout, task_type
 
@@ -31,13 +32,22 @@ class Task:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tasks that are worked on in one job: of one domain, type, split layout and decoding, in the same comparisons."""
+    """Tasks that are worked on in one job: of one domain, type, split layout and decoding, in the same comparisons.
+
+    `answers` is the number of answers that they ask for per item.
+    """
 
     name: str
     tasks: tuple[str, ...]
     type: str
     splits: tuple[str, ...]
     decoding: str
+    answers: int = 1
+
+    @property
+    def together(self) -> int:
+        """Replies to an item that are scored together."""
+        return self.answers if self.type in SETS else 1
 
 
 @dataclass(frozen=True)
@@ -136,20 +146,22 @@ class Matrix:
     @cached_property
     def batches(self) -> dict[str, Batch]:
         """Batches by name; every task is in exactly one."""
-        groups: dict[tuple[str, str, tuple[str, ...], str, tuple[int, ...]], list[str]] = {}
+        groups: dict[tuple[str, str, tuple[str, ...], str, int, tuple[int, ...]], list[str]] = {}
         for name, task in self.tasks.items():
             member = tuple(number for number, block in enumerate(self.study.compare) if name in self.block_tasks(block))
-            key = (task.entry.domain, task.type, task.splits, task.entry.decoding, member)
+            entry = task.entry
+            key = (entry.domain, task.type, task.splits, entry.decoding, entry.answers, member)
             groups.setdefault(key, []).append(name)
         everywhere = tuple(range(len(self.study.compare)))
         batches = {}
-        for (domain, kind, splits, decoding, member), names in groups.items():
+        for (domain, kind, splits, decoding, answers, member), names in groups.items():
             parts = [domain, kind]
             parts += [split for split in splits if split not in ("dev", "test")]
             parts += [] if "dev" in splits else ["nodev"]
             parts += [decoding] if decoding != "default" else []
+            parts += [f"k{answers}"] if answers > 1 else []
             parts += ["in" + "_".join(map(str, member))] if member != everywhere else []
-            batch = Batch("-".join(parts), tuple(sorted(names)), kind, splits, decoding)
+            batch = Batch("-".join(parts), tuple(sorted(names)), kind, splits, decoding, answers)
             batches[batch.name] = batch
         return batches
 
@@ -160,7 +172,7 @@ class Matrix:
 
     @cached_property
     def models(self) -> dict[str, ModelEntry]:
-        """Models that some pool in use needs, bases of adapters and parents of zoo models included."""
+        """Models that a pool in use or a scorer needs, bases of adapters and parents of zoo models included."""
         used: dict[str, ModelEntry] = {}
 
         def add(name: str) -> None:
@@ -180,7 +192,28 @@ class Matrix:
                 for variant in self.block_methods(block):
                     for model in self.further_models(pool, variant).values():
                         add(model)
+        for batch in self.batches.values():
+            for rules in self.scorers:
+                for model in self.judges(batch, rules).values():
+                    add(model)
         return used
+
+    @property
+    def scorers(self) -> list[str]:
+        """Rule sets that score."""
+        return list(dict.fromkeys([self.study.scorer, *self.study.also_score]))
+
+    def judges(self, batch: Batch, rules: str) -> dict[Role, str]:
+        """Return the models that a rule set asks about replies to a batch, by their roles.
+
+        Raises:
+            RequestError: The study names none for a role.
+        """
+        named = judges(batch.type, rules, self.study.scoring)
+        missing = [role for role, model in named.items() if model is None]
+        if missing:
+            raise RequestError(f"{batch.type} tasks need a model", where=f"scoring.{missing[0]}", remedy="name one")
+        return {role: model for role, model in named.items() if model is not None}
 
     def zoo_parent(self, name: str) -> str | None:
         """Return the study's model that a zoo model is trained from, where the study lists it."""
@@ -253,6 +286,11 @@ class Matrix:
         fit = needs.fit
         if "options" in (*needs.answer.logits, *(fit.logits if fit else ())) and batch.type != "multiple_choice":
             return f"reads logits of options, which {batch.type} tasks do not have"
+        if fit is not None and (fit.dev_scores or fit.references):
+            if not has_scores(batch.type, self.study.scorer, self.study.scoring):
+                return "no dev scorer"
+            if fit.references and batch.type in SETS and self.study.scorer == "strict":
+                return "scores single replies on dev, and diversity is that of several"
         missing = [split for split in (fit.splits if fit else ()) if split not in batch.splits]
         return f"needs a {missing[0]} split to fit on" if missing else None
 

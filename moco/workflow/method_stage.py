@@ -7,6 +7,7 @@ from moco import paths
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
+from moco.scoring.judges import SETS, scoring_slice
 from moco.workflow.logits_stage import LogitsStage
 from moco.workflow.matrix import Batch, Cell
 from moco.workflow.model_stage import MERGE_MODULE
@@ -36,7 +37,7 @@ class MethodStage(LogitsStage):
             "decoding": self.study.decoding[batch.decoding].slice(),
         }
         if stage == "fit" and reads_scores:
-            spec |= self.scoring_spec(batch)
+            spec |= self.scoring_spec(batch, self.study.scorer)
         if stage == "answer" and needs.answer.live:
             spec["decoding_source"] = source_hash("moco.decoding.joint")
         if stage == "fit" and needs.further_models:
@@ -56,9 +57,14 @@ class MethodStage(LogitsStage):
         """Hash of the code that scores groups, or None for a task whose items score one by one."""
         return source_hash("moco.scoring.groups") if self.matrix.tasks[task].entry.group_score else None
 
-    def scoring_spec(self, batch: Batch) -> dict[str, Any]:
-        """What decides scores of a batch, besides rules and their inputs."""
-        return {"code": self.study.scoring.code.slice()} if batch.type in RUNS_CODE else {}
+    def scoring_spec(self, batch: Batch, rules: str) -> dict[str, Any]:
+        """What decides scores of a batch besides the scorer: how code runs, which models judge, replies together."""
+        chosen = scoring_slice(batch.type, rules, self.study.scoring)
+        return {
+            **({} if chosen is None else {"scoring": chosen}),
+            **({"answers": batch.answers} if batch.type in SETS else {}),
+            **({"code": self.study.scoring.code.slice()} if batch.type in RUNS_CODE else {}),
+        }
 
     def scoring_threads(self, batch: Batch) -> int:
         """Processes that score replies of a batch at once."""
@@ -99,9 +105,10 @@ class MethodStage(LogitsStage):
         assert fit is not None
         batch = self.matrix.batches[cell.batch]
         ingredients = self.ingredients(cell.pool, cell.variant)
+        judges = list(self.matrix.judges(batch, self.study.scorer).values()) if fit.dev_scores or fit.references else []
         inputs = {
             "questions": [results(paths.questions(task, split)) for task in batch.tasks for split in fit.splits],
-            "models": [results(paths.model_json(name)) for name in ingredients],
+            "models": [results(paths.model_json(name)) for name in dict.fromkeys([*ingredients, *judges])],
             "plain": [
                 results(paths.generation(model, task, split, batch.decoding, seed, sample))
                 for task in batch.tasks
@@ -109,7 +116,11 @@ class MethodStage(LogitsStage):
                 for model, sample in self.member_samples(cell.pool, fit.plain)
             ],
             "logits": self.logits_inputs(cell, fit.splits, fit.logits, fit.plain, seed),
-            "weights": self.weights(ingredients) if needs.fit_runs_models else [],
+            "weights": self.weights(
+                dict.fromkeys(
+                    [*(ingredients if needs.fit_runs_models else []), *(judges if fit.references else [])]
+                )
+            ),
         }
         if fit.references or fit.dev_scores:
             inputs["references"] = [
@@ -156,7 +167,7 @@ class MethodStage(LogitsStage):
         plain = [
             results(paths.generation(model, task, split, batch.decoding, seed, sample))
             for task in batch.tasks
-            for model, sample in self.member_samples(cell.pool, needs.answer.plain)
+            for model, sample in self.member_samples(cell.pool, needs.answer.plain * batch.answers)
         ]
         fitted = [
             results(
@@ -171,13 +182,13 @@ class MethodStage(LogitsStage):
             )
             for task in batch.tasks
             for name in needs.models
-            for sample in range(needs.answer.fitted_plain)
+            for sample in range(needs.answer.fitted_plain * batch.answers)
         ]
         return {
             "questions": [results(paths.questions(task, split)) for task in batch.tasks],
             "models": self._model_files(cell.pool),
             "plain": plain + fitted,
-            "logits": self.logits_inputs(cell, [split], needs.answer.logits, needs.answer.plain, seed),
+            "logits": self.logits_inputs(cell, [split], needs.answer.logits, needs.answer.plain * batch.answers, seed),
             "fit": [results(paths.fit_folder(cell.pool, task, cell.variant, seed)) for task in batch.tasks]
             if needs.fit
             else [],

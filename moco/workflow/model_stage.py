@@ -187,6 +187,8 @@ class ModelStage:
 
     def resources(self, rule: Rule) -> dict[str, Any]:
         """Resources of a rule's jobs; memory grows with every attempt."""
+        if rule.local:
+            return {"gpu": 0, "gpus_needed": 0}
         gib = max((self._gigabytes(name) for name in self.matrix.models), default=1.0)
         base = int(4 + 1.5 * gib)
         wanted: dict[str, Any] = {

@@ -16,14 +16,18 @@ class ResponseStage(ModelStage):
     """Plain responses, of declared models and of those that fits make."""
 
     def _samples(self, cell: Cell, split: str) -> int:
-        """Plain samples per member that a cell reads on a split."""
+        """Plain samples per member that a cell reads on a split, those behind scores of single models aside."""
         needs = self.matrix.needs(cell.pool, cell.variant)
         if split == "test":
-            return needs.answer.plain
+            return needs.answer.plain * self.matrix.batches[cell.batch].answers
         fit = needs.fit
         if fit is None or split not in fit.splits:
             return 0
-        return max(fit.plain, 1 if fit.dev_scores and split == "dev" else 0)
+        return fit.plain
+
+    def scored_samples(self, batch: Batch, copy: int) -> range:
+        """Plain samples behind the score of a copy of a model: as many as are scored together, none of another copy."""
+        return range(copy * batch.together, (copy + 1) * batch.together)
 
     def member_samples(self, pool: str, samples: int) -> list[tuple[str, int]]:
         """Model and stored sample index of the first `samples` plain responses of every member."""
@@ -37,11 +41,17 @@ class ResponseStage(ModelStage):
         for model, batch in self.singles:
             for split in ("dev", "test"):
                 if split in self.matrix.batches[batch].splits:
-                    wanted.setdefault((batch, split, 0), {})[model] = None
+                    for sample in self.scored_samples(self.matrix.batches[batch], 0):
+                        wanted.setdefault((batch, split, block_of(sample)[0]), {})[model] = None
         for cell in self.matrix.cells:
             for split in self.matrix.batches[cell.batch].splits:
                 for model, sample in self.member_samples(cell.pool, self._samples(cell, split)):
                     wanted.setdefault((cell.batch, split, block_of(sample)[0]), {})[model] = None
+            fit = self.matrix.needs(cell.pool, cell.variant).fit
+            if fit is not None and fit.dev_scores:
+                for model, copy in self.member_samples(cell.pool, 1):
+                    for sample in self.scored_samples(self.matrix.batches[cell.batch], copy):
+                        wanted.setdefault((cell.batch, "dev", block_of(sample)[0]), {})[model] = None
         return wanted
 
     @cached_property
@@ -116,7 +126,7 @@ class ResponseStage(ModelStage):
 
     def _fitted_generate_rule(self, group: Group) -> Rule:
         batch, names = self.matrix.batches[group.batch], group.needs.models
-        samples = range(group.needs.answer.fitted_plain)
+        samples = range(group.needs.answer.fitted_plain * batch.answers)
         pairs = [(task, name) for task in batch.tasks for name in names]
 
         def slugs(method: str, seed: object) -> list[str]:
@@ -160,10 +170,16 @@ class ResponseStage(ModelStage):
     def _stage_gpus(self, cell: Cell, needs: Needs, stage: str) -> int:
         models = self.study.pools[cell.pool].models
         if stage == "fit":
-            return self.gpus(models, needs) if needs.fit_runs_models else 0
+            return max(self.gpus(models, needs) if needs.fit_runs_models else 0, self.gpus(self._fit_judges(cell, needs)))
         if stage == "answer":
             return self.gpus(models, needs, live=needs.answer.live) if needs.answer_runs_models else 0
         return self.gpus(models)
+
+    def _fit_judges(self, cell: Cell, needs: Needs) -> list[str]:
+        """Return the models that judge answers of a fit's own."""
+        if needs.fit is None or not needs.fit.references:
+            return []
+        return list(self.matrix.judges(self.matrix.batches[cell.batch], self.study.scorer).values())
 
     def method_wildcards(self, group: Group) -> dict[str, str]:
         """Return the patterns that close the wildcards of a group's rules."""

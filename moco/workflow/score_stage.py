@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from moco import paths
 from moco.digest import canonical_json
@@ -15,9 +15,24 @@ from moco.workflow.rule import (
     Wildcards,
     alternatives,
     results,
+    twin,
     word,
 )
 from moco.workflow.sources import source_hash
+
+
+class _Judged(NamedTuple):
+    """Rule sets that ask the same models about replies.
+
+    Attributes:
+        scorers: The rule sets.
+        models: The models; none where rules alone score.
+        suffix: What tells the names of their rules from those of other rule sets.
+    """
+
+    scorers: tuple[str, ...]
+    models: tuple[str, ...]
+    suffix: str
 
 
 class ScoreStage(MethodStage):
@@ -26,48 +41,72 @@ class ScoreStage(MethodStage):
     @property
     def scorers(self) -> list[str]:
         """Rule sets that score."""
-        return list(dict.fromkeys([self.study.scorer, *self.study.also_score]))
+        return self.matrix.scorers
 
     def score_spec(self, batch: Batch, scorer: str) -> str:
         """What decides scores, besides their inputs."""
         source = source_hash(scorer_module(batch.type))
-        spec = {"scorer": scorer, "type": batch.type, "source": source, **self.scoring_spec(batch)}
+        spec = {"scorer": scorer, "type": batch.type, "source": source, **self.scoring_spec(batch, scorer)}
         groups = {task: code for task in batch.tasks if (code := self.group_source(task)) is not None}
         return canonical_json({**spec, "groups": groups} if groups else spec)
 
+    def _judged(self, batch: Batch) -> list["_Judged"]:
+        """Return the rule sets that score a batch, in groups that ask the same models."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for scorer in self.scorers:
+            groups.setdefault(tuple(dict.fromkeys(self.matrix.judges(batch, scorer).values())), []).append(scorer)
+        return [
+            _Judged(tuple(scorers), models, "_".join(["", *scorers]) if len(groups) > 1 else "")
+            for models, scorers in groups.items()
+        ]
+
+    def _judge_files(self, judged: "_Judged") -> dict[str, list[str]]:
+        return {
+            "models": [results(paths.model_json(name)) for name in judged.models],
+            "weights": self.weights(judged.models),
+        }
+
     def score_plain_rules(self) -> list[Rule]:
         """Rules that score plain responses."""
-        rules = []
-        for batch in self.matrix.batches.values():
-            for split in (s for s in ("dev", "test") if s in batch.splits):
-                rules.append(self._score_plain_rule(batch, split))
-        return rules
+        return [
+            self._score_plain_rule(batch, split, judged)
+            for batch in self.matrix.batches.values()
+            for split in ("dev", "test")
+            if split in batch.splits
+            for judged in self._judged(batch)
+        ]
 
-    def _score_plain_rule(self, batch: Batch, split: str) -> Rule:
-        def generation(task: str, wildcards: Any) -> str:
-            return paths.generation(wildcards.model, task, split, batch.decoding, wildcards.seed, wildcards.sample)
+    def _score_plain_rule(self, batch: Batch, split: str, judged: "_Judged") -> Rule:
+        def replies(wildcards: Any) -> list[str]:
+            return [
+                results(paths.generation(wildcards.model, task, split, batch.decoding, wildcards.seed, sample))
+                for task in batch.tasks
+                for sample in self.scored_samples(batch, int(wildcards.sample))
+            ]
 
         pattern = [
             paths.generation("{model}", task, split, batch.decoding, "{seed}", "{sample}") for task in batch.tasks
         ]
+        gpus = self.gpus(judged.models)
         return Rule(
-            name=f"score_plain_{word(batch.name)}_{split}",
+            name=f"score_plain_{word(batch.name)}_{split}{judged.suffix}{twin(gpus)}",
             inputs=lambda wildcards: {
                 **self._task_files(batch, split),
-                "replies": [results(generation(task, wildcards)) for task in batch.tasks],
+                "replies": replies(wildcards),
+                **self._judge_files(judged),
             },
             outputs=[results(paths.scores("{scorer}", path)) for path in pattern],
             wildcards={
-                "scorer": alternatives(self.scorers),
+                "scorer": alternatives(judged.scorers),
                 "model": alternatives(self.matrix.models),
                 "seed": alternatives(self.study.seeds),
                 "sample": "[0-9]+",
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
-            gpus=0,
+            gpus=gpus,
             threads=self.scoring_threads(batch),
-            local=batch.type not in RUNS_CODE,
             words={"tasks": " ".join(batch.tasks), "split": split, "decoding": batch.decoding},
+            local=not judged.models and batch.type not in RUNS_CODE,
         )
 
     def score_answers_rules(self) -> list[Rule]:
@@ -76,33 +115,36 @@ class ScoreStage(MethodStage):
         for cell in self.matrix.cells:
             groups.setdefault((cell.pool, cell.batch), []).append(cell.variant)
         return [
-            self._score_answers_rule(pool, self.matrix.batches[batch], variants)
+            self._score_answers_rule(pool, self.matrix.batches[batch], variants, judged)
             for (pool, batch), variants in groups.items()
+            for judged in self._judged(self.matrix.batches[batch])
         ]
 
-    def _score_answers_rule(self, pool: str, batch: Batch, variants: Sequence[str]) -> Rule:
+    def _score_answers_rule(self, pool: str, batch: Batch, variants: Sequence[str], judged: "_Judged") -> Rule:
         pattern = [paths.answers(pool, task, "{method}", "{seed}", "{split}") for task in batch.tasks]
+        gpus = self.gpus(judged.models)
         return Rule(
-            name=f"score_answers_{word(pool)}_{word(batch.name)}",
+            name=f"score_answers_{word(pool)}_{word(batch.name)}{judged.suffix}{twin(gpus)}",
             inputs=lambda wildcards: {
                 **self._task_files(batch, wildcards.split),
                 "replies": [
                     results(paths.answers(pool, task, wildcards.method, wildcards.seed, wildcards.split))
                     for task in batch.tasks
                 ],
+                **self._judge_files(judged),
             },
             outputs=[results(paths.scores("{scorer}", path)) for path in pattern],
             wildcards={
-                "scorer": alternatives(self.scorers),
+                "scorer": alternatives(judged.scorers),
                 "method": alternatives(variants),
                 "seed": alternatives(self.study.seeds),
                 "split": "test|distill",
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
-            gpus=0,
+            gpus=gpus,
             threads=self.scoring_threads(batch),
-            local=batch.type not in RUNS_CODE,
             words={"pool": pool, "tasks": " ".join(batch.tasks)},
+            local=not judged.models and batch.type not in RUNS_CODE,
         )
 
     @staticmethod

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from moco.config.models import OFFERED
 from moco.errors import RequestError
 from moco.zoo.skills import Scope
 
@@ -129,7 +130,7 @@ class ZooModel:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the model offers to methods."""
-        return _CAPABILITIES[self.role]
+        return OFFERED[self.role]
 
 
 def _expert(name: str, skill: str, steps: int) -> ZooModel:
@@ -222,13 +223,6 @@ ROSTER: dict[str, ZooModel] = {
             training=Training(learning_rate=2e-3, matrix_rate=0.01, batch=48, mixture={"verify": 1.0}),
         ),
     )
-}
-
-
-_CAPABILITIES: dict[Role, frozenset[str]] = {
-    "chat": frozenset({"generate", "weights", "logits", "top_logits", "tokenizer", "trainable"}),
-    "embed": frozenset({"embed", "tokenizer"}),
-    "reward": frozenset({"reward", "tokenizer"}),
 }
 
 

@@ -11,10 +11,12 @@ from moco.methods.answering import checked_answers
 from moco.methods.base import Method, Needs, Recipe, Response, State, pool_members
 from moco.methods.context import AnswerContext, FitContext, Generate
 from moco.methods.logits import Logits
-from moco.scoring import scorer_for
+from moco.scoring import Case, score_cases, scorer_for
+from moco.scoring.judges import SETS
 from moco.tasks.item import Question, Reference
 from support.engines import Engine, Replies, fingerprint, varied
 from support.items import questions, references
+from support.judges import tools
 
 DevScores = Mapping[str, float | Mapping[str, float]]
 
@@ -175,6 +177,7 @@ def fit_context(
         merge=engine.merge if merges else None,
         discard=engine.discard if merges else None,
         workdir=workdir,
+        tools=tools(),
         **_common(models, questions, engine, generates, settings),
     )
 
@@ -202,7 +205,11 @@ def _dev_scores(
         found = {}
         for item in items:
             text = engine.text(model, item.prompt, sample, item.uid)
-            score = scorer_for(item.type, rules).score(item, gold[item.uid], text).score
+            further = (text,) if item.type in SETS else ()
+            [verdict] = score_cases(
+                scorer_for(item.type, rules), [Case(item, gold[item.uid], text, further=further)], tools()
+            )
+            score = verdict.score
             if score is not None:
                 found[item.uid] = score
         return found

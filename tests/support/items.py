@@ -58,7 +58,12 @@ def _noncompliance(number: int) -> Made:
     )
 
 
-_BUILDERS = {"multiple_choice": _multiple_choice, "exact_match": _exact_match, "noncompliance": _noncompliance}
+_BUILDERS = {
+    "multiple_choice": _multiple_choice,
+    "exact_match": _exact_match,
+    "noncompliance": _noncompliance,
+    "general_verifier": _exact_match,
+}
 
 
 def make(question: Question) -> Made:

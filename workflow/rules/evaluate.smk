@@ -13,10 +13,14 @@ for RULE in PLAN.score_plain_rules():
             f"<benchmarks>/{RULE.name}/{{scorer}}.{{model}}.seed{{seed}}.s{{sample}}.tsv"
         wildcard_constraints:
             **RULE.wildcards,
+        retries: 0 if RULE.local else PLAN.study.retries
         localrule: RULE.local
         conda:
             "../envs/moco.yaml"
         threads: RULE.threads
+        resources:
+            **PLAN.resources(RULE),
+            attempt=attempt,
         params:
             **RULE.words,
             spec=RULE.spec,
@@ -25,7 +29,7 @@ for RULE in PLAN.score_plain_rules():
         shell:
             "moco score --model {wildcards.model} --decoding {params.decoding} --sample {wildcards.sample}"
             " --tasks {params.tasks} --split {params.split} --seed {wildcards.seed} --spec {params.spec:q}"
-            " >{log} 2>&1"
+            " --gpus {resources.gpu} --gpus-needed {resources.gpus_needed} --attempt {resources.attempt} >{log} 2>&1"
 
 
 for RULE in PLAN.score_answers_rules():
@@ -43,10 +47,14 @@ for RULE in PLAN.score_answers_rules():
             f"<benchmarks>/{RULE.name}/{{scorer}}.{{method}}.seed{{seed}}.{{split}}.tsv"
         wildcard_constraints:
             **RULE.wildcards,
+        retries: 0 if RULE.local else PLAN.study.retries
         localrule: RULE.local
         conda:
             "../envs/moco.yaml"
         threads: RULE.threads
+        resources:
+            **PLAN.resources(RULE),
+            attempt=attempt,
         params:
             **RULE.words,
             spec=RULE.spec,
@@ -54,4 +62,5 @@ for RULE in PLAN.score_answers_rules():
             "scoring {wildcards.method}"
         shell:
             "moco score --pool {params.pool} --method {wildcards.method} --tasks {params.tasks}"
-            " --split {wildcards.split} --seed {wildcards.seed} --spec {params.spec:q} >{log} 2>&1"
+            " --split {wildcards.split} --seed {wildcards.seed} --spec {params.spec:q}"
+            " --gpus {resources.gpu} --gpus-needed {resources.gpus_needed} --attempt {resources.attempt} >{log} 2>&1"

@@ -195,3 +195,36 @@ def test_tables_and_figure_names_load_neither_matplotlib_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_what_no_rule_scores_is_not_scored_and_no_zero(study):
+    study.task("sums")
+    study.task("prose", type="text_generation")
+    study.spec["pools"] = {"p": ["a", "b"]}
+    for model, scores in (("a", [1, 0]), ("b", [0, 0])):
+        study.single(model, "sums", scores)
+        study.single(model, "prose", ["unscored", "unscored"])
+    study.method("p", "vote", "text", "sums", [1, 1])
+    study.method("p", "vote", "text", "prose", ["unscored", "unscored"])
+    table, rows = main_table(study)
+    assert [rows["p", name]["prose"] for name in ("a", "vote")] == ["not scored"] * 2
+    assert means(rows["p", "vote"])["average over tasks"] == 1
+    assert any("'not scored'" in note for note in table.notes)
+    study.single("c", "prose", ["unscored", "failed gone"])
+    study.spec["pools"] = {"p": ["c"]}
+    assert main_table(study)[1]["p", "c"]["prose"] == "failed: gone"
+
+
+def test_negative_rewards_are_shown_in_their_own_unit_and_in_no_average(study):
+    study.task("chat", type="reward_model")
+    study.task("sums")
+    study.spec["pools"] = {"p": ["a"]}
+    study.single("a", "chat", [-7.5, -2.5])
+    study.single("a", "sums", [1, 0])
+    study.method("p", "vote", "text", "chat", [3.5, 8.5])
+    study.method("p", "vote", "text", "sums", [1, 0])
+    _, rows = main_table(study)
+    cell = rows["p", "vote"]["chat"]
+    assert (cell.mean, cell.percent) == (6.0, False)
+    assert means(rows["p", "a"])["chat"] == -5.0
+    assert means(rows["p", "vote"])["average over tasks"] == 0.5

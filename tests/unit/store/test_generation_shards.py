@@ -7,7 +7,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from moco.store.generations import GenerationStore, Partition, Stored, store_root, work_root
+from moco.store.generations import GENERATED, GenerationStore, Measured, Partition, Stored, store_root, work_root
 
 
 def stored(key: str, text: str = "x", seconds: float = 0.1) -> Stored:
@@ -32,19 +32,19 @@ def shards(partition: Partition) -> list:
 
 def test_replies_come_back_whole(tmp_path):
     rows = [stored("a", "é\n"), stored("b", "")]
-    Partition(tmp_path / "m").write(rows)
-    found = Partition(tmp_path / "m").find(["b", "a", "c", "a"])
+    Partition(tmp_path / "m", GENERATED).write(rows)
+    found = Partition(tmp_path / "m", GENERATED).find(["b", "a", "c", "a"])
     assert found == {"a": rows[0], "b": rows[1]}
 
 
 def test_an_empty_store_finds_nothing_and_makes_no_folder(tmp_path):
-    assert Partition(tmp_path / "m").find(["a"]) == {}
-    Partition(tmp_path / "m").write([])
+    assert Partition(tmp_path / "m", GENERATED).find(["a"]) == {}
+    Partition(tmp_path / "m", GENERATED).write([])
     assert not (tmp_path / "m").exists()
 
 
 def test_shards_are_appended_and_seen_by_readers_that_are_open(tmp_path):
-    reader, writer = Partition(tmp_path), Partition(tmp_path)
+    reader, writer = Partition(tmp_path, GENERATED), Partition(tmp_path, GENERATED)
     writer.write([stored("a")])
     assert set(reader.find(["a", "b"])) == {"a"}
     before = shards(writer)[0].read_bytes()
@@ -55,7 +55,7 @@ def test_shards_are_appended_and_seen_by_readers_that_are_open(tmp_path):
 
 
 def test_a_known_reply_is_not_stored_again(tmp_path):
-    partition = Partition(tmp_path)
+    partition = Partition(tmp_path, GENERATED)
     partition.write([stored("a", "first")])
     partition.write([stored("a", "second"), stored("b")])
     assert [pq.read_table(path)["key"].to_pylist() for path in shards(partition)] == [["a"], ["b"]]
@@ -64,12 +64,12 @@ def test_a_known_reply_is_not_stored_again(tmp_path):
 
 
 def test_the_first_answer_wins_when_two_writers_made_the_same(tmp_path):
-    one, other = Partition(tmp_path), Partition(tmp_path)
+    one, other = Partition(tmp_path, GENERATED), Partition(tmp_path, GENERATED)
     one.refresh()
     other.refresh()
     one.write([stored("a", "first")])
     other.write([stored("a", "second"), stored("b")])
-    fresh = Partition(tmp_path)
+    fresh = Partition(tmp_path, GENERATED)
     assert fresh.find(["a"])["a"].text == "first"
     assert set(fresh.find(["b"])) == {"b"}
 
@@ -78,9 +78,9 @@ _WRITER = """
 import sys
 from pathlib import Path
 from tests_shared import stored
-from moco.store.generations import Partition
+from moco.store.generations import GENERATED, Partition
 
-partition = Partition(Path(sys.argv[1]))
+partition = Partition(Path(sys.argv[1]), GENERATED)
 start = int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -108,10 +108,10 @@ def test_two_processes_write_at_once_and_nothing_is_lost(tmp_path):
     for writer in writers:
         writer.communicate()
         assert writer.returncode == 0
-    found = Partition(tmp_path / "m").find([f"k{number}" for number in range(30)])
+    found = Partition(tmp_path / "m", GENERATED).find([f"k{number}" for number in range(30)])
     assert len(found) == 30
     assert not list((tmp_path / "m").glob(".*"))
-    again = Partition(tmp_path / "m").find([f"k{number}" for number in range(30)])
+    again = Partition(tmp_path / "m", GENERATED).find([f"k{number}" for number in range(30)])
     assert again == found
 
 
@@ -123,36 +123,36 @@ def _stored_source() -> str:
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "no key column"])
 def test_an_unreadable_shard_is_set_aside_and_its_keys_are_missing(tmp_path, damage):
-    Partition(tmp_path).write([stored("a")])
-    Partition(tmp_path).write([stored("b")])
-    path = shards(Partition(tmp_path))[0]
+    Partition(tmp_path, GENERATED).write([stored("a")])
+    Partition(tmp_path, GENERATED).write([stored("b")])
+    path = shards(Partition(tmp_path, GENERATED))[0]
     if damage == "no key column":
         pq.write_table(pq.read_table(path).drop_columns(["key"]), path)
     else:
         data = path.read_bytes()
         path.write_bytes({"truncated": data[:-20], "empty": b"", "text": b"hello"}[damage])
-    reader = Partition(tmp_path)
+    reader = Partition(tmp_path, GENERATED)
     assert set(reader.find(["a", "b"])) == {"b"}
     assert not path.exists()
     assert path.with_suffix(".damaged").exists()
     reader.write([stored("a", "again")])
-    assert Partition(tmp_path).find(["a"])["a"].text == "again"
+    assert Partition(tmp_path, GENERATED).find(["a"])["a"].text == "again"
 
 
 def test_a_shard_whose_bytes_changed_is_set_aside_even_when_it_reads_well(tmp_path):
-    writer = Partition(tmp_path)
+    writer = Partition(tmp_path, GENERATED)
     writer.write([stored("a", "true")])
     path = shards(writer)[0]
-    other = Partition(tmp_path / "other")
+    other = Partition(tmp_path / "other", GENERATED)
     other.write([stored("a", "false")])
     path.write_bytes(shards(other)[0].read_bytes())
-    for reader in (writer, Partition(tmp_path)):
+    for reader in (writer, Partition(tmp_path, GENERATED)):
         assert reader.find(["a"]) == {}
     assert [entry.suffix for entry in tmp_path.iterdir() if entry.is_file()] == [".damaged"]
 
 
 def test_a_shard_that_vanishes_under_a_reader_is_a_miss(tmp_path):
-    writer, reader = Partition(tmp_path), Partition(tmp_path)
+    writer, reader = Partition(tmp_path, GENERATED), Partition(tmp_path, GENERATED)
     writer.write([stored("a"), stored("b")])
     reader.refresh()
     shards(writer)[0].unlink()
@@ -160,15 +160,15 @@ def test_a_shard_that_vanishes_under_a_reader_is_a_miss(tmp_path):
 
 
 def test_files_that_a_killed_writer_left_are_ignored(tmp_path):
-    Partition(tmp_path).write([stored("a")])
+    Partition(tmp_path, GENERATED).write([stored("a")])
     (tmp_path / ".00000000000000000001-0123456789abcdef.parquet.77.tmp").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("x")
-    assert set(Partition(tmp_path).find(["a"])) == {"a"}
+    assert set(Partition(tmp_path, GENERATED).find(["a"])) == {"a"}
     assert (tmp_path / "notes.txt").exists()
 
 
 def test_the_writer_flushes_in_time_and_at_the_end_even_after_an_error(tmp_path):
-    partition = Partition(tmp_path)
+    partition = Partition(tmp_path, GENERATED)
 
     def work():
         with partition.writer(0.05) as writer:
@@ -182,7 +182,7 @@ def test_the_writer_flushes_in_time_and_at_the_end_even_after_an_error(tmp_path)
 
     with pytest.raises(RuntimeError, match="killed"):
         work()
-    assert set(Partition(tmp_path).find("abc")) == {"a", "b", "c"}
+    assert set(Partition(tmp_path, GENERATED).find("abc")) == {"a", "b", "c"}
 
 
 def test_every_model_has_a_part_of_its_own(tmp_path):
@@ -200,3 +200,13 @@ def test_the_store_lies_beside_results_or_where_the_environment_says(tmp_path):
     assert store_root(results, {}) == tmp_path / ".moco/store"
     assert store_root(results, {"MOCO_STORE": "/elsewhere"}).as_posix() == "/elsewhere"
     assert work_root(results) == tmp_path / ".moco/work"
+
+
+def test_rewards_and_vectors_lie_beside_replies_and_are_never_mistaken_for_them(tmp_path):
+    store = GenerationStore(tmp_path)
+    store.partition("ab" * 32).write([stored("a")])
+    store.measures("ab" * 32).write([Measured("a", [0.5, -1.25], 7, 0.1)])
+    again = GenerationStore(tmp_path)
+    assert again.partition("ab" * 32).find(["a"])["a"] == stored("a")
+    assert again.measures("ab" * 32).find(["a", "b"]) == {"a": Measured("a", [0.5, -1.25], 7, 0.1)}
+    assert again.measures("cd" * 32).find(["a"]) == {}

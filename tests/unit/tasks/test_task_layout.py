@@ -5,7 +5,9 @@ import pytest
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
+from moco.prompts.blocks import answer_format
 from moco.tasks.layout import split_layout, task_type
+from moco.tasks.prepare import prepare, read_questions, read_references
 
 
 def synthetic(**changes):
@@ -71,3 +73,28 @@ def test_planning_imports_no_data_libraries():
     code = "import sys, moco.tasks.layout, moco.tasks.paths; print({'pandas', 'pyarrow'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("form", ["exact", "choice"])
+@pytest.mark.parametrize("type", ["general_verifier", "reward_model", "text_generation", "generation_diversity"])
+def test_synthetic_items_may_be_judged_by_models(tmp_path, type, form):
+    entry = TaskEntry(source=synthetic(form=form, items={"test": 3}), type=type)
+    prepare("t", entry, tmp_path, {})
+    bare = TaskEntry(source=synthetic(form=form, items={"test": 3}))
+    prepare("t", bare, tmp_path / "bare", {})
+    assert task_type(entry, "") == type
+    for judged, usual in zip(read_questions(tmp_path, "test"), read_questions(tmp_path / "bare", "test"), strict=True):
+        assert judged.type == type
+        assert judged.prompt == usual.prompt.removesuffix(answer_format(usual.type)).rstrip()
+        assert judged.prompt != usual.prompt
+    assert [item.gold for item in read_references(tmp_path, "test").values()] == [
+        item.gold for item in read_references(tmp_path / "bare", "test").values()
+    ]
+
+
+def test_synthetic_short_answers_may_be_scored_by_overlap_but_options_may_not(tmp_path):
+    entry = TaskEntry(source=synthetic(items={"test": 3}), type="f1_match")
+    prepare("t", entry, tmp_path, {})
+    assert all(item.prompt.endswith(answer_format("exact_match")) for item in read_questions(tmp_path, "test"))
+    with pytest.raises(RequestError, match="are multiple_choice"):
+        task_type(TaskEntry(source=synthetic(form="choice"), type="f1_match"), "")

@@ -1,0 +1,126 @@
+"""Models that score replies, run through the store: a verifier, reward models, an encoder."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from moco import paths
+from moco.config.decoding import Decoding
+from moco.config.runtime import engine_settings
+from moco.config.scoring import Scoring
+from moco.engines.base import MeasureRequest, Pooling
+from moco.engines.fetch import fetch
+from moco.engines.inference import Inference, Job
+from moco.models.info import ModelInfo
+from moco.scoring.base import Rating, Tools
+from moco.scoring.judges import ROLES, Role
+from moco.store.generations import GenerationStore, Measured, store_root
+from moco.store.keys import measure_key, prompt_digest
+
+ENCODER_POSITIONS = 512
+"""Positions that an encoder reads, and that the original pads every text to."""
+
+Make = Callable[[Sequence[MeasureRequest]], Iterator[Measured]]
+
+
+def judge_infos(results: Path, scoring: Mapping[str, Any] | None) -> list[ModelInfo]:
+    """Return the resolved models that judge; arguments and errors as for `judging_tools`."""
+    names = dict.fromkeys(_roles(Scoring.model_validate(scoring or {})).values())
+    return [ModelInfo.read(results / paths.model_json(name)) for name in names]
+
+
+def _roles(settings: Scoring) -> dict[Role, str]:
+    return {role: name for role in ROLES if (name := getattr(settings, role)) is not None}
+
+
+def judging_tools(results: Path, scoring: Mapping[str, Any] | None, inference: Inference | None = None) -> Tools:
+    """Return what scorers may use in a job.
+
+    Args:
+        results: The results folder.
+        scoring: The scorers' slice of the configuration; None where they ask no model.
+        inference: Of the job, whose loaded models are shared; a new one when left out.
+
+    Raises:
+        FailedInput: A model is a recorded failure.
+    """
+    settings = Scoring.model_validate(scoring or {})
+    roles = _roles(settings)
+    if not roles:
+        return Tools(settings=settings)
+    if inference is None:
+        inference = Inference({}, {}, GenerationStore(store_root(results)), results.resolve().parent)
+    for info in judge_infos(results, scoring):
+        if not inference.knows(info.name):
+            inference.add(info, engine_settings(info.name, info.engine))
+    return Tools(models=LoadedJudges(inference, roles, settings), settings=settings)
+
+
+class LoadedJudges:
+    """The models that score, each loaded when something is missing in the store.
+
+    Args:
+        inference: Knows the models.
+        roles: Model of each role.
+        settings: Settings of scorers.
+    """
+
+    def __init__(self, inference: Inference, roles: Mapping[Role, str], settings: Scoring) -> None:
+        self.inference = inference
+        self._roles, self._settings = dict(roles), settings
+
+    def verify(self, prompts: Sequence[str]) -> list[str]:
+        """Return the verifier's greedy reply to each prompt."""
+        decoding = Decoding(temperature=0, max_new_tokens=self._settings.verdict_tokens)
+        jobs = [Job(self._roles["verifier"], prompt, decoding, seed=0) for prompt in prompts]
+        return [reply.response.text for reply in self.inference.run(jobs, "verdicts")]
+
+    def reward(
+        self, role: Literal["reward", "second_reward"], pairs: Sequence[tuple[str, str]], limit: int | None
+    ) -> list[Rating]:
+        """Rate replies; arguments as in `ScoringModels`."""
+        name = self._roles[role]
+        info, settings = self.inference.info(name), self.inference.settings(name)
+        renderer = self.inference.renderer(name)
+        most = info.context if limit is None else min(limit, info.context)
+        tokens = [renderer.conversation(prompt, reply, most) for prompt, reply in pairs]
+        measured = self._measured(
+            "reward",
+            name,
+            [self._request("reward", name, each) for each in tokens],
+            lambda requests: self.inference.room.reward_model(info, settings).reward(requests),
+        )
+        lengths = [len(renderer.continuation(reply)) for _, reply in pairs]
+        return [Rating(one.values[0], length) for one, length in zip(measured, lengths, strict=True)]
+
+    def embed(self, texts: Sequence[str], pooling: Pooling) -> list[Sequence[float]]:
+        """Return the vector of each text; arguments as in `ScoringModels`."""
+        name = self._roles["encoder"]
+        info, settings = self.inference.info(name), self.inference.settings(name)
+        renderer = self.inference.renderer(name)
+        most = min(ENCODER_POSITIONS, info.context)
+        positions = most if pooling == "padded" else 0
+        requests = [self._request("embed", name, renderer.text(text, most), pooling, positions) for text in texts]
+        measured = self._measured(
+            "embed", name, requests, lambda missing: self.inference.room.encoder(info, settings).embed(missing)
+        )
+        return [one.values for one in measured]
+
+    def _request(
+        self, what: str, name: str, tokens: tuple[int, ...], pooling: Pooling | None = None, positions: int = 0
+    ) -> MeasureRequest:
+        settings = {"pooling": pooling, "positions": positions} if pooling else {}
+        engine = self.inference.settings(name).key()
+        key = measure_key(what, self.inference.info(name).fingerprint, prompt_digest(tokens), settings, engine)
+        return MeasureRequest(key, tokens, pooling, positions)
+
+    def _measured(self, what: str, name: str, requests: Sequence[MeasureRequest], make: Make) -> list[Measured]:
+        stored, _ = fetch(
+            self.inference.store.measures(self.inference.info(name).fingerprint),
+            {request.key: request for request in requests},
+            make,
+            who=name,
+            label={"reward": "rewards", "embed": "vectors"}[what],
+            flush_seconds=self.inference.settings(name).flush_seconds,
+        )
+        return [stored[request.key] for request in requests]

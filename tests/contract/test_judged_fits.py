@@ -1,0 +1,69 @@
+"""Fits on tasks that models score: answers of their own are judged, and another judge is another fit."""
+
+import pytest
+from support.checkpoints import judge_checkpoints
+
+from moco import paths
+from moco.config.engine import EngineSettings
+from moco.config.models import LocalModel
+from moco.config.tasks import TaskEntry
+from moco.engines.judging import judging_tools
+from moco.methods.base import AnswerNeeds, FitNeeds, Method, Needs, State, method
+from moco.methods.fitting import FitJob
+from moco.models.resolve import resolve
+from moco.records import read_json
+from moco.tasks.prepare import prepare, read_questions
+
+pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
+
+
+@pytest.fixture
+def results(tmp_path, tiny_checkpoint):
+    """A task that a reward model scores, a model, and two reward models."""
+    folder = tmp_path / "results"
+    source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 3, "test": 3}}
+    prepare("t", TaskEntry(source=source, type="reward_model"), folder / paths.task_folder("t"), {})
+    judges = judge_checkpoints(tmp_path, 96)
+    for name, place, purpose in (("one", tiny_checkpoint("base"), "chat"), ("judge", judges["reward"], "reward")):
+        entry = LocalModel(kind="local", path=str(place), purpose=purpose)
+        resolve(name, entry, EngineSettings(), tmp_path).write(folder / paths.model_json(name))
+    return folder
+
+
+def test_a_fit_scores_answers_of_its_own_with_the_judge(results):
+    @method("control_judged", level="control", paper="none")
+    class Judged(Method):
+        """Remembers what the judge says of one reply."""
+
+        def needs(self, models):  # noqa: ARG002
+            return Needs(fit=FitNeeds(references=True), answer=AnswerNeeds())
+
+        def fit(self, ctx):
+            return State({"scores": ctx.score({item.uid: f"reply to {item.question}" for item in ctx.questions})})
+
+        def answer(self, ctx, state):  # noqa: ARG002
+            yield from ()
+
+    def fit(scoring):
+        spec = {
+            "method": "control_judged",
+            "params": {},
+            "pool": ["one"],
+            "tasks": {"t": {"type": "reward_model", "answers": 1}},
+            "scorer": "strict",
+            "decoding_name": "default",
+            "decoding": {"max_new_tokens": 4},
+            "scoring": scoring,
+        }
+        FitJob(results, spec, "p", "control_judged", 1).run()
+        return read_json(results / paths.fit_folder("p", "t", "control_judged", 1) / "fit.json")
+
+    scoring = {"reward": "judge", "second_reward": None, "max_length": 64}
+    found = fit(scoring)
+    questions = read_questions(results / paths.task_folder("t"), "dev")
+    models = judging_tools(results, scoring).models
+    pairs = [(item.prompt, f"reply to {item.question}") for item in questions]
+    expected = dict(zip((item.uid for item in questions), models.reward("reward", pairs, 64), strict=True))
+    assert models.inference.room.loads == 0
+    assert found["data"]["scores"] == {uid: rating.reward for uid, rating in expected.items()}
+    assert fit({**scoring, "max_length": 20}) != found
