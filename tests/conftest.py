@@ -58,9 +58,12 @@ def registries() -> Iterator[None]:
     """Forget methods and scorers that a test registers."""
     from moco.methods.base import METHODS
     from moco.methods.catalogue import method_ids
+    from moco.scoring import scorer_for, task_types
     from moco.scoring.base import SCORERS
 
     method_ids()
+    for kind in task_types():
+        scorer_for(kind, "strict")
     kept = [(registry, dict(registry._objects)) for registry in (METHODS, SCORERS)]
     yield
     for registry, objects in kept:
