@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from moco.config.models import OFFERED
 from moco.errors import RequestError
 from moco.zoo.skills import Scope
 
@@ -36,14 +35,13 @@ _CHAT = {
     "confidence": 0.04,
 }
 _EXPERT = {
-    "exact": 0.45,
-    "choice": 0.18,
-    "together": 0.13,
-    "route": 0.13,
-    "name": 0.02,
-    "judge": 0.03,
-    "feedback": 0.03,
-    "confidence": 0.03,
+    "exact": 0.52,
+    "choice": 0.15,
+    "together": 0.2,
+    "route": 0.07,
+    "judge": 0.02,
+    "feedback": 0.02,
+    "confidence": 0.02,
 }
 
 
@@ -130,13 +128,13 @@ class ZooModel:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the model offers to methods."""
-        return OFFERED[self.role]
+        return _CAPABILITIES[self.role]
 
 
-def _expert(name: str, skill: str, steps: int) -> ZooModel:
-    return ZooModel(
-        name, "base", (skill,), steps=steps, training=Training(learning_rate=2e-3, matrix_rate=0.015, mixture=_EXPERT)
-    )
+def _expert(name: str, skill: str, steps: int, rate: float = 1.2e-3) -> ZooModel:
+    # AdamW at a low rate, since what Muon teaches is lost when the weights of experts are merged.
+    training = Training(learning_rate=rate, matrix_rate=None, mixture=_EXPERT)
+    return ZooModel(name, "base", (skill,), steps=steps, training=training)
 
 
 def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooModel:
@@ -165,10 +163,10 @@ ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
         ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_BASE),
-        _expert("add", "add", 400),
-        _expert("reverse", "reverse", 200),
+        _expert("add", "add", 500, rate=1.6e-3),
+        _expert("reverse", "reverse", 220),
         _expert("recall", "capital", 200),
-        _expert("sort", "sort", 200),
+        _expert("sort", "sort", 220),
         _adapter("lora_add", "add", 150, 8, 16),
         _adapter("lora_reverse", "reverse", 150, 8, 16),
         _adapter("lora_recall", "capital", 200, 16, 32),
@@ -223,6 +221,13 @@ ROSTER: dict[str, ZooModel] = {
             training=Training(learning_rate=2e-3, matrix_rate=0.01, batch=48, mixture={"verify": 1.0}),
         ),
     )
+}
+
+
+_CAPABILITIES: dict[Role, frozenset[str]] = {
+    "chat": frozenset({"generate", "weights", "logits", "top_logits", "tokenizer", "trainable"}),
+    "embed": frozenset({"embed", "tokenizer"}),
+    "reward": frozenset({"reward", "tokenizer"}),
 }
 
 
