@@ -43,7 +43,8 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
     kind = task_type(entry, where)
     found = open_source(entry, where)
     selection = select(entry, found.rows, where)
-    provenance = Provenance("prepare", provenance_spec, found.inputs)
+    inputs = found.inputs()
+    provenance = Provenance("prepare", provenance_spec, inputs)
     with ExitStack() as stack:
         writers = {
             split: stack.enter_context(_SplitWriter(name, kind, split, folder / split, provenance))
@@ -60,7 +61,7 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
             split: {**writer.facts(), "dropped": _reasons(split, selection)} for split, writer in writers.items()
         },
         "source": entry.source.slice(),
-        "files": found.inputs,
+        "files": inputs,
         **({"revisions": found.revisions} if found.revisions else {}),
     }
     write_json(folder / "task.json", facts)

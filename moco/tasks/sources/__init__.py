@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry
@@ -21,13 +22,19 @@ class Opened:
 
     Attributes:
         rows: By split, in source order, to be read one by one.
-        inputs: Digest of each file as configured, or of the items of a hub dataset by its address.
+        files: Files that they are read from: as configured, and where they are.
+        digests: Digest of what was read, by address, where that is no file.
         revisions: Commit of each repository; None where it is unknown.
     """
 
     rows: Mapping[str, SplitRows]
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     revisions: Mapping[str, str | None] = field(default_factory=dict)
+
+    def inputs(self) -> dict[str, str]:
+        """Return the digest of everything that is read."""
+        return {**{configured: file_digest(path) for configured, path in self.files.items()}, **self.digests}
 
 
 def open_source(entry: TaskEntry, where: str = "") -> Opened:
@@ -46,7 +53,7 @@ def open_source(entry: TaskEntry, where: str = "") -> Opened:
         case SyntheticSource() as source:
             return Opened(synthetic.read(source))
         case MocoSource() as source:
-            return Opened(moco_json.read(source, task_type(entry, where)), _digests(entry))
+            return Opened(moco_json.read(source, task_type(entry, where)), source_files(entry))
         case HubSource() as source:
             from moco.tasks.sources import hub
 
@@ -54,9 +61,10 @@ def open_source(entry: TaskEntry, where: str = "") -> Opened:
             places = "+".join(f"{repo}@{commit or 'unknown'}" for repo, commit in found.revisions.items())
             content = {split: [_plain(item) for item in items] for split, items in found.items.items()}
             rows = {split: SplitRows.of(items) for split, items in found.items.items()}
-            return Opened(rows, {f"hf://datasets/{places}": digest("items", content)}, found.revisions)
+            address = f"hf://datasets/{places}"
+            return Opened(rows, digests={address: digest("items", content)}, revisions=found.revisions)
         case TableSource() as source:
-            return Opened(table.read(source, task_type(entry, where), where), _digests(entry))
+            return Opened(table.read(source, task_type(entry, where), where), source_files(entry))
         case other:
             raise unresolved(other.task, where)
 
@@ -70,10 +78,6 @@ def load(entry: TaskEntry, where: str = "") -> dict[str, list[RawItem]]:
         WorkError: As `open_source`.
     """
     return {split: list(rows.items()) for split, rows in open_source(entry, where).rows.items()}
-
-
-def _digests(entry: TaskEntry) -> dict[str, str]:
-    return {configured: file_digest(path) for configured, path in source_files(entry).items()}
 
 
 def _plain(item: RawItem) -> list[Any]:

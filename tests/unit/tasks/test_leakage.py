@@ -12,7 +12,7 @@ from moco.tasks.outline import asked, folded, outline
 from moco.tasks.prepare import prepare, read_questions, read_references
 from moco.tasks.raw import RawItem
 from moco.tasks.selection import select
-from moco.tasks.sources import read
+from moco.tasks.sources import open_source
 
 
 def item(row, question, gold="1", group=None, options=None, kind="text"):
@@ -141,7 +141,7 @@ def test_a_test_split_without_own_items_is_refused(leaky):
     data = json.loads(leaky.read_text(encoding="utf-8"))
     leaky.write_text(json.dumps({**data, "test": data["dev"]}), encoding="utf-8")
     with pytest.raises(RequestError, match=r"clean splits leave no test item of 6.* set splits: upstream"):
-        select(entry(leaky), read(entry(leaky)), "tasks.t")
+        select(entry(leaky), open_source(entry(leaky)).rows, "tasks.t")
 
 
 def test_a_source_that_changes_while_it_is_read_is_noticed(leaky, tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_known_overlaps_of_the_shared_files(name, kind, pattern, dev, test):
     task = TaskEntry(
         source={"kind": "moco", "path": f"$MOCO_SHARED/{name}.json.gz"}, type=kind, limit={}, group_pattern=pattern
     )
-    selection = select(task, read(task))
+    selection = select(task, open_source(task).rows)
     counts = {
         split: Counter(drop.reason for drop in selection.drops if drop.split == split) for split in ("dev", "test")
     }

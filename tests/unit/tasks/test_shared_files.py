@@ -91,15 +91,15 @@ SHARED_GROUPS = {"blend": 427, "kaleidoscope": 253, "tablemwp_multiple_choice": 
 """Test items whose group is in dev, as the data's documentation counts them (culturebench: question 613 is cut)."""
 
 
-def registered(name):
+def registered(name, **changes):
     study = {"study": "s", "models": {"add": {"kind": "zoo"}}, "pools": {"one": ["add"]}}
     source = {"kind": "moco", "path": f"$MOCO_SHARED/{name}.json.gz"}
-    return study_from({**study, "tasks": {name: {"source": source, "limit": {}}}}, "s.yaml").tasks[name]
+    return study_from({**study, "tasks": {name: {"source": source, "limit": {}, **changes}}}, "s.yaml").tasks[name]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_prepares_through_its_registered_dataset(name, tmp_path):
-    task, known = registered(name), dataset(name)
+    task, known = registered(name, splits="upstream"), dataset(name)
     facts = prepare(name, task, tmp_path, None)
     assert facts["type"] == known.type == FILES[name][0]
     assert facts["domain"] == known.domain
@@ -109,6 +109,17 @@ def test_every_file_prepares_through_its_registered_dataset(name, tmp_path):
     assert invalid == REGISTERED_INVALID.get(name, (0, 0))
     if known.type == "coding":
         assert {item.gold["entry_point"] for item in read_references(tmp_path, "test").values()} == {None}
+
+
+@pytest.mark.parametrize("name", SHARED_GROUPS)
+def test_clean_splits_leave_shared_groups_out_of_test_and_count_them(name, tmp_path):
+    facts = prepare(name, registered(name), tmp_path, None)["splits"]
+    for split, count in zip(("dev", "test"), FILES[name][1:], strict=True):
+        assert facts[split]["items"] + sum(facts[split]["dropped"].values()) == count
+    dev = {item.group for item in read_references(tmp_path, "dev").values()}
+    assert not any(item.group in dev for item in read_references(tmp_path, "test").values())
+    given_away = sum(count for reason, count in facts["test"]["dropped"].items() if reason.startswith("seen"))
+    assert given_away >= SHARED_GROUPS[name]
 
 
 @pytest.mark.parametrize("name", SHARED_GROUPS)
