@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from moco.scoring.algebra import algebraically_equal
 from moco.scoring.labels import leading_label, option_equal_to, option_follows
 from moco.scoring.latex import latex_equal, latex_form, split_at_commas
 from moco.scoring.numbers import EXACT_TOLERANCE, close, number_form, only_number, parsed_number
@@ -175,10 +176,16 @@ def _same_plain(answer: str, gold: str) -> bool:
     return not wanted and "".join(answer.split()) == "".join(gold.split())
 
 
+def _same_formula(answer: str, gold: str) -> bool:
+    if latex_equal(answer, gold):
+        return True
+    return algebraically_equal(without_math_delimiters(unwrapped(answer)), without_math_delimiters(unwrapped(gold)))
+
+
 _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "boolean": _same_boolean,
     "brackets": _same_brackets,
-    "latex": latex_equal,
+    "latex": _same_formula,
     "plain": _same_plain,
     "words": _same_words,
 }
