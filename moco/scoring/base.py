@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from moco.config.scoring import Scoring
 from moco.registry import Registry
-from moco.tasks.item import Question, Reference
+from moco.tasks.item import DATASET, Question, Reference
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,11 @@ def score_cases(scorer: Scorer, cases: Sequence[Case], tools: Tools | None = Non
         else scorer.score(case.question, case.reference, case.text)
         for case in cases
     ]
+
+
+def dataset_of(question: Question, reference: Reference) -> str:
+    """Return the registered dataset of an item, whatever its task is called, or else the name of the task."""
+    return str(reference.meta.get(DATASET, question.task))
 
 
 SCORERS: Registry[Scorer] = Registry("scorer", group="moco.scorers")

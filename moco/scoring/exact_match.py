@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from moco.scoring.answers import FLOAT_TOLERANCE, answer_form, is_right, listed_options
-from moco.scoring.base import SCORERS, Extraction, Verdict
+from moco.scoring.base import SCORERS, Extraction, Verdict, dataset_of
 from moco.scoring.numbers import EXACT_TOLERANCE
 from moco.scoring.short_answers import declared_answer, original_answer, paper_form
 from moco.tasks.item import Question, Reference
@@ -78,7 +78,7 @@ def _gold_text(reference: Reference) -> str | None:
 
 
 def _tolerance(question: Question, reference: Reference) -> Fraction:
-    computed = question.task == "theoremqa" or "float" in str(reference.meta.get("answer_type", ""))
+    computed = dataset_of(question, reference) == "theoremqa" or "float" in str(reference.meta.get("answer_type", ""))
     return FLOAT_TOLERANCE if computed else EXACT_TOLERANCE
 
 

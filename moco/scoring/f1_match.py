@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from moco.scoring.answers import plain_form
-from moco.scoring.base import SCORERS, Extraction, Verdict
+from moco.scoring.base import SCORERS, Extraction, Verdict, dataset_of
 from moco.scoring.short_answers import declared_answer, original_answer, paper_form
 from moco.scoring.text import plain_unicode, unwrapped, without_emphasis, without_math_delimiters
 from moco.tasks.item import Question, Reference
 
-_LIST_TASK = "popqa"
-"""The task whose gold the original rules split as the text of a list."""
+_LIST_DATASET = "popqa"
+"""The dataset whose gold the original rules split as the text of a list."""
 
 _LIST_MARKS = str.maketrans("", "", "[]\"'")
 _LONGEST_MENTION = 20
@@ -62,7 +62,9 @@ class F1MatchPaper:
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         gold = _stored_text(reference)
-        accepted = gold.translate(_LIST_MARKS).split(",") if question.task == _LIST_TASK else [gold]
+        accepted = (
+            gold.translate(_LIST_MARKS).split(",") if dataset_of(question, reference) == _LIST_DATASET else [gold]
+        )
         given = paper_form(found.parsed)
         return Verdict(max(token_f1(given, paper_form(each)) for each in accepted), found.parsed, found.rule)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DATASET = "registered_dataset"
+"""Key in a reference's `meta`: the registered dataset of its task, where it has one."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from moco.digest import ListDigest, canonical_json
 from moco.errors import RequestError
 from moco.prompts.blocks import task_prompt
 from moco.records import DROPPED, QUESTIONS, REFERENCES, Provenance, read_rows, row_writer, write_json, write_rows
-from moco.tasks.item import Question, Reference
+from moco.tasks.item import DATASET, Question, Reference
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.raw import RawItem
 from moco.tasks.selection import Selection, grouping, select
@@ -47,7 +48,7 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
     provenance = Provenance("prepare", provenance_spec, inputs)
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(_SplitWriter(name, kind, split, folder / split, provenance))
+            split: stack.enter_context(_SplitWriter(name, kind, entry.dataset, split, folder / split, provenance))
             for split in selection.kept
         }
         for split, source in found.rows.items():
@@ -103,8 +104,11 @@ def read_references(folder: Path, split: str) -> dict[str, Reference]:
 class _SplitWriter:
     """Writes questions and references of one split, and counts what it writes."""
 
-    def __init__(self, task: str, kind: str, split: str, folder: Path, provenance: Provenance) -> None:
+    def __init__(
+        self, task: str, kind: str, dataset: str | None, split: str, folder: Path, provenance: Provenance
+    ) -> None:
         self._task, self._kind, self._split = task, kind, split
+        self._known = {} if dataset is None else {DATASET: dataset}
         self._folder, self._provenance = folder, provenance
         self._items = 0
         self._broken: Counter[str] = Counter()
@@ -124,6 +128,7 @@ class _SplitWriter:
 
     def add(self, item: RawItem, broken: str | None) -> None:
         """Append an item, which counts as valid unless it is broken for some reason."""
+        item = replace(item, meta={**item.meta, **self._known})
         rows = _question_row(self._task, self._kind, self._split, item), _reference_row(self._task, self._split, item)
         rows[1]["valid"] = broken is None
         for row, file, seen in zip(rows, self._files, (self._questions, self._references), strict=True):

@@ -213,3 +213,10 @@ def test_long_replies_are_read_quickly(unit):
     for scorer in (PAPER, STRICT):
         score(scorer, SAMMY, unit * (100_000 // len(unit)))
     assert time.perf_counter() - started < 1.0
+
+
+def test_rules_of_a_dataset_hold_under_any_name_of_the_task():
+    renamed = Reference("u", MADRID, "aliases", meta={"output": json.dumps(MADRID), "registered_dataset": "popqa"})
+    other = Reference("u", MADRID, "aliases", meta={"output": json.dumps(MADRID)})
+    assert PAPER.score(question("recall"), renamed, "Spain").score == 1
+    assert PAPER.score(question("recall"), other, "Spain").score < 1

@@ -138,3 +138,12 @@ def test_errors_name_the_task(source, tmp_path):
     assert not (tmp_path / "t").exists()
     with pytest.raises(WorkError, match="file is missing"):
         read_questions(tmp_path / "t", "dev")
+
+
+def test_references_name_the_registered_dataset_of_their_task(tmp_path):
+    source = {"kind": "synthetic", "skills": ["add"], "items": {"test": 2}}
+    prepare("mine", TaskEntry(source=source, dataset="gsm8k"), tmp_path / "known", None)
+    prepare("mine", TaskEntry(source=source), tmp_path / "own", None)
+    known, own = (read_references(tmp_path / name, "test").values() for name in ("known", "own"))
+    assert {item.meta.get("registered_dataset") for item in known} == {"gsm8k"}
+    assert {item.meta.get("registered_dataset") for item in own} == {None}
