@@ -5,7 +5,8 @@ import os
 import pytest
 from support.projects import new_project
 
-from moco.records import SCORES, read_frame
+from moco import paths
+from moco.records import SCORES, read_frame, read_json
 
 pytestmark = pytest.mark.slow
 
@@ -24,3 +25,19 @@ def test_real_questions_through_every_method_with_full_coverage(tmp_path, zoo_ca
         assert not (scores["status"] == "failed").any()
     table = (project.results / "tables/moco_main.csv").read_text()
     assert "failed" not in table
+
+
+@pytest.mark.skipif("MOCO_SHARED" not in os.environ, reason="MOCO_SHARED names no folder with real datasets")
+def test_every_file_goes_from_its_items_to_scores_of_both_rule_sets(tmp_path, zoo_cache):
+    project = new_project(tmp_path / "project", zoo_cache, "config/test/files.yaml")
+    project.snakemake()
+    tasks = {path.parent.name: read_json(path)["splits"] for path in (project.results / "tasks").glob("*/task.json")}
+    assert len(tasks) == 22
+    for task, splits in tasks.items():
+        for rules in ("strict", "paper"):
+            path = paths.scores(rules, paths.generation("base", task, "test", "default", 1, 0))
+            scores = read_frame(project.results / path, SCORES)
+            assert len(scores) == splits["test"]["items"] <= 8
+            expected = {"open": {"strict": {"unscored"}}}.get(task, {}).get(rules, {"ok", "unparsed", "invalid"})
+            assert set(scores["status"]) <= expected
+    assert {path.stem for path in (project.results / "tables").glob("*.csv")} >= {"data_quality", "scorer_difference"}
