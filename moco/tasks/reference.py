@@ -11,7 +11,7 @@ from moco.tasks.catalogue import Dataset, Side, dataset, dataset_names
 
 MARK = "<!-- generated: python -m moco.tasks.reference -->"
 
-_SURE = {"confirmed": "", "stated": " (stated by a third party)", "memory": " (not checked)"}
+_SURE = {"confirmed": "", "stated": " (as a third party says)", "memory": " (not checked)"}
 
 
 def reference() -> str:
