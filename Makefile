@@ -8,6 +8,7 @@ CORES ?= 2
 SEEDS ?= 0 1 2
 VENV := .venv
 BIN := $(VENV)/bin
+SHAPE = $(BIN)/python -m moco.zoo.shape --cache "$${MOCO_CACHE:-$$HOME/.cache/moco}" --jobs $(CORES)
 
 # Without an NVIDIA driver the CPU build of torch is enough, and two gigabytes smaller.
 ifeq ($(shell uname -s)-$(shell command -v nvidia-smi),Linux-)
@@ -39,7 +40,9 @@ tour: install
 
 evidence: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
-	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
+	for seed in $(SEEDS); do $(SHAPE) --seed $$seed > results/zoo_$$seed.md || exit 1; done
+	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md \
+	  --append $(foreach seed,$(SEEDS),results/zoo_$(seed).md)
 
 test: install
 	$(BIN)/python -m pytest
@@ -52,8 +55,7 @@ lint: install
 
 # The shape of zoos that differ by chance alone; trains what is missing in $MOCO_CACHE.
 zoo-shape: install
-	for seed in $(SEEDS); do \
-	  $(BIN)/python -m moco.zoo.shape --cache "$${MOCO_CACHE:-$$HOME/.cache/moco}" --seed $$seed --jobs $(CORES) || exit 1; done
+	for seed in $(SEEDS); do $(SHAPE) --seed $$seed || exit 1; done
 
 reference: install
 	$(BIN)/python -m moco.config.reference

@@ -40,6 +40,10 @@ class Outcome:
     scores: "pd.Series[float] | None" = None
 
 
+NOT_COMPARED = Outcome(text="not compared")
+"""Of a pair that no block of the study has."""
+
+
 @dataclass(frozen=True)
 class Line:
     """The outcomes of one row of a pool, and what they cost, by task; no cost where there is no number.
@@ -162,14 +166,14 @@ class Comparison:
 
     def single(self, model: str, task: str) -> Outcome:
         """Return the outcome of a model on its own."""
-        return self._outcomes.get(("single", "", model, task), Outcome(text="not compared"))
+        return self._outcomes.get(("single", "", model, task), NOT_COMPARED)
 
     def method(self, pool: str, variant: str, task: str) -> Outcome:
         """Return the outcome of a method variant."""
         reason = self._not_applicable.get((pool, variant, task))
         if reason is not None:
             return Outcome(text=f"not applicable: {reason}")
-        return self._outcomes.get(("method", pool, variant, task), Outcome(text="not compared"))
+        return self._outcomes.get(("method", pool, variant, task), NOT_COMPARED)
 
     def best_model(self, pool: str, task: str) -> str | None:
         """Return the pool's model with the highest test mean, the first by name; None unless all have a number."""
@@ -201,7 +205,7 @@ class Comparison:
     def lines(self, pool: str) -> list[Line]:
         """Return the rows of a pool: its models, best and mean single, its methods."""
         tasks, planned = list(self.spec["tasks"]), set(self.tasks(pool))
-        nothing = Outcome(text="not compared")
+        nothing = NOT_COMPARED
 
         def single(
             name: str, level: str, outcome: Callable[[str], Outcome], cost: Callable[[str], Cost | None]

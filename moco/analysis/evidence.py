@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from moco.analysis.comparison import Comparison, Outcome
+from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
 from moco.analysis.render import Cell, Table, number_text, to_markdown
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
@@ -98,7 +98,7 @@ def _section(comparison: Comparison, pool: str, task: str) -> list[str]:
     rows += [(c.variant, c.level, c.mean, _signed(c.gain), _VERDICTS[c.sign]) for c in found]
     for level, variant in comparison.variants(pool):
         outcome = comparison.method(pool, variant, task)
-        if outcome.estimate is None:
+        if outcome.estimate is None and outcome is not NOT_COMPARED:
             rows.append((variant, level, outcome.text, "", ""))
     above = methods_above(found)
     named = f": {', '.join(f'`{name}`' for name in above)}" if above else ""

@@ -314,9 +314,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="models trained at a time")
     options = parser.parse_args()
     found = measure(build_roster(options.cache, options.seed, options.jobs), options.count)
-    lines = [found.table()]
-    lines += [f"not as it shall be: {line}" for line in found.violations()]
-    lines += [f"aim not reached: {line}" for line in found.shortfalls()]
+    lines = [f"## Zoo, seed {options.seed}", "", found.table(), ""]
+    lines += [f"* Not as it shall be: {line}." for line in found.violations()]
+    lines += [f"* Aim not reached: {line}." for line in found.shortfalls()]
     sys.stdout.write("\n".join(lines) + "\n")
     raise SystemExit(bool(found.violations()))
 
