@@ -55,3 +55,14 @@ def test_the_page_says_what_was_found(compared):
     assert "**1 methods are above the best single model with their whole interval: `text_one`.**" in text
     assert "| worse | logit | 0.0 [0.0, 0.0] n=40 | -50.0 [" in text
     assert text.endswith("## The models\n\nTiny.\n")
+
+
+def test_methods_that_no_block_compares_on_a_task_are_not_listed(compared):
+    compared.task("other")
+    for model in ("a", "b"):
+        compared.single(model, "other", [1.0, 0.0])
+    compared.method("experts", "same", "weight", "other", [1.0, 1.0], method="weight_two")
+    section = page(compared.spec, compared.results).partition("task other")[2]
+    assert "| same | weight |" in section
+    assert "worse" not in section
+    assert "not compared" not in section
