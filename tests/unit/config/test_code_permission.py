@@ -28,7 +28,11 @@ def study(tmp_path):
             "study": "s",
             "models": {"one": MODEL, "two": {**MODEL, "repo": "o/m"}},
             "tasks": {
-                "programs": {"source": {"kind": "moco", "path": str(tmp_path / "code.json")}, "type": "coding"},
+                "programs": {
+                    "source": {"kind": "moco", "path": str(tmp_path / "code.json")},
+                    "type": "coding",
+                    "splits": "upstream",
+                },
                 "sums": {"source": {"kind": "synthetic", "skills": ["add"]}},
             },
             "pools": {"pair": ["one", "two"]},

@@ -28,7 +28,7 @@ def test_scores_of_programs_are_written(tmp_path):
     items = [{"id": n, "input": PROMPT, "test": TEST, "language": "python"} for n in range(len(REPLIES))]
     source = tmp_path / "code.json"
     source.write_text(json.dumps({"dev": items, "test": items}))
-    entry = TaskEntry.model_validate({"source": {"kind": "moco", "path": str(source)}, "type": "coding"})
+    entry = TaskEntry(source={"kind": "moco", "path": str(source)}, type="coding", splits="upstream")
     prepare("code", entry, tmp_path / paths.task_folder("code"), {})
     generation = paths.generation("m", "code", "test", "default", 1, 0)
     rows = [reply(f"code/test/{n}", 1, (1, 1)) | {"text": text} for n, text in enumerate(REPLIES)]
