@@ -1,5 +1,6 @@
 """Reading and writing record files: atomic, typed, with provenance in the file's own metadata."""
 
+import errno
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _METADATA = b"moco"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GROUP_ROWS = 8192
 _PACKAGES = ("moco", "numpy", "pyarrow", "pydantic", "torch", "transformers")
 
@@ -56,14 +58,23 @@ def replace_file(path: Path, write: Any) -> None:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name in a file's folder and rename it at the end, so that no reader sees half of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary name in a file's folder and rename it at the end, so that no reader sees half of the file.
+
+    Raises:
+        WorkError: The disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        remedy = "free some and run again: what is finished is kept"
+        raise WorkError(f"no room to write it ({error.strerror})", where=str(path), remedy=remedy) from None
     finally:
         temporary.unlink(missing_ok=True)
 

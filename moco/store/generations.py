@@ -5,22 +5,26 @@ renamed. Nothing is ever changed in place, so readers need no locks and a killed
 When two writers stored the same request, the older shard counts.
 """
 
-import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from moco.records.files import replace_file
+from moco.store.shard import SUFFIX, DamagedShard, read_keys, read_table, to_columns, write_shard
 
 log = logging.getLogger("moco")
+
+DAMAGED = ".damaged"
+"""Ending of the name of a shard that was set aside."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,29 @@ MEASURED = _layout(
 )
 
 
+class _Index:
+    """Where keys are, over all shards at once.
+
+    Args:
+        keys: By shard, the shard that counts first.
+    """
+
+    def __init__(self, keys: Mapping[str, pa.Array]) -> None:
+        self._names = list(keys)
+        self._ends = np.cumsum([len(each) for each in keys.values()])
+        self._keys = pa.concat_arrays(keys.values()) if keys else pa.array([], pa.string())
+
+    def places(self, keys: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Return the rows of known keys by shard, ascending; of a key that is there twice, the first place."""
+        hits = pc.index_in(self._keys, value_set=pa.array(keys, pa.string()))
+        known = np.flatnonzero(pc.is_valid(hits).to_numpy(zero_copy_only=False))
+        _, first = np.unique(hits.take(known).to_numpy(), return_index=True)
+        chosen = np.sort(known[first])
+        shard = np.searchsorted(self._ends, chosen, side="right")
+        starts = np.concatenate([[0], self._ends])
+        return {self._names[each]: chosen[shard == each] - starts[each] for each in np.unique(shard)}
+
+
 class Partition(Generic[Row]):
     """The stored rows of one kind and one model.
 
@@ -139,72 +166,93 @@ class Partition(Generic[Row]):
     """
 
     def __init__(self, folder: Path, layout: Layout[Row]) -> None:
-        self.folder, self._layout = folder, layout
-        self._columns = [field.name for field in fields(layout.row)]
-        self._where: dict[str, tuple[Path, int]] = {}
-        self._indexed: set[str] = set()
+        self.folder, self.layout = folder, layout
+        self._keys: dict[str, pa.Array] = {}
+        self._checked: set[str] = set()
+        self._refused: set[str] = set()
+        self._index: _Index | None = None
 
     def refresh(self) -> None:
         """Take in shards that appeared since the last look."""
         if not self.folder.is_dir():
             return
-        for path in sorted(self.folder.glob("*.parquet")):
-            if path.name in self._indexed:
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if path.name in self._keys or path.name in self._refused:
                 continue
             try:
-                keys = pq.ParquetFile(path).read(columns=["key"])["key"].to_pylist()
-            except (pa.ArrowInvalid, OSError, KeyError) as error:
-                self._set_aside(path, str(error))
+                self._add(path.name, read_keys(path, self.layout.schema))
+            except FileNotFoundError:
                 continue
-            self._indexed.add(path.name)
-            for row, key in enumerate(keys):
-                self._where.setdefault(key, (path, row))
+            except DamagedShard as damage:
+                self.set_aside(path, str(damage))
+
+    def _add(self, name: str, keys: pa.Array) -> None:
+        self._keys[name] = keys
+        self._index = None
+
+    def _forget(self, name: str) -> None:
+        self._keys.pop(name, None)
+        self._index = None
+
+    def _places(self, keys: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Return the rows of known keys by shard, the oldest shard of each key, rows ascending."""
+        if self._index is None:
+            self._index = _Index({name: self._keys[name] for name in sorted(self._keys)})
+        return self._index.places(keys)
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
         """Return the stored rows among `keys`; damaged shards are set aside and their keys are missing."""
-        self.refresh()
-        rows_by_shard: dict[Path, list[int]] = {}
-        for key in dict.fromkeys(keys):
-            if key in self._where:
-                path, row = self._where[key]
-                rows_by_shard.setdefault(path, []).append(row)
+        wanted = list(dict.fromkeys(keys))
         found: dict[str, Row] = {}
-        for path, rows in rows_by_shard.items():
-            found.update((stored.key, stored) for stored in self._read(path, rows))
+        complete = False
+        while not complete:
+            self.refresh()
+            complete = True
+            for name, rows in self._places([key for key in wanted if key not in found]).items():
+                path = self.folder / name
+                try:
+                    table = read_table(path, self.layout.schema, rows, checked=name in self._checked)
+                except FileNotFoundError:  # compacted or pruned by another process
+                    self._forget(name)
+                    complete = False
+                    continue
+                except DamagedShard as damage:
+                    self.set_aside(path, str(damage))
+                    complete = False
+                    continue
+                self._checked.add(name)
+                found.update((row.key, row) for row in self._rows(table))
         return found
 
-    def _read(self, path: Path, rows: list[int]) -> list[Row]:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            self._set_aside(path, str(error))
-            return []
-        if not path.stem.endswith(hashlib.sha256(data).hexdigest()[:16]):
-            self._set_aside(path, "checksum differs")
-            return []
-        table = pq.ParquetFile(pa.BufferReader(data)).read().take(rows)
-        return [self._layout.row(**{name: row[name] for name in self._columns}) for row in table.to_pylist()]
+    def _rows(self, table: pa.Table) -> Iterator[Row]:
+        columns = to_columns(table)
+        for values in zip(*columns.values(), strict=True):
+            yield self.layout.row(**dict(zip(columns, values, strict=True)))
 
-    def _set_aside(self, path: Path, reason: str) -> None:
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename a damaged shard, so that it is kept but counts no more."""
         log.warning("%s is damaged (%s): set aside, its requests will be generated again", path, reason)
-        self._where = {key: place for key, place in self._where.items() if place[0] != path}
-        with suppress(FileNotFoundError):  # another process was first
-            path.rename(path.with_suffix(".damaged"))
+        self._forget(path.name)
+        self._refused.add(path.name)
+        with suppress(OSError):  # another process was first, or the store is read-only
+            path.rename(path.with_name(path.name + DAMAGED))
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add one shard; rows whose key is already known are left out."""
-        new = [asdict(row) for row in rows if row.key not in self._where]
+        """Add one shard; rows whose key is already known are left out.
+
+        Raises:
+            WorkError: The disk is full.
+        """
+        given = list(rows)
+        places = self._places([row.key for row in given])
+        known = {self._keys[name][int(at)].as_py() for name, each in places.items() for at in each}
+        new = [row for row in given if row.key not in known]
         if not new:
             return
-        table = pa.Table.from_pylist(new, schema=self._layout.schema)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", row_group_size=1000)
-        data = sink.getvalue().to_pybytes()
-        path = self.folder / f"{time.time_ns():020d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        replace_file(path, lambda temporary: temporary.write_bytes(data))
-        self._indexed.add(path.name)
-        for row, stored in enumerate(new):
-            self._where[stored["key"]] = (path, row)
+        names = self.layout.schema.names
+        table = pa.table({name: [getattr(row, name) for row in new] for name in names}, schema=self.layout.schema)
+        path = write_shard(self.folder, time.time_ns(), table)
+        self._add(path.name, table["key"].combine_chunks())
 
     @contextmanager
     def writer(self, flush_seconds: float) -> Iterator["Writer[Row]"]:

@@ -134,7 +134,7 @@ def test_an_unreadable_shard_is_set_aside_and_its_keys_are_missing(tmp_path, dam
     reader = Partition(tmp_path, GENERATED)
     assert set(reader.find(["a", "b"])) == {"b"}
     assert not path.exists()
-    assert path.with_suffix(".damaged").exists()
+    assert path.with_name(path.name + ".damaged").exists()
     reader.write([stored("a", "again")])
     assert Partition(tmp_path, GENERATED).find(["a"])["a"].text == "again"
 
