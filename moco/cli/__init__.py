@@ -32,6 +32,7 @@ VERBS = {
     "pin": "write the commits of a study's hub datasets and models into it",
     "new": "write the skeleton of a method",
     "verify": "compare two results folders by content",
+    "store": "look after the store of model output: stats, verify, prune, compact",
     "forget": "remove recorded failures, so that the next run tries again",
 }
 

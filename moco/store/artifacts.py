@@ -7,10 +7,14 @@ work is still there.
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+KINDS = ("fits", "merges")
+"""Kinds of artifacts, each a folder below the store."""
 
 
 def link_tree(source: Path, target: Path) -> None:
@@ -66,7 +70,7 @@ class ArtifactStore:
         final = self.root / kind / key[:2] / key[:32]
         work = self.work / kind / key[:32]
         final.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(final) + ".lock"):
+        with self._lock(final):
             if final.is_dir():
                 return final, True
             output = work / "output"
@@ -78,3 +82,33 @@ class ArtifactStore:
             _publish(output, final)
             shutil.rmtree(work, ignore_errors=True)
         return final, False
+
+    def _lock(self, final: Path) -> FileLock:
+        return FileLock(str(final) + ".lock")
+
+    def folders(self) -> list[Path]:
+        """Return every published folder."""
+        return [path for kind in KINDS for path in sorted((self.root / kind).glob("??/*")) if _is_name(path)]
+
+    def leftovers(self) -> list[Path]:
+        """Return what unfinished builds left: folders of work, and drafts of publishing."""
+        work = [path for kind in KINDS for path in sorted((self.work / kind).glob("*")) if path.is_dir()]
+        drafts = [path for kind in KINDS for path in sorted((self.root / kind).glob("??/.*.tmp"))]
+        return [*work, *drafts]
+
+    @contextmanager
+    def unused(self, path: Path) -> Iterator[bool]:
+        """Hold the lock of a published folder or of what its build left; False while a job is building it."""
+        kind = path.relative_to(self.work if path.is_relative_to(self.work) else self.root).parts[0]
+        name = path.name.removeprefix(".").removesuffix(".tmp")
+        final = self.root / kind / name[:2] / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock(final).acquire(timeout=0):
+                yield True
+        except Timeout:
+            yield False
+
+
+def _is_name(path: Path) -> bool:
+    return path.is_dir() and "." not in path.name

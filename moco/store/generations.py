@@ -133,6 +133,8 @@ MEASURED = _layout(
     seconds=pa.float64(),
 )
 
+LAYOUTS: tuple[Layout[Any], ...] = (GENERATED, MEASURED)
+
 
 class _Index:
     """Where keys are, over all shards at once.
@@ -172,11 +174,10 @@ class Partition(Generic[Row]):
         self._refused: set[str] = set()
         self._index: _Index | None = None
 
-    def refresh(self) -> None:
-        """Take in shards that appeared since the last look."""
-        if not self.folder.is_dir():
-            return
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+    def refresh(self) -> bool:
+        """Take in shards that appeared since the last look, and return whether there were any."""
+        before = len(self._keys)
+        for path in self.shards():
             if path.name in self._keys or path.name in self._refused:
                 continue
             try:
@@ -185,6 +186,25 @@ class Partition(Generic[Row]):
                 continue
             except DamagedShard as damage:
                 self.set_aside(path, str(damage))
+        return len(self._keys) > before
+
+    def live(self) -> dict[str, NDArray[np.int64]]:
+        """Return the rows that count, by name of the shard: of a request that is stored twice, only the older one."""
+        self.refresh()
+        every = [key for keys in self._keys.values() for key in keys.to_pylist()]
+        return self._places(list(dict.fromkeys(every)))
+
+    def holds_any(self, keys: pa.Array) -> bool:
+        """Return whether any of these requests is stored, in a shard that was taken in."""
+        return any(pc.any(pc.is_in(each, value_set=keys)).as_py() for each in self._keys.values())
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of rows of every shard that was taken in, the oldest first."""
+        return {name: len(self._keys[name]) for name in sorted(self._keys)}
+
+    def shards(self) -> list[Path]:
+        """Return the shards that are there now, the oldest first."""
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def _add(self, name: str, keys: pa.Array) -> None:
         self._keys[name] = keys
@@ -204,7 +224,7 @@ class Partition(Generic[Row]):
         """Return the stored rows among `keys`; damaged shards are set aside and their keys are missing."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Row] = {}
-        complete = False
+        complete = looked_again = False
         while not complete:
             self.refresh()
             complete = True
@@ -222,6 +242,9 @@ class Partition(Generic[Row]):
                     continue
                 self._checked.add(name)
                 found.update((row.key, row) for row in self._rows(table))
+            if complete and len(found) < len(wanted) and not looked_again:
+                # A listing that a compaction overtakes may show neither the old shards nor the one that replaces them.
+                looked_again, complete = True, not self.refresh()
         return found
 
     def _rows(self, table: pa.Table) -> Iterator[Row]:
@@ -304,12 +327,26 @@ class GenerationStore:
         """Return the stored rewards or vectors of a model."""
         return self._partition(MEASURED, fingerprint)
 
+    def partitions(self) -> list[Partition[Any]]:
+        """Return what the store holds of every model, as new objects that remember nothing."""
+        return [
+            Partition(folder, layout)
+            for layout in LAYOUTS
+            for folder in sorted((self.root / layout.folder).glob("??/*"))
+            if folder.is_dir()
+        ]
+
     def _partition(self, layout: Layout[Row], fingerprint: str) -> Partition[Row]:
         place = (layout.folder, fingerprint)
         if place not in self._partitions:
-            folder = self.root / layout.folder / fingerprint[:2] / fingerprint[:32]
+            folder = self.root / layout.folder / fingerprint[:2] / short_fingerprint(fingerprint)
             self._partitions[place] = Partition(folder, layout)
         return self._partitions[place]
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """Return the name of a model's folder in the store."""
+    return fingerprint[:32]
 
 
 def store_root(results: Path, environment: Mapping[str, str] = os.environ) -> Path:
