@@ -129,12 +129,17 @@ class JointInference:
     def _generate(
         self, missing: Sequence[_Prepared], models: Sequence[str], combination: "Combination"
     ) -> Iterator[Stored]:
-        from moco.engines.batching import batches
+        from moco.engines.memory import work_in_batches
 
         settings = self._inference.settings(models[0])
         engines = self._inference.live(models)
-        for batch in batches(missing, settings.batch_rows, settings.batch_tokens):
-            yield from _decode_batch(engines, batch, combination)
+        yield from work_in_batches(
+            missing,
+            settings.batch_rows,
+            settings.batch_tokens,
+            lambda batch: _decode_batch(engines, batch, combination),
+            who=" + ".join(models),
+        )
 
 
 def _decode_batch(

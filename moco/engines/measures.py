@@ -10,7 +10,7 @@ import torch
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS
 from moco.engines.base import MeasureRequest
-from moco.engines.batching import batches
+from moco.engines.memory import work_in_batches
 from moco.engines.transformers import device_of
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
@@ -27,7 +27,7 @@ class _Network:
     """
 
     def __init__(self, info: ModelInfo, root: Path, settings: EngineSettings) -> None:
-        self._settings, self._device = settings, device_of(settings)
+        self._settings, self._device, self._name = settings, device_of(settings), info.name
         self._network = self._load(info, root, settings).to(self._device).eval()
         # Without a padding token, a row of its own is the only batch in which nothing is padded.
         self._pad = getattr(self._network.config, "pad_token_id", None)
@@ -47,7 +47,8 @@ class _Network:
     ) -> Iterator[Measured]:
         """Yield what `values` makes of the tensors of every batch: token ids and attention mask, (rows, positions)."""
         rows = self._settings.batch_rows if self._pad is not None else 1
-        for batch in batches(requests, rows, self._settings.batch_tokens):
+
+        def measure(batch: Sequence[MeasureRequest]) -> Iterator[Measured]:
             started = time.perf_counter()
             with torch.inference_mode():
                 found = values(self._tensors(batch), batch).double().cpu().tolist()
@@ -56,6 +57,8 @@ class _Network:
                 # Adding zero turns a negative zero, which rounding may leave, into a plain one.
                 rounded = [round(number, DECIMALS) + 0.0 for number in numbers]
                 yield Measured(request.key, rounded, len(request.tokens), seconds)
+
+        yield from work_in_batches(requests, rows, self._settings.batch_tokens, measure, who=self._name)
 
     def _tensors(self, batch: Sequence[MeasureRequest]) -> dict[str, torch.Tensor]:
         width = max(request.width for request in batch)

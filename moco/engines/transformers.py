@@ -11,7 +11,7 @@ from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS, Row, decode_batch
 from moco.decoding.stepper import Stepper
 from moco.engines.base import TextRequest, TokenRequest
-from moco.engines.batching import batches
+from moco.engines.memory import work_in_batches
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -72,7 +72,7 @@ class TransformersEngine:
     def __init__(self, info: ModelInfo, root: Path, settings: EngineSettings) -> None:
         from transformers import AutoTokenizer
 
-        self._settings = settings
+        self._settings, self._name = settings, info.name
         self.device = device_of(settings)
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
@@ -93,8 +93,8 @@ class TransformersEngine:
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""
-        for batch in batches(requests, self._settings.batch_rows, self._settings.batch_tokens):
-            yield from self._generate_batch(batch)
+        rows, tokens = self._settings.batch_rows, self._settings.batch_tokens
+        yield from work_in_batches(requests, rows, tokens, self._generate_batch, who=self._name)
 
     def _generate_batch(self, batch: Sequence[TokenRequest]) -> Iterator[Stored]:
         rows = [Row(request.key, request.prompt, request.decoding, request.seed) for request in batch]
@@ -126,8 +126,8 @@ class TransformersEngine:
         for request in requests:
             shared.setdefault(request.prompt, []).append(request)
         groups = [_SharedPrompt(prompt, texts) for prompt, texts in shared.items()]
-        for batch in batches(groups, self._settings.batch_rows, self._settings.batch_tokens):
-            yield from self._score_batch(batch)
+        rows, tokens = self._settings.batch_rows, self._settings.batch_tokens
+        yield from work_in_batches(groups, rows, tokens, self._score_batch, who=self._name, split=_SharedPrompt.halves)
 
     def _score_batch(self, batch: Sequence["_SharedPrompt"]) -> Iterator[Stored]:
         started = time.perf_counter()
@@ -160,3 +160,8 @@ class _SharedPrompt:
         self.prompt, self.texts = prompt, sorted(texts, key=lambda text: text.key)
         self.key = self.texts[0].key
         self.width = sum(text.width for text in texts)
+
+    def halves(self) -> list["_SharedPrompt"]:
+        """Return the texts in two parts, or in one where there is only one."""
+        middle = (len(self.texts) + 1) // 2
+        return [_SharedPrompt(self.prompt, part) for part in (self.texts[:middle], self.texts[middle:]) if part]
