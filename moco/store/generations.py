@@ -5,6 +5,7 @@ renamed. Nothing is ever changed in place, so readers need no locks and a killed
 When two writers stored the same request, the older shard counts.
 """
 
+import gc
 import logging
 import os
 import time
@@ -136,6 +137,18 @@ MEASURED = _layout(
 LAYOUTS: tuple[Layout[Any], ...] = (GENERATED, MEASURED)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking every new list of numbers again and again; none of them is a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class _Index:
     """Where keys are, over all shards at once.
 
@@ -241,7 +254,8 @@ class Partition(Generic[Row]):
                     complete = False
                     continue
                 self._checked.add(name)
-                found.update((row.key, row) for row in self._rows(table))
+                with _collector_paused():
+                    found.update((row.key, row) for row in self._rows(table))
             if complete and len(found) < len(wanted) and not looked_again:
                 # A listing that a compaction overtakes may show neither the old shards nor the one that replaces them.
                 looked_again, complete = True, not self.refresh()

@@ -17,6 +17,7 @@ from moco.records.files import replace_file
 
 SUFFIX = ".parquet"
 _GROUP_ROWS = 1000
+_REPEATING = ["finish"]
 _GONE = (errno.ENOENT, errno.ESTALE)
 
 
@@ -33,7 +34,8 @@ def write_shard(folder: Path, stamp: int, table: pa.Table) -> Path:
         table: The rows.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS)
+    # Numbers and keys hardly repeat: dictionaries of them cost time and room.
+    pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS, use_dictionary=_REPEATING)
     data = sink.getvalue()
     path = folder / f"{stamp:020d}-{_digest(data)}{SUFFIX}"
     replace_file(path, lambda temporary: temporary.write_bytes(data))
@@ -103,9 +105,9 @@ def to_columns(table: pa.Table) -> dict[str, list[Any]]:
 def _values(array: pa.Array) -> list[Any]:
     if not pa.types.is_list(array.type):
         return list(array.to_pylist())
-    flat = array.flatten().to_numpy().tolist()
+    flat = array.flatten().to_numpy()
     ends = np.cumsum(array.value_lengths().to_numpy()).tolist()
-    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [flat[start:end].tolist() for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _check_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
