@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from moco.analysis.costs import load_costs
-from moco.analysis.notes import ATTRIBUTED
+from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE
 from moco.analysis.paid import load_paid
 from moco.analysis.render import Cell, Quantity, Table
 from moco.analysis.results import Spec
@@ -49,14 +49,15 @@ def moco_cost(spec: Spec, results: Path) -> Table:
         ignore_index=True,
     )
     by = ["pool", "name", "level", "stage", "role", "model"]
-    per_seed = frame.groupby([*by, "seed"], sort=False)[_SUMMED].sum()
-    sums = per_seed.groupby(level=by, sort=False).mean()
+    per_seed = frame.groupby([*by, "seed"], sort=False)[_SUMMED].sum(skipna=False)
+    sums = per_seed.groupby(level=by, sort=False).mean(skipna=False)
     sums["tasks"] = frame.groupby(by, sort=False)["task"].nunique()
     rows: list[tuple[Cell, ...]] = []
     for row in _ordered(sums.reset_index(), ["pool", "level", "name", "stage", "role", "model"]):
         names = (row["pool"] or "-", *(row[name] for name in ("name", "level", "stage", "model", "tasks")))
         counts = (_number(row[name]) for name in ("calls", "prompt_tokens", "completion_tokens"))
-        rows.append((*names, *counts, Quantity(row["flops"] / GIGA), _number(row["loads"])))
+        work: Cell = "-" if pd.isna(row["flops"]) else Quantity(row["flops"] / GIGA)
+        rows.append((*names, *counts, work, _number(row["loads"])))
     columns = (
         *("pool", "system", "level", "stage", "model", "tasks"),
         *("calls", "prompt tokens", "completion tokens", "GFLOPs", "loads"),
@@ -68,6 +69,7 @@ def moco_cost(spec: Spec, results: Path) -> Table:
         " a fit reads included; a fit that serves all tasks of a pool counts once. Single models have no pool.",
         "Loads: one for all shared responses of a model in a stage of a task, and one per round in which the method"
         " runs the model. Tasks that are worked on in one job share them.",
+        *((UNKNOWN_SIZE,) if frame["flops"].isna().any() else ()),
     )
     return Table(f"Study {spec['study']}: attributed cost", columns, tuple(rows), notes)
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from moco import paths
@@ -19,6 +20,8 @@ Answered = Mapping[tuple[str, str, str, str, int], int]
 
 _NAMES = ["kind", "pool", "name", "level", "task", "seed"]
 _TOKENS = ["prompt_tokens", "completion_tokens"]
+_NUMBERS = {"flops": "float64", "parameters": "Int64"}
+"""Columns in which a number may be unknown."""
 _COLUMNS = [*_NAMES, *COSTS.columns.names]
 
 
@@ -28,7 +31,7 @@ class Cost:
 
     Attributes:
         tokens: Tokens read and written per item, at inference.
-        flops: FLOPs per item, at inference.
+        flops: FLOPs per item, at inference; NaN where a model's size is not known, as in all other FLOPs.
         loads: Model loads to answer the items of one task.
         learning: FLOPs on dev and in training, in total.
         shared_learning: Those of a fit that serves all tasks of the pool.
@@ -65,13 +68,13 @@ def load_costs(spec: Spec, results: Path) -> pd.DataFrame:
         for seed, path in entry["replies"].items():
             row = _single_row(results, entry["model"], path)
             names = ("single", "", entry["model"], "single", entry["task"], int(seed))
-            frames.append(pd.DataFrame([row]).assign(**dict(zip(_NAMES, names, strict=True))))
+            frames.append(pd.DataFrame([row]).astype(_NUMBERS).assign(**dict(zip(_NAMES, names, strict=True))))
     for entry in spec["methods"]:
         for seed, path in entry["costs"].items():
             names = ("method", entry["pool"], entry["variant"], entry["level"], entry["task"], int(seed))
             frame = read_frame(_existing(results / path), COSTS)
             if len(frame):
-                frames.append(frame.assign(**dict(zip(_NAMES, names, strict=True))))
+                frames.append(frame.astype(_NUMBERS).assign(**dict(zip(_NAMES, names, strict=True))))
     return pd.concat(frames, ignore_index=True)[_COLUMNS] if frames else pd.DataFrame(columns=_COLUMNS)
 
 
@@ -84,7 +87,7 @@ def _existing(path: Path) -> Path:
 def _single_row(results: Path, model: str, path: str) -> dict[str, Any]:
     replies = read_frame(_existing(results / path), GENERATIONS, ["uid", "status", *_TOKENS])
     replies = replies.loc[replies["status"] == "ok"]
-    size = _parameters(results / paths.model_json(model)) if len(replies) else 0
+    size, served = _size(results / paths.model_json(model)) if len(replies) else (0, False)
     prompt, completion = (int(replies[name].sum()) for name in _TOKENS)
     return {
         "stage": "answer",
@@ -97,13 +100,15 @@ def _single_row(results: Path, model: str, path: str) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "flops": flops("answer", size, prompt + completion),
-        "loads": int(len(replies) > 0),
+        "loads": int(len(replies) > 0 and not served),
     }
 
 
 @cache
-def _parameters(path: Path) -> int:
-    return int(read_json(path)["parameters"])
+def _size(path: Path) -> tuple[int | None, bool]:
+    """Return a model's number of parameters, and whether it runs elsewhere."""
+    info = read_json(path)
+    return info["parameters"], info.get("server") is not None
 
 
 def result_costs(frame: pd.DataFrame, answered: Answered) -> dict[tuple[str, str, str, str], Cost]:
@@ -138,7 +143,9 @@ def result_costs(frame: pd.DataFrame, answered: Answered) -> dict[tuple[str, str
 
 def _sums(frame: pd.DataFrame) -> dict[tuple[str, str, str, str, int], dict[str, float]]:
     frame = frame.assign(tokens=frame["prompt_tokens"] + frame["completion_tokens"])
-    sums = frame.groupby(["kind", "pool", "name", "task", "seed"], sort=False)[["tokens", "flops", "loads"]].sum()
+    sums = frame.groupby(["kind", "pool", "name", "task", "seed"], sort=False)[["tokens", "flops", "loads"]].sum(
+        skipna=False
+    )
     numbers = zip(sums["tokens"], sums["flops"], sums["loads"], strict=True)
     keys = sums.index.to_list()
     return {key: dict(zip(sums.columns, row, strict=True)) for key, row in zip(keys, numbers, strict=True)}
@@ -158,5 +165,5 @@ def over_tasks(costs: Iterable[Cost | None]) -> Cost | None:
         return None
     mean = mean_cost(found)
     # A fit that serves all tasks is listed with each of them.
-    shared = max(cost.shared_learning for cost in found)
+    shared = float(np.max([cost.shared_learning for cost in found]))  # not known where one is not
     return Cost(mean.tokens, mean.flops, mean.loads, sum(cost.learning for cost in found), shared)

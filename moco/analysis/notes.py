@@ -12,6 +12,9 @@ ATTRIBUTED = (
 )
 
 
+UNKNOWN_SIZE = "FLOPs are - where a served model of unknown size took part; such models are never loaded."
+
+
 def study_notes(spec: Spec) -> tuple[str, ...]:
     """Return what every table and figure of scores says about its numbers."""
     seeds = ", ".join(str(seed) for seed in spec["seeds"])

@@ -21,7 +21,7 @@ from moco.records.files import replace_file
 CLASSES = {
     "exact": "the same bits come out again on the same hardware with the same versions",
     "scheduled": "a fixed order in a single process, greedy or seeded: results repeat unless the schedule changes",
-    "sampled": "seeded, but results may vary with the way in which requests are batched",
+    "sampled": "seeded, but results may vary with the way in which requests are batched, and with a server that answers",
 }
 """What each class of repeatability promises."""
 

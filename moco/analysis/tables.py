@@ -1,12 +1,13 @@
 """The tables, each computed from files with scores per item and costs per model."""
 
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
-from moco.analysis.notes import ATTRIBUTED, listed, study_notes
+from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes
 from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
@@ -42,7 +43,7 @@ def _cost_cells(comparison: Comparison, line: Line) -> tuple[Cell, ...]:
     if cost is None:
         return ("-",) * len(_COST_COLUMNS)
     numbers = (cost.tokens, cost.flops / GIGA, cost.loads, cost.all_learning / GIGA)
-    return tuple(Quantity(number) for number in numbers)
+    return tuple("-" if isnan(number) else Quantity(number) for number in numbers)
 
 
 def _cost_notes(comparison: Comparison) -> list[str]:
@@ -52,6 +53,8 @@ def _cost_notes(comparison: Comparison) -> list[str]:
         " are per task. Fit GFLOPs were spent on dev and in training, in total over these tasks. Table moco_cost has"
         " them by model.",
     ]
+    if comparison.costs["flops"].isna().any():
+        notes.append(UNKNOWN_SIZE)
     varying = [
         pool
         for pool in comparison.spec["pools"]

@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> None:
         base=None if base is None else ModelInfo.read(options.results / paths.model_json(base)),
     )
     info.write(target)
-    print(f"{info.name}: {info.family}, {info.parameters:,} parameters, fingerprint {info.fingerprint[:16]}")
+    size = "unknown size" if info.parameters is None else f"{info.parameters:,} parameters"
+    print(f"{info.name}: {info.family}, {size}, fingerprint {info.fingerprint[:16]}")
 
 
 def _resolve_merge(options: argparse.Namespace, target: Path) -> None:

@@ -142,7 +142,7 @@ def load_study(path: Path) -> Study:
     return study_from(read_yaml(path), str(path))
 
 
-_TAGS = frozenset({"hub", "local", "adapter", "zoo", "synthetic", "moco", "table", "task"})
+_TAGS = frozenset({"hub", "local", "adapter", "zoo", "server", "synthetic", "moco", "table", "task"})
 
 
 def _key(location: tuple[int | str, ...]) -> str:
@@ -173,6 +173,11 @@ def _problem(entry: Any) -> Problem:
         return Problem(
             key, f"{entry['input']!r} cannot be asked for", "write one model; letters, digits, _ and . are allowed"
         )
+    if kind == "string_pattern_mismatch" and key.endswith("endpoint"):
+        what = "is not an address such as https://host/v1, or holds a user, password or query"
+        return Problem(key, what, "write the address alone; keys come from the environment (requests.key_env)")
+    if kind == "string_pattern_mismatch" and key.endswith("key_env"):
+        return Problem(key, "is no name of an environment variable", "write the variable's name, never the key itself")
     if kind == "missing":
         return Problem(key, "is missing", "add it")
     if kind in ("union_tag_invalid", "union_tag_not_found"):

@@ -1,12 +1,13 @@
-"""Models as nodes: hub checkpoint, local folder, adapter, or a model that the workflow trains itself.
+"""Models as nodes: hub checkpoint, local folder, adapter, a model that the workflow trains itself, or a served one.
 
 Capabilities, family, tokenizer, size and context are declared, since the plan needs them before any model exists;
 `moco resolve` stops when the real model differs.
 """
 
-from typing import Annotated, Literal
+import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from moco.config.engine import EngineSettings
 from moco.config.fields import SLUG, Section, identity, runtime
@@ -28,6 +29,9 @@ OFFERED: dict[Purpose, frozenset[str]] = {
     "reward": frozenset({"reward", "tokenizer"}),
 }
 """What a model offers by its purpose: encoders and reward models do not write."""
+
+ENDPOINT = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$"
+"""No user, password or query: an endpoint is written into files, and none of these may be."""
 
 
 class _Model(Section):
@@ -98,4 +102,56 @@ class ZooModel(_Model):
     seed: int = identity("Seed of the training, for zoos that differ by chance alone.", 0, ge=0)
 
 
-ModelEntry = Annotated[HubModel | LocalModel | AdapterModel | ZooModel, Field(discriminator="kind")]
+class ServerRequests(Section):
+    """How a served model is asked; nothing here changes what it says."""
+
+    key_env: str | None = runtime(
+        "Environment variable that holds the API key; the key itself is written nowhere. No key is sent without it.",
+        None,
+        pattern=r"^[A-Za-z_]\w*$",
+    )
+    concurrency: int = runtime("Requests of a job that are under way at the same time.", 8, ge=1, le=512)
+    per_minute: float | None = runtime(
+        "Most requests that a job starts per minute; no limit when left out.", None, gt=0
+    )
+    timeout_seconds: float = runtime("Longest time that a reply may take.", 600.0, gt=0)
+    retries: int = runtime("Attempts after the first, where another may help.", 6, ge=0)
+    backoff_seconds: float = runtime("Wait before the second attempt; it doubles with every further one.", 1.0, gt=0)
+
+
+class ServerModel(_Model):
+    """A model known only by its endpoint: it has no weights, logits or token ids at hand."""
+
+    kind: Literal["server"] = identity("A model behind an OpenAI-compatible endpoint.")
+    endpoint: str = identity("Address that the paths of the API follow, as https://host/v1.", pattern=ENDPOINT)
+    name: str = identity("The model's name at the endpoint.", min_length=1)
+    date: str = identity(
+        "Day (YYYY-MM-DD) since which the model behind this name counts as the same one; another day asks all anew.",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+    )
+    reported: str | None = identity(
+        "The `system_fingerprint` that every reply must report; any is accepted when left out.", None
+    )
+    api: Literal["chat", "completions"] = identity("Messages, or a text to be continued.", "chat")
+    logprobs: bool = identity("The endpoint gives log-probabilities of tokens, and is asked for them.", False)
+    send_seed: bool = identity("Send the seed of a request; false where the endpoint refuses it.", True)
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = identity(
+        "What the endpoint calls the longest reply.", "max_tokens"
+    )
+    extra: dict[str, Any] = identity("Further fields of every request, as reasoning_effort: low.", factory=dict)
+    requests: ServerRequests = runtime("How it is asked.", factory=ServerRequests)
+    gpus: int = runtime("None: it runs elsewhere.", 0, ge=0, le=0)
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _date_as_text(cls, value: Any) -> Any:
+        """Accept the date that YAML makes of unquoted digits."""
+        return value.isoformat() if type(value) is datetime.date else value
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """It writes; log-probabilities only where declared."""
+        return frozenset({"generate", "top_logits"} if self.logprobs else {"generate"})
+
+
+ModelEntry = Annotated[HubModel | LocalModel | AdapterModel | ZooModel | ServerModel, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from moco.config.columns import Columns, Condition, Value
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.fields import Section
-from moco.config.models import AdapterModel, HubModel, LocalModel, ZooModel
+from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ServerRequests, ZooModel
 from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
 from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
@@ -27,6 +27,8 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Models: local folder", LocalModel),
     ("Models: adapter", AdapterModel),
     ("Models: zoo", ZooModel),
+    ("Models: server", ServerModel),
+    ("Models: requests to a server", ServerRequests),
     ("Engine", EngineSettings),
     ("Decoding preset", Decoding),
     ("Scoring", Scoring),

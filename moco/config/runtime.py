@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.config.engine import EngineSettings
+from moco.config.models import ServerModel, ServerRequests
 from moco.config.study import Study
 
 VARIABLE = "MOCO_RUNTIME"
@@ -21,9 +22,13 @@ def runtime_json(study: Study) -> str:
         for name, entry in study.models.items()
         if entry.engine is not None
     }
+    served = {
+        name: entry.requests.slice("runtime") for name, entry in study.models.items() if isinstance(entry, ServerModel)
+    }
     settings = {
         "engine": study.engine.slice("runtime", "numerics"),
         "models": own,
+        **({"served": served} if served else {}),
         "scoring": study.scoring.slice("runtime"),
         "failures": study.failures,
         "retries": study.retries,
@@ -41,3 +46,8 @@ def engine_settings(model: str, identity: Mapping[str, Any]) -> EngineSettings:
     given = runtime_settings()
     runtime = given.get("models", {}).get(model, given.get("engine", {}))
     return EngineSettings.model_validate({**runtime, **identity})
+
+
+def server_requests(model: str) -> ServerRequests:
+    """Return how a served model is asked from this machine."""
+    return ServerRequests.model_validate(runtime_settings().get("served", {}).get(model, {}))

@@ -35,6 +35,23 @@ class TokenRequest:
 
 
 @dataclass(frozen=True)
+class ServedRequest:
+    """A request to a served model: text instead of token ids, since its tokenizer is not at hand.
+
+    Attributes:
+        key: Store key.
+        prompt: One user turn.
+        decoding: Settings.
+        seed: Of the request; None for greedy decoding.
+    """
+
+    key: str
+    prompt: str
+    decoding: Decoding
+    seed: int | None
+
+
+@dataclass(frozen=True)
 class TextRequest:
     """Text whose log-probability is wanted.
 

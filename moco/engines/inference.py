@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import Engine, LiveEngine, TextRequest, TokenRequest
+from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
 from moco.engines.fetch import fetch
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
@@ -16,9 +17,12 @@ from moco.methods.base import Response
 from moco.models.info import ModelInfo
 from moco.registry import did_you_mean
 from moco.store.generations import GenerationStore, Stored
-from moco.store.keys import prompt_digest, request_key, text_key
+from moco.store.keys import messages_digest, prompt_digest, request_key, text_key
 
 R = TypeVar("R")
+
+SERVED = {"kind": "server"}
+"""Identity of the engine of every served model: what a server computes with is not known."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ class _Prepared:
     job: Job
     key: str
     seed: int | None
-    tokens: tuple[int, ...]
-    flag: str
-    thinking: bool
+    flag: str = "ok"
+    thinking: bool = False
+    tokens: tuple[int, ...] = ()
 
 
 class Inference:
@@ -91,7 +95,7 @@ class Inference:
         root: Folder that holds `results`.
 
     Attributes:
-        parameters: Number of parameters of every model that was known at any time.
+        parameters: Number of parameters of every model that was known at any time; None where it is not known.
     """
 
     def __init__(
@@ -169,32 +173,46 @@ class Inference:
 
     def _prepare(self, job: Job) -> _Prepared:
         info = self.info(job.model)
+        if info.server is not None:
+            prompt = messages_digest(job.prompt)
+            key, seed = request_key(info.fingerprint, prompt, job.decoding, SERVED, job.seed, job.sample)
+            return _Prepared(job, key, seed)
         rendered = self.renderer(job.model).render(job.prompt, job.decoding.max_new_tokens)
         engine = self._settings[job.model].key()
         key, seed = request_key(
             info.fingerprint, prompt_digest(rendered.tokens), job.decoding, engine, job.seed, job.sample
         )
-        return _Prepared(job, key, seed, rendered.tokens, rendered.flag, rendered.thinking)
+        return _Prepared(job, key, seed, rendered.flag, rendered.thinking, rendered.tokens)
 
     def _fetch(self, model: str, prepared: Sequence[_Prepared], label: str) -> tuple[dict[str, Stored], set[str]]:
+        if self.info(model).server is not None:
+            asked = {
+                item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
+            }
+            return self._through_store(model, asked, partial(self._ask, model), label)
         requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
-        return self._through_store(model, requests, lambda engine, missing: engine.generate(missing), label)
+        return self._through_store(model, requests, partial(self._generate, model), label)
+
+    def _ask(self, model: str, missing: Sequence[ServedRequest]) -> Iterator[Stored]:
+        return self.room.served(self.info(model), self._settings[model]).generate(missing)
+
+    def _generate(self, model: str, missing: Sequence[TokenRequest]) -> Iterator[Stored]:
+        return self.room.engine(self.info(model), self._settings[model]).generate(missing)
 
     def _through_store(
         self,
         model: str,
         requests: Mapping[str, R],
-        make: Callable[[Engine, Sequence[R]], Iterator[Stored]],
+        make: Callable[[Sequence[R]], Iterator[Stored]],
         label: str,
     ) -> tuple[dict[str, Stored], set[str]]:
-        info, settings = self.info(model), self._settings[model]
         return fetch(
-            self.store.partition(info.fingerprint),
+            self.store.partition(self.info(model).fingerprint),
             requests,
-            lambda missing: make(self.room.engine(info, settings), missing),
+            make,
             who=model,
             label=label,
-            flush_seconds=settings.flush_seconds,
+            flush_seconds=self._settings[model].flush_seconds,
         )
 
     def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:
@@ -216,12 +234,13 @@ class Inference:
                     requests[index] = self._text_request(model, rendered.tokens, text)
                     flags[index] = rendered.flag
             by_key = {request.key: request for request in requests.values()}
-            stored, fresh = self._through_store(
-                model, by_key, lambda engine, missing: engine.score_text(missing), label
-            )
+            stored, fresh = self._through_store(model, by_key, partial(self._score_texts, model), label)
             for index, request in requests.items():
                 scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
         return [scored[index] for index in range(len(jobs))]
+
+    def _score_texts(self, model: str, missing: Sequence[TextRequest]) -> Iterator[Stored]:
+        return self.room.engine(self.info(model), self._settings[model]).score_text(missing)
 
     def _text_request(self, model: str, prompt: tuple[int, ...], text: tuple[int, ...]) -> TextRequest:
         engine = self._settings[model].key()
@@ -239,7 +258,7 @@ def make_reply(row: Stored, flag: str, thinking: bool, *, cached: bool) -> Reply
         thought=thought,
         prompt_flag=flag,
         prompt_tokens=row.prompt_tokens,
-        completion_tokens=len(row.tokens),
+        completion_tokens=row.completion_tokens,
         mean_logprob=round(sum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
     )
     return Reply(response, cached, row.seconds)

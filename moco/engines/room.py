@@ -6,11 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from moco.config.engine import EngineSettings
+from moco.config.runtime import server_requests
 from moco.engines.base import EmbedEngine, Engine, LiveEngine, Resident, RewardEngine
 from moco.models.info import ModelInfo
+
+if TYPE_CHECKING:
+    from moco.engines.served.engine import ServedModel
 
 log = logging.getLogger("moco")
 
@@ -40,6 +44,7 @@ class EngineRoom:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._engines: OrderedDict[Key, Any] = OrderedDict()
+        self._served: dict[str, ServedModel] = {}
         self.loaded: list[Load] = []
 
     @property
@@ -57,6 +62,14 @@ class EngineRoom:
 
         return list(self._resident(models, TransformersEngine))
 
+    def served(self, info: ModelInfo, settings: EngineSettings) -> "ServedModel":
+        """Return a served model, which is not loaded: it keeps its pace over all requests of the job."""
+        if info.fingerprint not in self._served:
+            from moco.engines.served.engine import ServedModel
+
+            self._served[info.fingerprint] = ServedModel(info, settings, server_requests(info.name))
+        return self._served[info.fingerprint]
+
     def reward_model(self, info: ModelInfo, settings: EngineSettings) -> RewardEngine:
         """Return a loaded model that rates replies."""
         from moco.engines.measures import RewardModel
@@ -73,7 +86,7 @@ class EngineRoom:
         wanted = [(info.fingerprint, settings.model_dump_json(), repr(make)) for info, settings in models]
         for (info, settings), key in zip(models, wanted, strict=True):
             if key not in self._engines:
-                self._make_room(settings.resident_gb * 1e9 - info.parameters * settings.bytes_per_number, wanted)
+                self._make_room(settings.resident_gb * 1e9 - (info.parameters or 0) * settings.bytes_per_number, wanted)
                 self._engines[key] = self._load(info, settings, make)
             self._engines.move_to_end(key)
         return [self._engines[key] for key in wanted]
@@ -100,3 +113,5 @@ class EngineRoom:
         """Unload all models."""
         while self._engines:
             self._engines.popitem()[1].close()
+        while self._served:
+            self._served.popitem()[1].close()

@@ -116,6 +116,17 @@ class Needs:
             raise RequestError("answers see no reference", remedy="read logits of references in the fit")
 
     @property
+    def offers(self) -> frozenset[str]:
+        """What every member must offer: what is declared, and what follows from the other needs."""
+        fit = self.fit
+        logits = (*self.answer.logits, *(fit.logits if fit else ()))
+        implied = {"top_logits" if kind == "response" else "logits" for kind in logits}
+        implied |= {"logits"} if self.answer.live else set()
+        implied |= {"weights"} if self.further_models else set()
+        implied |= {"trainable"} if fit is not None and fit.training else set()
+        return self.capabilities | implied
+
+    @property
     def fit_runs_models(self) -> bool:
         """Whether `fit` loads a model."""
         return self.fit is not None and (self.fit.generates or self.fit.training)

@@ -9,10 +9,11 @@ parameter and token (prompt and completion alike), those of training as 6. What 
   experts of a mixture. Models with large vocabularies or many experts cost less than the number says.
 * Tokenizing, sampling and the arithmetic of a merge are not counted.
 
-So numbers compare methods on the same models well, and models of different design roughly.
+So numbers compare methods on the same models well, and models of different design roughly. The FLOPs of a served model
+whose size is not declared are unknown, and so are sums with them; it is never loaded.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 FLOPS_PER_TOKEN = {"answer": 2, "fit": 2, "train": 6}
@@ -24,8 +25,10 @@ ROLES = ("member", "fitted", "candidate")
 _SHARED = ("plain", "logits")
 
 
-def flops(stage: str, parameters: int, tokens: int) -> float:
-    """Return the FLOPs of working through `tokens` tokens with a model of this size."""
+def flops(stage: str, parameters: int | None, tokens: int) -> float | None:
+    """Return the FLOPs of working through `tokens` tokens with a model of this size; None where it is not known."""
+    if parameters is None:
+        return None
     return float(FLOPS_PER_TOKEN[stage] * parameters * tokens)
 
 
@@ -35,7 +38,8 @@ def attributed(
     stage: str,
     scope: str,
     role: Callable[[Mapping[str, Any]], str],
-    parameters: Callable[[str], int],
+    parameters: Callable[[str], int | None],
+    served: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return the cost of calls, one row per model.
 
@@ -47,13 +51,14 @@ def attributed(
         stage: `answer` or `fit`.
         scope: `task`, or `pool` for a fit that serves all tasks.
         role: Gives the role of the model that a call ran.
-        parameters: Gives the number of parameters of a model.
+        parameters: Gives the number of parameters of a model; None where it is not known.
+        served: Models that run elsewhere and are never loaded.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for call in _distinct(calls):
         groups.setdefault((role(call), call["model"]), []).append(call)
     return [
-        _row(stage, scope, place, model, parameters(model), mine)
+        _row(stage, scope, place, model, parameters(model), model in served, mine)
         for (place, model), mine in sorted(groups.items(), key=lambda entry: ROLES.index(entry[0][0]))
     ]
 
@@ -68,7 +73,13 @@ def _distinct(calls: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
 
 
 def _row(
-    stage: str, scope: str, role: str, model: str, parameters: int, calls: list[Mapping[str, Any]]
+    stage: str,
+    scope: str,
+    role: str,
+    model: str,
+    parameters: int | None,
+    served: bool,
+    calls: list[Mapping[str, Any]],
 ) -> dict[str, Any]:
     prompt, completion = (sum(call[name] or 0 for call in calls) for name in ("prompt_tokens", "completion_tokens"))
     shared = any(call["kind"] in _SHARED for call in calls)
@@ -84,5 +95,5 @@ def _row(
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "flops": flops(stage, parameters, prompt + completion),
-        "loads": int(shared) + len(rounds),
+        "loads": 0 if served else int(shared) + len(rounds),
     }

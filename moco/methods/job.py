@@ -265,12 +265,13 @@ class MethodJob:
     ) -> list[dict[str, Any]]:
         """Return the attributed cost of a task's calls, by model."""
 
-        def parameters(model: str) -> int:
+        def parameters(model: str) -> int | None:
             if model in self.inference.parameters:
                 return self.inference.parameters[model]
             return self._info(paths.fitted_model(self.pool, task, self.variant, self.seed, model)).parameters
 
-        return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters)
+        served = [name for name, info in self.infos.items() if info.server is not None]
+        return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters, served=served)
 
     def _role(self, call: Mapping[str, Any]) -> str:
         if call["member"] >= 0:

@@ -16,13 +16,15 @@ class ModelInfo:
 
     Attributes:
         name: In the study.
-        kind: hub, local, adapter, zoo or merge.
-        location: Folder of the weights, relative to the folder of `results` where it lies inside.
-        fingerprint: Digest of everything that decides the model's output: weights, configuration, tokenizer.
+        kind: hub, local, adapter, zoo, merge or server.
+        location: Folder of the weights, relative to the folder of `results` where it lies inside; empty for a
+            served model.
+        fingerprint: Digest of everything that decides the model's output: weights, configuration, tokenizer; of a
+            served model what names and asks it.
         family: Architecture.
-        tokenizer: Digest of vocabulary and token ids.
-        parameters: Number of parameters.
-        context: Longest prompt and reply together, in tokens.
+        tokenizer: Digest of vocabulary and token ids; empty for a served model.
+        parameters: Number of parameters; None where a served model's is not declared.
+        context: Longest prompt and reply together, in tokens; 0 where a served model's is not declared.
         prompt_mode: `chat` when the tokenizer has a chat template, else `raw`.
         capabilities: What it offers.
         base: For an adapter: name, location and fingerprint of the base model.
@@ -30,6 +32,7 @@ class ModelInfo:
         recipe: How it was made, for a merge.
         engine: Identity of its engine.
         trust_remote_code: Whether its own Python code may run.
+        server: Where and how a served model is asked; None for all others.
     """
 
     name: str
@@ -38,7 +41,7 @@ class ModelInfo:
     fingerprint: str
     family: str
     tokenizer: str
-    parameters: int
+    parameters: int | None
     context: int
     prompt_mode: str
     capabilities: tuple[str, ...] = tuple(sorted(CAPABILITIES))
@@ -47,6 +50,7 @@ class ModelInfo:
     recipe: Mapping[str, Any] | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
+    server: Mapping[str, Any] | None = None
 
     def folder(self, root: Path) -> Path:
         """Return the folder of the weights; `root` is the folder that holds `results`."""

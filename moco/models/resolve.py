@@ -6,7 +6,7 @@ from typing import Any
 
 from moco.config.engine import EngineSettings
 from moco.config.expand import expand
-from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
+from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, ZooModel
 from moco.digest import digest
 from moco.errors import RequestError, WorkError
 from moco.methods.base import Recipe
@@ -76,7 +76,7 @@ def _compare(declared: ModelEntry, info: ModelInfo, where: str) -> None:
 
     if declared.family and declared.family != info.family:
         differs("family", declared.family, info.family)
-    if declared.parameters and abs(declared.parameters - info.parameters) > 0.1 * info.parameters:
+    if declared.parameters and info.parameters and abs(declared.parameters - info.parameters) > 0.1 * info.parameters:
         differs("parameters", f"{declared.parameters:.4g}", f"{info.parameters:.4g}")
     if declared.context and declared.context > info.context:
         differs("context", declared.context, info.context)
@@ -104,6 +104,8 @@ def resolve(
     Raises:
         MocoError: Files are missing, or the model is not what was declared.
     """
+    if isinstance(entry, ServerModel):
+        return describe_served(name, entry)
     where = f"models.{name}"
     folder = _folder(entry, checkpoint, where)
     settings: dict[str, Any] = {"engine": engine.key(), "trust_remote_code": engine.trust_remote_code}
@@ -176,6 +178,29 @@ def describe(
     )
 
 
+_ASKED = ("endpoint", "name", "date", "reported", "api", "logprobs", "send_seed", "limit_field", "extra")
+"""What tells a served model from others: where it is, and how it is asked."""
+
+
+def describe_served(name: str, entry: ServerModel) -> ModelInfo:
+    """Return the description of a served model, as declared; its endpoint is not asked."""
+    declared = entry.slice()
+    asked = {key: declared[key] for key in _ASKED} | {"endpoint": entry.endpoint.rstrip("/")}
+    return ModelInfo(
+        name=name,
+        kind=entry.kind,
+        location="",
+        fingerprint=digest("server", asked),
+        family=entry.family or "unknown",
+        tokenizer="",
+        parameters=None if entry.parameters is None else int(entry.parameters),
+        context=entry.context or 0,
+        prompt_mode="chat" if entry.api == "chat" else "raw",
+        capabilities=tuple(sorted(entry.capabilities)),
+        server=asked,
+    )
+
+
 def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: Path, root: Path) -> ModelInfo:
     """Return the description of a merge whose checkpoint exists.
 
@@ -225,7 +250,7 @@ def _adapter(
         fingerprint=digest("adapter", base.fingerprint, checkpoint_digest(folder)),
         family=base.family,
         tokenizer=tokenizer_digest(own_tokenizer) if own_tokenizer else base.tokenizer,
-        parameters=base.parameters + count_parameters(folder),
+        parameters=(base.parameters or 0) + count_parameters(folder),
         context=base.context,
         prompt_mode=_prompt_mode(folder) if own_tokenizer else base.prompt_mode,
         base={"name": base.name, "location": base.location, "fingerprint": base.fingerprint},

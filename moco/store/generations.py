@@ -37,13 +37,16 @@ class Stored:
         text: Whole reply, special tokens left out, thinking text included.
         finish: `stop` or `length`; `scored` for a given text that was not generated.
         prompt_tokens: Tokens of the prompt.
-        tokens: Token ids of the reply, end-of-sequence token included.
+        tokens: Token ids of the reply, end-of-sequence token included; -1 each where a server gave log-probabilities,
+            since it gives no ids, and none where it gave none.
         logprobs: Raw (untempered) log-probability of each token, rounded to 1e-6.
         top_k: Number K of stored alternatives per token.
         top_ids: K most likely token ids per token, flat: len(tokens) * K.
         top_logprobs: Their raw log-probabilities, likewise.
         tail: Probability mass outside the K, per token.
         seconds: Share of its batch's time when it was generated.
+        written: Tokens of the reply as a server counted them; None: those of `tokens`.
+        reported: What a server called its own state (`system_fingerprint`).
     """
 
     key: str
@@ -57,6 +60,13 @@ class Stored:
     top_logprobs: list[float]
     tail: list[float]
     seconds: float
+    written: int | None = None
+    reported: str | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the reply."""
+        return len(self.tokens) if self.written is None else self.written
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,8 @@ GENERATED = _layout(
     top_logprobs=pa.list_(pa.float64()),
     tail=pa.list_(pa.float64()),
     seconds=pa.float64(),
+    written=pa.int32(),
+    reported=pa.string(),
 )
 MEASURED = _layout(
     "measures",

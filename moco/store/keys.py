@@ -21,13 +21,18 @@ def prompt_digest(token_ids: Sequence[int]) -> str:
     return hashlib.sha256(np.asarray(token_ids, dtype="<i4").tobytes()).hexdigest()
 
 
+def messages_digest(prompt: str) -> str:
+    """Return the digest that stands for a prompt's token ids where only a server knows them: of its messages."""
+    return digest("messages", [{"role": "user", "content": prompt}])
+
+
 def request_seed(run_seed: int, fingerprint: str, prompt: str, sample: int) -> int:
     """Return the seed of a sampled request: H(run seed, model, prompt token ids, sample index).
 
     Args:
         run_seed: Seed of the run.
         fingerprint: Of the model.
-        prompt: As `prompt_digest` gives it.
+        prompt: As `prompt_digest` or `messages_digest` gives it.
         sample: Sample index.
     """
     return derive_seed("request", run_seed, fingerprint, prompt, sample)
@@ -40,7 +45,7 @@ def request_key(
 
     Args:
         fingerprint: Of the model.
-        prompt: As `prompt_digest` gives it.
+        prompt: As `prompt_digest` or `messages_digest` gives it.
         decoding: Decoding settings.
         engine: Identity of the engine, as `EngineSettings.key` gives it.
         run_seed: Seed of the run.

@@ -4,6 +4,7 @@ Structural mistakes are in the study itself and stop every plan; the others depe
 what `moco check` looks at in addition.
 """
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from moco.config.expand import expand
 from moco.config.load import Problem
-from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ZooModel
+from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, ZooModel
 from moco.config.study import Comparison, Study
+from moco.digest import canonical_json
 from moco.errors import MocoError
 from moco.methods.base import COMMON_BASE
 from moco.paths import BLOCKS
@@ -109,6 +111,8 @@ def _identity(name: str, entry: ModelEntry) -> object:
             return ("adapter", entry.base, entry.path, entry.repo, entry.revision)
         case ZooModel():
             return ("zoo", entry.recipe or name, entry.steps, entry.seed)
+        case ServerModel():
+            return ("server", entry.endpoint.rstrip("/"), entry.name, entry.date, canonical_json(entry.extra))
 
 
 def _models(study: Study) -> Iterator[Problem]:
@@ -315,8 +319,17 @@ def _model_files(study: Study) -> Iterator[Problem]:
         if path is not None:
             yield from _path_problems(f"{key}.path", lambda path=path: expand(path))  # type: ignore[misc]
         repo = entry.repo if isinstance(entry, (HubModel, AdapterModel)) else None
+        if isinstance(entry, ServerModel):
+            yield from _api_key(key, entry)
         if repo is not None and getattr(entry, "revision", None) is None:
             yield Problem(f"{key}.revision", "is not pinned", f"write the commit of {repo}")
+
+
+def _api_key(key: str, entry: ServerModel) -> Iterator[Problem]:
+    variable = entry.requests.key_env
+    if variable is not None and not os.environ.get(variable):
+        what = f"environment variable {variable}, which should hold the API key, is not set"
+        yield Problem(f"{key}.requests.key_env", what, "set it before you run the study")
 
 
 def _path_problems(key: str, find: Callable[[], Path]) -> Iterator[Problem]:

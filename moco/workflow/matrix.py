@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from moco.config.models import AdapterModel, ModelEntry, ZooModel
+from moco.config.models import AdapterModel, ModelEntry, ServerModel, ZooModel
 from moco.config.study import Comparison, Study
 from moco.config.tasks import TaskEntry, TaskSource
 from moco.errors import RequestError
@@ -18,6 +18,10 @@ from moco.tasks.layout import split_layout, task_type
 
 if TYPE_CHECKING:
     from moco.zoo.roster import ZooModel as RosterModel
+
+
+_IN_WORDS = {"top_logits": "log-probabilities"}
+"""Capabilities whose names are no words."""
 
 
 @dataclass(frozen=True)
@@ -306,9 +310,9 @@ class Matrix:
             return "needs a model named as `base`, since not all members are adapters on one model"
         models = (*entry.models, *further.values())
         for name in models:
-            missing = sorted(needs.capabilities - self.capabilities(name))
-            if missing:
-                return f"{name} is a {self.study.models[name].kind} model without {missing[0]}"
+            lacking = self._lacking(name, needs)
+            if lacking is not None:
+                return f"{name} is a {self.study.models[name].kind} model without {lacking}"
         if needs.descriptions and not self.descriptions(pool):
             return "needs a description of every model"
         for aspect in sorted(needs.same):
@@ -318,6 +322,13 @@ class Matrix:
                 (first, one), (second, other) = _two_that_differ(values)
                 return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
         return None
+
+    def _lacking(self, name: str, needs: Needs) -> str | None:
+        """Return what a model does not offer of what is needed, in words."""
+        missing = needs.offers - self.capabilities(name)
+        if isinstance(self.study.models[name], ServerModel) and missing & {"weights", "trainable"}:
+            return "weights"
+        return _IN_WORDS.get(min(missing), min(missing)) if missing else None
 
     def capabilities(self, name: str) -> frozenset[str]:
         """Return what a model offers to methods."""

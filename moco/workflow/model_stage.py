@@ -8,7 +8,7 @@ from typing import Any
 from moco import paths
 from moco.config.engine import EngineSettings
 from moco.config.expand import expand
-from moco.config.models import AdapterModel, LocalModel, ZooModel
+from moco.config.models import AdapterModel, LocalModel, ServerModel, ZooModel
 from moco.config.study import Study
 from moco.digest import canonical_json
 from moco.methods.base import Needs
@@ -121,6 +121,8 @@ class ModelStage:
             return canonical_json({"kind": "merge"})
         entry = self.matrix.models[wildcards.model]
         declared = {name: value for name, value in entry.slice().items() if name not in ("description", "engine")}
+        if isinstance(entry, ServerModel):
+            return canonical_json({"entry": declared, "engine": {}})
         spec = {"entry": declared, "engine": self.engine(wildcards.model).slice()}
         base = self.matrix.base(wildcards.model)
         return canonical_json({**spec, "base": base} if base else spec)
@@ -201,6 +203,8 @@ class ModelStage:
         return wanted
 
     def _gigabytes(self, model: str) -> float:
+        if isinstance(self.study.models[model], ServerModel):
+            return 0.0
         return (self.study.models[model].parameters or 0) * self.engine(model).bytes_per_number / 1e9
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from moco import paths
+from moco.config.models import ServerModel
 from moco.digest import canonical_json
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
@@ -211,15 +212,21 @@ class ScoreStage(MethodStage):
                     files.append(paths.scores(scorer, paths.answers(cell.pool, task, cell.variant, seed, "test")))
         return files
 
+    def _result_class(self) -> str:
+        """How far the study's results repeat: as far as those of the model that repeats least."""
+        if any(isinstance(entry, ServerModel) for entry in self.matrix.models.values()):
+            return "sampled"
+        exact = all(self.engine(name).dtype == "float64" for name in self.matrix.models)
+        return "exact" if exact else "scheduled"
+
     def analysis_spec(self) -> dict[str, Any]:
         """The study as tables and figures see it, small enough for a command line."""
         batches = self.matrix.batches
-        exact = all(self.engine(name).dtype == "float64" for name in self.matrix.models)
         return {
             "study": self.study.study,
             "scorer": self.study.scorer,
             **({"also_score": self.scorers[1:]} if self.scorers[1:] else {}),
-            "class": "exact" if exact else "scheduled",
+            "class": self._result_class(),
             "seeds": list(self.study.seeds),
             "min_coverage": self.study.min_coverage,
             "batches": {

@@ -1,0 +1,173 @@
+"""The OpenAI-compatible format: requests to JSON, and JSON to replies or to a reason why it is none."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moco.config.engine import EngineSettings
+from moco.engines.base import ServedRequest
+from moco.engines.render import CLOSE_THOUGHT, OPEN_THOUGHT
+from moco.store.generations import Stored
+
+PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+MOST_ALTERNATIVES = {"chat": 20, "completions": 5}
+"""Alternatives per token that the API lets one ask for."""
+
+_DECIMALS = 6
+_SEEDS = 2**31  # the range that every known server takes
+_FINISHED = {"stop": "stop", "length": "length", "eos_token": "stop", "stop_sequence": "stop"}
+_UNKNOWN_ID = -1
+
+
+class Nonsense(Exception):
+    """A reply that is none; another attempt may give one."""
+
+
+class Withheld(Exception):
+    """The server finished without giving the text; another attempt would end alike."""
+
+
+def request_body(server: Mapping[str, Any], settings: EngineSettings, request: ServedRequest) -> dict[str, Any]:
+    """Return the JSON of a request; settings that are off are left out, since not every server knows them.
+
+    Args:
+        server: As in `ModelInfo`.
+        settings: Engine settings; their number of alternatives is cut to what the API allows.
+        request: The request.
+    """
+    decoding, chat = request.decoding, server["api"] == "chat"
+    body: dict[str, Any] = {"model": server["name"], server["limit_field"]: decoding.max_new_tokens}
+    if chat:
+        body["messages"] = [{"role": "user", "content": request.prompt}]
+    else:
+        body["prompt"] = request.prompt
+    body["temperature"] = decoding.temperature
+    if not decoding.greedy:
+        body["top_p"] = decoding.top_p
+        if decoding.top_k:
+            body["top_k"] = decoding.top_k
+    if decoding.repetition_penalty != 1:
+        body["repetition_penalty"] = decoding.repetition_penalty
+    if request.seed is not None and server["send_seed"]:
+        body["seed"] = request.seed % _SEEDS
+    if server["logprobs"]:
+        most = min(settings.top_logprobs, MOST_ALTERNATIVES[server["api"]])
+        body |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
+    return {**body, **server["extra"]}
+
+
+def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, content: str, seconds: float) -> Stored:
+    """Return the reply that a server's answer holds.
+
+    Args:
+        server: As in `ModelInfo`.
+        settings: Engine settings.
+        key: Of the request.
+        content: Body of the answer.
+        seconds: Time that it took.
+
+    Raises:
+        Nonsense: It is no JSON of the format, or something in it is missing.
+        Withheld: It ended for a reason that leaves no text.
+    """
+    try:
+        data = json.loads(content)
+    except ValueError:
+        raise Nonsense("no JSON") from None
+    choice = _part(_part(data, "choices", list), 0, dict)
+    finish = _finish(choice.get("finish_reason"))
+    text = _chat_text(choice, finish) if server["api"] == "chat" else str(_part(choice, "text", str))
+    usage = _part(data, "usage", dict)
+    logprobs, alternatives = _logprobs(server["api"], choice) if server["logprobs"] else ([], [])
+    width = min(map(len, alternatives), default=0)
+    width = min(width, settings.top_logprobs)
+    top = [sorted(each, reverse=True)[:width] for each in alternatives]
+    reported = data.get("system_fingerprint")
+    return Stored(
+        key=key,
+        text=text,
+        finish=finish,
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        tokens=[_UNKNOWN_ID] * len(logprobs),
+        logprobs=[round(value, _DECIMALS) for value in logprobs],
+        top_k=width,
+        top_ids=[_UNKNOWN_ID] * width * len(logprobs),
+        top_logprobs=[round(value, _DECIMALS) for each in top for value in each],
+        tail=[round(max(0.0, 1 - math.fsum(map(math.exp, each))), _DECIMALS) for each in top],
+        seconds=seconds,
+        written=_count(usage, "completion_tokens"),
+        reported=reported if isinstance(reported, str) else None,
+    )
+
+
+def _part(data: Any, place: str | int, kind: type) -> Any:
+    try:
+        found = data[place]
+    except (KeyError, IndexError, TypeError):
+        raise Nonsense(f"no {place}" if isinstance(place, str) else "choices are empty") from None
+    if not isinstance(found, kind):
+        raise Nonsense(f"{place} is no {kind.__name__}" if isinstance(place, str) else "choice is no dict")
+    return found
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    value = usage.get(name)
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise Nonsense(f"usage has no {name}")
+    return value
+
+
+def _finish(reason: Any) -> str:
+    if not isinstance(reason, str):
+        raise Nonsense("no finish_reason")
+    if reason not in _FINISHED:
+        raise Withheld(f"finish_reason {reason[:40]}")
+    return _FINISHED[reason]
+
+
+def _chat_text(choice: Mapping[str, Any], finish: str) -> str:
+    """Return the whole reply: a thought that the server gives apart comes first, between its marks."""
+    message = _part(choice, "message", dict)
+    content, refusal = message.get("content"), message.get("refusal")
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if content is None and isinstance(refusal, str):
+        content = refusal
+    if content is None and isinstance(thought, str) and finish == "length":
+        return OPEN_THOUGHT + thought
+    if not isinstance(content, str):
+        raise Nonsense("message has no content")
+    return f"{OPEN_THOUGHT}{thought}{CLOSE_THOUGHT}{content}" if isinstance(thought, str) and thought else content
+
+
+def _logprobs(api: str, choice: Mapping[str, Any]) -> tuple[list[float], list[list[float]]]:
+    """Return the log-probability of each token, and those of its alternatives."""
+    found = _part(choice, "logprobs", dict)
+    readers: dict[str, Callable[[Mapping[str, Any]], tuple[Sequence[Any], Sequence[Sequence[Any]]]]] = {
+        "chat": _chat_logprobs,
+        "completions": _completion_logprobs,
+    }
+    try:
+        own, alternatives = readers[api](found)
+        return [_number(value) for value in own], [[_number(value) for value in each] for each in alternatives]
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise Nonsense("logprobs are not as declared") from None
+
+
+def _chat_logprobs(found: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
+    steps = found["content"] or []
+    own = [step["logprob"] for step in steps]
+    return own, [[each["logprob"] for each in step["top_logprobs"]] for step in steps]
+
+
+def _completion_logprobs(found: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
+    own, top = found["token_logprobs"], found["top_logprobs"] or [{} for _ in found["token_logprobs"]]
+    if len(top) != len(own):
+        raise ValueError("lengths differ")
+    return own, [list(each.values()) for each in top]
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError("no number")
+    return min(float(value), 0.0)
