@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from moco.config.engine import EngineSettings
 from moco.config.models import ServerRequests
@@ -17,6 +17,65 @@ from moco.store.generations import Stored
 log = logging.getLogger("moco")
 
 _GIVE_UP = 3  # requests in a row without a reply, each after all its attempts
+
+
+class _Work:
+    """Requests that several threads work through, and what has come of them.
+
+    Args:
+        requests: In the order in which they are begun.
+
+    Attributes:
+        end: Set when no further request is begun.
+        failures: Requests without a reply, in the order in which they ended.
+        unanswered: Requests that no reply has left for.
+    """
+
+    def __init__(self, requests: Sequence[ServedRequest]) -> None:
+        self.end = threading.Event()
+        self.failures: list[Unanswered] = []
+        self.unanswered = len(requests)
+        self._waiting = iter(requests)
+        self._results: queue.SimpleQueue[Stored | Exception | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+
+    def run(self, answer: Callable[[ServedRequest, threading.Event], Stored]) -> None:
+        """Work until nothing is left, in one of the threads."""
+        while (request := self._next()) is not None:
+            try:
+                reply = answer(request, self.end)
+            except Unanswered as failure:
+                self._failed(failure)
+            except Exception as error:
+                self._results.put(error)
+            else:
+                self._in_a_row = 0
+                self._results.put(reply)
+        self._results.put(None)
+
+    def _next(self) -> ServedRequest | None:
+        with self._lock:
+            return None if self.end.is_set() else next(self._waiting, None)
+
+    def _failed(self, failure: Unanswered) -> None:
+        with self._lock:
+            self.failures.append(failure)
+            self._in_a_row += 1
+            if failure.hopeless or self._in_a_row >= _GIVE_UP:
+                self.end.set()
+
+    def replies(self, threads: int) -> Iterator[Stored]:
+        """Yield replies as they come, until every thread has ended."""
+        while threads:
+            result = self._results.get()
+            if isinstance(result, Exception):
+                raise result
+            if result is None:
+                threads -= 1
+            else:
+                self.unanswered -= 1
+                yield result
 
 
 class ServedModel:
@@ -50,57 +109,24 @@ class ServedModel:
         Raises:
             WorkError: A request got no reply; those that did have been yielded.
         """
-        end = threading.Event()
-        results: queue.SimpleQueue[Stored | Exception | None] = queue.SimpleQueue()
-        waiting = iter(requests)
-        lock = threading.Lock()
-
-        def work() -> None:
-            while not end.is_set():
-                with lock:
-                    request = next(waiting, None)
-                if request is None:
-                    break
-                try:
-                    results.put(self._answer(request, end))
-                except Exception as error:
-                    results.put(error)
-            results.put(None)
-
+        work = _Work(requests)
         # Not a pool of the standard library: at an interruption it would wait for what is under way.
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self._threads, len(requests)))]
+        threads = [
+            threading.Thread(target=work.run, args=(self._answer,), daemon=True)
+            for _ in range(min(self._threads, len(requests)))
+        ]
         for thread in threads:
             thread.start()
         try:
-            yield from self._collect(results, len(threads), len(requests), end)
+            for reply in work.replies(len(threads)):
+                self._note(reply.reported)
+                yield reply
         finally:
-            end.set()
-
-    def _collect(
-        self, results: "queue.SimpleQueue[Stored | Exception | None]", threads: int, total: int, end: threading.Event
-    ) -> Iterator[Stored]:
-        failures: list[Unanswered] = []
-        in_a_row = done = 0
-        while threads:
-            result = results.get()
-            if result is None:
-                threads -= 1
-            elif isinstance(result, Stored):
-                done, in_a_row = done + 1, 0
-                self._note(result.reported)
-                yield result
-            elif isinstance(result, Unanswered):
-                failures.append(result)
-                in_a_row += 1
-                if result.hopeless or in_a_row >= _GIVE_UP:
-                    end.set()
-            else:
-                raise result
-        if failures:
-            first = next((each for each in failures if each.hopeless), failures[0])
-            raise WorkError(
-                f"{first.what} ({total - done} of {total} not answered)", where=first.where, remedy=first.remedy
-            )
+            work.end.set()
+        if work.failures:
+            first = next((each for each in work.failures if each.hopeless), work.failures[0])
+            what = f"{first.what} ({work.unanswered} of {len(requests)} not answered)"
+            raise WorkError(what, where=first.where, remedy=first.remedy)
 
     def _answer(self, request: ServedRequest, end: threading.Event) -> Stored:
         body = request_body(self._server, self._settings, request)

@@ -295,3 +295,18 @@ def test_the_figure_is_the_same_bytes_when_drawn_again(zoo):
     first, second = (make_figure("moco_cost_frontier", zoo.spec, zoo.results) for _ in range(2))
     assert first == second
     assert b"CreationDate" not in first.files["pdf"]
+
+
+def test_work_of_unknown_size_makes_sums_unknown_and_no_zero(pair):
+    rows = [cost(model="small"), cost(model="far", parameters=None, loads=0)]
+    for task in ("t", "u"):
+        pair.method("p", "m", "text", task, *[[1, 1, 1, 1]] * 2, costs=rows)
+    found = main_costs(pair)
+    assert found["m"][1] == "-"
+    assert found["m"][0] == pytest.approx(10 * 12 / 4)
+    assert found["small"][1] == pytest.approx(25 * MFLOP)
+    notes = " ".join(make_table("moco_main", pair.spec, pair.results).notes)
+    assert "FLOPs are - where a served model of unknown size took part" in notes
+    by_model = {row["model"]: row["GFLOPs"] for row in rows_of(pair, "moco_cost") if row["system"] == "m"}
+    assert by_model["far"] == "-"
+    assert by_model["small"].value > 0

@@ -155,3 +155,14 @@ def test_dev_scores_count_the_responses_behind_them():
     ctx.dev_scores(1)
     row = cost(ctx.calls, stage="fit")["b"]
     assert (row["calls"], row["items"], row["loads"]) == (3, 3, 1)
+
+
+def test_work_of_unknown_size_is_unknown_and_a_served_model_is_never_loaded():
+    calls = [call(model="far"), call(model="far", kind="own", round=0, key="k1"), call(key="k2")]
+    rows = attributed(
+        calls, stage="answer", scope="task", role=role, parameters={"far": None, "a": 1_000}.get, served=["far"]
+    )
+    far, near = rows
+    assert (far["model"], far["parameters"], far["flops"], far["loads"]) == ("far", None, None, 0)
+    assert (far["prompt_tokens"], far["completion_tokens"]) == (20, 4)
+    assert (near["flops"], near["loads"]) == (24_000.0, 1)

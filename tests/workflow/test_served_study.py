@@ -1,0 +1,87 @@
+"""A pool of two local models and a served one, from a blank folder to tables."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.projects import Project, new_project
+
+from moco import paths
+from moco.records import COSTS, GENERATIONS, read_json, read_rows
+
+pytestmark = pytest.mark.slow
+
+KEY = "sk-very-secret-0123456789"
+RUN = ("control_best_single", "text_majority_vote", "text_multiagent_refine", "text_slm_mux")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, zoo_cache) -> Project:
+    project = new_project(tmp_path_factory.mktemp("served") / "project", zoo_cache, "config/test/served.yaml")
+    command = [sys.executable, "-m", "support.llm_server"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        endpoint = server.stdout.readline().strip()
+        project.edit_config(lambda study: study["models"]["far"].update(endpoint=endpoint))
+        project.snakemake("--printshellcmds", WISE_KEY=KEY)
+        server.stdin.close()
+        server.wait()
+    return project
+
+
+def test_what_the_served_model_can_do_is_done(served):
+    for method in RUN:
+        path = paths.answers("trio", "mixed", method, 1, "test")
+        assert (served.results / path).is_file(), method
+    replies = read_rows(served.results / paths.generation("far", "mixed", "test", "default", 1, 0), GENERATIONS)
+    assert [row["status"] for row in replies] == ["ok"] * 6
+    assert all(row["text"].startswith("\\box{") and row["completion_tokens"] == 3 for row in replies)
+    info = read_json(served.results / paths.model_json("far"))
+    assert (info["kind"], info["parameters"], info["capabilities"]) == ("server", None, ["generate"])
+
+
+def test_the_rest_is_not_applicable_and_has_no_job(served):
+    text = (served.results / "tables/moco_main.md").read_text()
+    assert "not applicable: far is a server model without weights" in text
+    assert "not applicable: far is a server model without logits" in text
+    assert "Class: sampled." in text
+    answered = {path.parent.parent.name for path in (served.results / "answers/trio").rglob("*.parquet")}
+    assert answered == set(RUN)
+
+
+def test_unknown_work_is_no_zero(served):
+    costs = read_rows(served.results / paths.costs("trio", "mixed", "text_majority_vote", 1, "test"), COSTS)
+    [far] = [row for row in costs if row["model"] == "far"]
+    assert (far["flops"], far["parameters"], far["loads"]) == (None, None, 0)
+    assert far["completion_tokens"] == 3 * 6
+    assert all(row["flops"] > 0 and row["loads"] == 1 for row in costs if row["model"] != "far")
+    lines = (served.results / "tables/moco_main.md").read_text().splitlines()
+    [vote] = [line for line in lines if "| trio | text_majority_vote |" in line]
+    assert [cell.strip() for cell in vote.split("|")][-4] == "-"
+    [add] = [line for line in lines if "| trio | add |" in line]
+    assert "-" not in [cell.strip() for cell in add.split("|")][-5:]
+
+
+def test_the_key_is_in_no_file(served):
+    found = [path for path in served.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert found == []
+
+
+def test_a_finished_study_asks_nothing_again(served):
+    """The server is gone by now."""
+    assert "Nothing to be done" in served.planned().output
+    words = shlex.split(next(each for each in served.logged_commands("generate", "--model far") if "--samples 0" in each))
+    again = served.run(*words, WISE_KEY=KEY)
+    assert "12 in the store" in again.stderr
+    runtime = json.dumps({"served": {"far": {"key_env": "WISE_KEY", "retries": 0}}})
+    elsewhere = {"MOCO_STORE": str(served.folder / "empty"), "MOCO_RUNTIME": runtime, "WISE_KEY": KEY}
+    lost = served.run(*words, check=False, **elsewhere)
+    assert lost.returncode == 1
+    assert "models.far: no reply: cannot be reached at http://127.0.0.1" in lost.stderr
+    assert "Traceback" not in lost.stderr
