@@ -33,6 +33,7 @@ VERBS = {
     "new": "write the skeleton of a method",
     "verify": "compare two results folders by content",
     "store": "look after the store of model output: stats, verify, prune, compact",
+    "bundle": "pack a finished study into one file, check such a file, unpack it",
     "forget": "remove recorded failures, so that the next run tries again",
 }
 

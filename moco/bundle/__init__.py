@@ -1,0 +1,1 @@
+"""Bundles: what a study made, as one file from which others rebuild its tables and figures without a model."""
