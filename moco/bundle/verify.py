@@ -35,7 +35,7 @@ def checked_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def read_head(path: Path) -> tuple[Manifest, str]:
+def read_head(path: Path) -> tuple[Manifest, bytes]:
     """Return the manifest and the configuration of a bundle, without reading the rest.
 
     Raises:
@@ -52,7 +52,7 @@ def read_head(path: Path) -> tuple[Manifest, str]:
     text = b"".join(study.chunks())
     if hashlib.sha256(text).hexdigest() != manifest.entries[STUDY].sha256:
         raise WorkError(f"{STUDY} does not have its checksum", where=str(path), remedy="get it again")
-    return manifest, text.decode()
+    return manifest, text
 
 
 def _manifest(first: Member | None) -> tuple[Manifest | None, list[str]]:

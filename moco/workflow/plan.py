@@ -15,6 +15,9 @@ class Plan(ScoreStage):
     tables = ("moco_main", "moco_cost", "moco_paid_perf", "data_quality")
     figures = ("moco_win_rate", "moco_cost_frontier")
 
+    bundle: Path | None = None
+    """In a replay, the bundle that all files come from."""
+
     @property
     def planned_tables(self) -> tuple[str, ...]:
         """Names of the tables of this study; only one with several rule sets compares them."""

@@ -22,22 +22,40 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         config: The merged configuration.
         workflow: Snakemake's workflow object.
     """
-    origin = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
+    replayed = "replay" in config
+    origin = str(config["replay"]) if replayed else ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
     try:
-        study = study_from(config, origin)
-        problems = structural_problems(study)
-        if problems:
-            raise InvalidStudy(problems, origin)
-        plan = Plan(study)
-        plan.build()
-        refuse_taken_slugs(study, Path("results"))
+        plan = _replayed(config, workflow) if replayed else _planned(config, origin)
     except InvalidStudy as error:
         _stop(*(problem.line(error.origin) for problem in error.problems))
     except MocoError as error:
-        _stop(f"{origin}: {error}")
+        _stop(str(error) if replayed else f"{origin}: {error}")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONHASHSEED"] = "0"
-    os.environ[VARIABLE] = runtime_json(study)
+    os.environ[VARIABLE] = runtime_json(plan.study)
+    return plan
+
+
+def _planned(config: dict[str, Any], origin: str) -> Plan:
+    study = study_from(config, origin)
+    problems = structural_problems(study)
+    if problems:
+        raise InvalidStudy(problems, origin)
+    plan = Plan(study)
+    plan.build()
+    refuse_taken_slugs(study, Path("results"))
+    return plan
+
+
+def _replayed(config: dict[str, Any], workflow: Any) -> Plan:
+    from moco.workflow.replay import replay  # brings pyarrow, which other plans do without
+
+    path = Path(str(config["replay"]))
+    if workflow.overwrite_configfiles or len(config) > 1:
+        sys.stderr.write(f"moco: the configuration of {path} holds; all other settings are left aside\n")
+    plan = replay(path)
+    # Snakemake itself refuses other targets, in a line that does not say why; targets are unknown here.
+    sys.stderr.write(f"moco: {plan.notice}\n")
     return plan
 
 
