@@ -20,6 +20,8 @@ _NAMES = frozenset({"uid", "key", "status", "kind", "finish", "prompt_flag", "th
 """Text columns with words of the project's own."""
 _WRITTEN = frozenset({"text", "parsed", "extracted", "fallback", "record_json", "details_json", "reason"})
 """Text columns with words that models wrote or that were made from them."""
+_TOKENS = frozenset({"tokens", "top_ids"})
+"""Columns with token ids, which a tokenizer turns into the words of a reply."""
 _SHORTEST = 4
 """Characters; what is shorter identifies no question."""
 
@@ -64,8 +66,8 @@ class Redaction:
     def write_copy(self, source: Path, target: Path) -> bool:
         """Write a record file without closed words, and return whether it had to change.
 
-        Rows, order, metadata and all numbers stay. Prompts of closed items become null, and the questions in other
-        texts are replaced by `MARK`; of tasks without any words, all texts become null.
+        Rows, order, metadata and all numbers stay. Prompts of closed items and token ids of replies become null, and the
+        questions in other texts are replaced by `MARK`; of tasks without any words, all texts become null.
         """
         file = pq.ParquetFile(source)
         table = file.read()
@@ -75,7 +77,7 @@ class Redaction:
         if not any(_task(uid) in self._closed for uid in uids):
             return False
         for index, about in enumerate(table.schema):
-            if pa.types.is_string(about.type) and about.name not in _NAMES:
+            if about.name in _TOKENS or (pa.types.is_string(about.type) and about.name not in _NAMES):
                 values = [
                     self._cleaned(about.name, uid, value)
                     for uid, value in zip(uids, table[about.name].to_pylist(), strict=True)
@@ -89,7 +91,7 @@ class Redaction:
         task = _task(uid)
         if value is None or task not in self._closed:
             return value
-        if column == "prompt" or (self._terms[task].texts == "none" and column in _WRITTEN):
+        if column == "prompt" or column in _TOKENS or (self._terms[task].texts == "none" and column in _WRITTEN):
             return None
         known = self._words.get(uid)
         if known is None:

@@ -13,10 +13,11 @@ from support.bundles import CONTENT, contents, finished_study, readable, texts_o
 from moco import paths
 from moco.bundle.create import resolved_yaml
 from moco.bundle.licences import WITHHELD, terms_of
+from moco.bundle.redact import Redaction
 from moco.cli import main
 from moco.config.load import load_study, study_from
 from moco.config.tasks import TaskEntry
-from moco.records import GENERATIONS, read_rows
+from moco.records import GENERATIONS, RESPONSE_LOGITS, Provenance, read_rows, write_rows
 from moco.tasks.catalogue import dataset, dataset_names
 from moco.workflow.plan import Plan
 
@@ -97,6 +98,21 @@ def test_with_tasks_items_of_the_workflow_are_packed_as_they_are(config: Path):
     }
     said = readable("x.parquet", packed[f"results/{paths.calls('pair', 'mixed', 'refine-2', 1, 'test')}"])
     assert texts_of(results, "mixed")[-1] in said
+
+
+def test_token_ids_of_replies_are_words_too(config: Path, tmp_path: Path):
+    columns = {name: None for name in RESPONSE_LOGITS.columns.names}
+    row = {**columns, "uid": "mixed/test/0", "tokens": [1, 2], "top_ids": [1, 2], "logprobs": [-0.5, -0.25]}
+    write_rows(tmp_path / "s0.parquet", RESPONSE_LOGITS, [row], Provenance("logits"))
+    entry = load_study(config).tasks["mixed"]
+    for with_tasks, expected in ((False, None), (True, [1, 2])):
+        redaction = Redaction(
+            config.parent / "results", {"mixed": terms_of(entry, with_tasks=with_tasks)}, {"mixed": ("dev", "test")}
+        )
+        changed = redaction.write_copy(tmp_path / "s0.parquet", tmp_path / "copy.parquet")
+        assert changed is not with_tasks
+        (kept,) = read_rows(tmp_path / ("copy.parquet" if changed else "s0.parquet"), RESPONSE_LOGITS)
+        assert (kept["tokens"], kept["top_ids"], kept["logprobs"]) == (expected, expected, [-0.5, -0.25])
 
 
 def gpqa(folder: Path, name: str) -> dict[str, Any]:
