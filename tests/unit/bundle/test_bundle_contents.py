@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,19 @@ def test_a_state_that_repeats_a_question_stays_out(tmp_path: Path, capsys: pytes
 def test_folders_of_the_author_are_no_part_of_a_bundle(config: Path, bare: dict[str, bytes]):
     for name, data in bare.items():
         assert str(config.parent) not in readable(name, data), name
+
+
+def test_the_commit_of_the_configuration_is_noted(tmp_path: Path):
+    config = finished_study(tmp_path)
+    assert json.loads(contents(create(config))["manifest.json"])["commit"] is None
+    (tmp_path / ".gitignore").write_text("results\nb.tar.zst\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    clean = json.loads(contents(create(config))["manifest.json"])["commit"]
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    config.write_text(config.read_text() + "seeds: [1]\n")
+    assert json.loads(contents(create(config))["manifest.json"])["commit"] == f"{clean}-dirty"
 
 
 def test_a_study_that_is_not_finished_is_a_wrong_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,6 +1,7 @@
 """Bundles come from strangers: what is damaged or made to do harm is refused with one line, and nothing is written."""
 
 import gzip
+import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,13 @@ def test_other_files_are_no_bundles(data: bytes, tmp_path: Path):
     path = tmp_path / "b.tar.zst"
     path.write_bytes(data)
     assert len(bundle_problems(path)) == 1
+
+
+def test_an_archive_that_other_tools_packed_is_read(tmp_path: Path):
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as packed:
+        for about, data in sound():
+            packed.addfile(about, io.BytesIO(data))
+    assert bundle_problems(tmp_path / "b.tar.gz") == []
 
 
 @pytest.mark.parametrize(("tail", "expected"), [(b"", "ends"), (bytes(1024) + b"x", "goes on after its end")])
