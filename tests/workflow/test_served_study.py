@@ -85,3 +85,16 @@ def test_a_finished_study_asks_nothing_again(served):
     assert lost.returncode == 1
     assert "models.far: no reply: cannot be reached at http://127.0.0.1" in lost.stderr
     assert "Traceback" not in lost.stderr
+
+
+def test_a_server_that_is_gone_leaves_failed_rows_where_failures_are_recorded(served, tmp_path):
+    project = served.copy(tmp_path / "project")
+    words = shlex.split(next(each for each in served.logged_commands("generate", "--model far") if "--samples 0" in each))
+    runtime = {"failures": "record", "served": {"far": {"key_env": "WISE_KEY", "retries": 0}}}
+    elsewhere = {"MOCO_STORE": str(tmp_path / "empty"), "MOCO_RUNTIME": json.dumps(runtime), "WISE_KEY": KEY}
+    done = project.run(*words, **elsewhere)
+    assert "recorded as failed: models.far: no reply: cannot be reached" in done.stderr
+    rows = read_rows(project.results / paths.generation("far", "mixed", "test", "default", 1, 0), GENERATIONS)
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["text"] for row in rows} == {None}
+    assert all("cannot be reached" in row["reason"] for row in rows)

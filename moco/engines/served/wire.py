@@ -73,7 +73,7 @@ def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, co
     """
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Nonsense("no JSON") from None
     choice = _part(_part(data, "choices", list), 0, dict)
     finish = _finish(choice.get("finish_reason"))
@@ -86,7 +86,7 @@ def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, co
     reported = data.get("system_fingerprint")
     return Stored(
         key=key,
-        text=text,
+        text=_storable(text),
         finish=finish,
         prompt_tokens=_count(usage, "prompt_tokens"),
         tokens=[_UNKNOWN_ID] * len(logprobs),
@@ -97,8 +97,13 @@ def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, co
         tail=[round(max(0.0, 1 - math.fsum(map(math.exp, each))), _DECIMALS) for each in top],
         seconds=seconds,
         written=_count(usage, "completion_tokens"),
-        reported=reported if isinstance(reported, str) else None,
+        reported=_storable(reported) if isinstance(reported, str) else None,
     )
+
+
+def _storable(text: str) -> str:
+    """Return the text with halves of characters, which JSON can hold and no file can, replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _part(data: Any, place: str | int, kind: type) -> Any:

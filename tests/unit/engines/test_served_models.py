@@ -207,6 +207,21 @@ def test_nonsense_is_a_failure_and_no_empty_text(serve, asking, reason):
     assert not list(inference.store.root.rglob("*.parquet"))
 
 
+def test_nesting_without_end_is_nonsense_too(serve, asking):
+    server = serve(lambda _asked, _number: Answer("[" * 200_000))
+    with pytest.raises(WorkError, match=r"nonsense \(no JSON\)"):
+        asking(server, {"retries": 0}).run(jobs(QUESTIONS[:1]))
+
+
+def test_half_a_character_is_replaced_and_stored(serve, asking):
+    server = serve(lambda asked, _number: Answer(reply(asked, message={"content": "a\ud83d \U0001f600é"})))
+    inference = asking(server)
+    inference.run(jobs(QUESTIONS[:1]))
+    [one] = inference.run(jobs(QUESTIONS[:1]))
+    assert one.cached
+    assert one.response.text == "a\ufffd \U0001f600é"
+
+
 def test_a_withheld_reply_is_a_failure_that_no_further_attempt_mends(serve, asking):
     server = serve(lambda asked, _number: Answer(reply(asked, finish_reason="content_filter")))
     with pytest.raises(WorkError, match=r"withheld \(finish_reason content_filter\)"):
