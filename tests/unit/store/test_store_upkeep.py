@@ -191,7 +191,7 @@ def test_leftovers_are_what_no_job_works_on(project):
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
-    idle, busy = (project / ".moco/work/fits" / (digit * 32) for digit in "34")
+    idle, busy = (project / ".moco" / "work" / "fits" / (digit * 32) for digit in "34")
     for folder in (idle, busy):
         (folder / "scratch").mkdir(parents=True)
     lock = project / ".moco/store/fits/44" / f"{'4' * 32}.lock"
