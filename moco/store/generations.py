@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from moco.store.shard import SUFFIX, DamagedShard, read_keys, read_table, to_columns, write_shard
+from moco.store.shard import LATER, SUFFIX, DamagedShard, read_keys, read_table, to_columns, write_shard
 
 log = logging.getLogger("moco")
 
@@ -115,14 +115,17 @@ class Layout(Generic[Row]):
     schema: pa.Schema
 
 
-def _layout(folder: str, row: type[Row], **columns: pa.DataType) -> Layout[Row]:
+def _layout(folder: str, row: type[Row], *, later: Sequence[str] = (), **columns: pa.DataType) -> Layout[Row]:
+    """Return a layout; the columns named in `later` are missing in older shards, and null then."""
     metadata = {b"moco": b'{"schema":"store","schema_version":1}'}
-    return Layout(folder, row, pa.schema(list(columns.items()), metadata=metadata))
+    fields = [pa.field(name, kind, metadata=LATER if name in later else None) for name, kind in columns.items()]
+    return Layout(folder, row, pa.schema(fields, metadata=metadata))
 
 
 GENERATED = _layout(
     "generations",
     Stored,
+    later=("written", "reported"),
     key=pa.string(),
     text=pa.string(),
     finish=pa.string(),

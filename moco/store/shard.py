@@ -18,6 +18,9 @@ from moco.records.files import replace_file
 SUFFIX = ".parquet"
 _GROUP_ROWS = 1000
 _REPEATING = ["finish"]
+LATER = {b"later": b"yes"}
+"""Metadata of a column that older shards do not have."""
+
 _GONE = (errno.ENOENT, errno.ESTALE)
 
 
@@ -83,7 +86,7 @@ def read_table(
             source = pa.BufferReader(data)
         with pq.ParquetFile(source) as file:
             _check_columns(file, schema)
-            return file.read() if rows is None else _take(file, rows)
+            return _completed(file.read() if rows is None else _take(file, rows), schema)
 
 
 def _take(file: pq.ParquetFile, rows: NDArray[np.int64]) -> pa.Table:
@@ -111,8 +114,17 @@ def _values(array: pa.Array) -> list[Any]:
 
 
 def _check_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
-    if not file.schema_arrow.equals(schema):
+    known = pa.schema([field for field in schema if field.name in file.schema_arrow.names or field.metadata != LATER])
+    if not file.schema_arrow.equals(known):
         raise DamagedShard("has other columns than this store")
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with the columns that older shards do not have."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
 
 
 def _digest(data: Any) -> str:

@@ -1,5 +1,6 @@
 """The repository keeps its promises to users of conda, of the workflow catalogue, and of the linter."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -38,7 +39,7 @@ def test_every_dependency_is_pinned_and_the_pins_are_installed():
     )
     pinned = {name.lower().replace("_", "-") for name in pins}
     for requirement in names:
-        name = requirement.split(">")[0].split("=")[0].lower().replace("_", "-")
+        name = re.split(r"[\[>=]", requirement)[0].lower().replace("_", "-")
         assert name in pinned, name
     done = subprocess.run(
         [sys.executable, "-m", "pip", "freeze", "--exclude-editable"], capture_output=True, text=True, check=True
