@@ -1,5 +1,6 @@
 """What all tests share: tiny checkpoints, no network, registries as they were."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -51,6 +52,15 @@ def no_network() -> Iterator[None]:
     socket.getaddrinfo = guarded_lookup
     yield
     socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo = connect, connect_ex, lookup
+
+
+@pytest.fixture(autouse=True)
+def no_log_handlers() -> Iterator[None]:
+    """Take away the log handlers that a verb set up in a test; they write to that test's standard error."""
+    log = logging.getLogger("moco")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before[0], before[1], before[2]
 
 
 @pytest.fixture

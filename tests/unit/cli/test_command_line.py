@@ -93,8 +93,8 @@ def test_verbs_without_models_never_import_torch(verb, tmp_path):
 
 
 def test_an_unknown_verb_is_a_wrong_request(capsys):
-    assert main(["scoer"]) == 2
-    assert capsys.readouterr().err == "moco scoer: unknown verb; did you mean score?\n"
+    assert main(["anwser"]) == 2
+    assert capsys.readouterr().err == "moco anwser: unknown verb; did you mean answer?\n"
 
 
 class Verb:
@@ -161,8 +161,8 @@ def test_errors_are_one_line_without_a_traceback_in_a_process(tmp_path):
 
 def test_the_reason_of_a_failure_is_left_for_the_parent(tmp_path, monkeypatch):
     monkeypatch.setenv("MOCO_REASON_FILE", str(tmp_path / "reason"))
-    assert main(["scoer"]) == 2
-    assert (tmp_path / "reason").read_text() == "unknown verb; did you mean score?"
+    assert main(["anwser"]) == 2
+    assert (tmp_path / "reason").read_text() == "unknown verb; did you mean answer?"
 
 
 def test_sample_ranges():
