@@ -205,8 +205,8 @@ print(facts["splits"]["train"]["items"], resource.getrusage(resource.RUSAGE_SELF
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [1_000_000, 1_000])
-def test_a_million_rows_need_at_most_1_gb(tmp_path, limit):
+def test_a_million_rows_need_at_most_1_gb(tmp_path):
+    limit = 1_000_000
     with (tmp_path / "train.jsonl").open("w", encoding="utf-8") as stream:
         for number in range(1_000_000):
             stream.write(
