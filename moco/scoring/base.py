@@ -1,8 +1,9 @@
 """What a scorer is: pure functions of (question, reference, reply), one class per task type and rule set."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 from moco.config.scoring import Scoring
 from moco.registry import Registry
@@ -158,13 +159,53 @@ class Tools:
     settings: Scoring = field(default_factory=Scoring)
 
 
-@runtime_checkable
-class BatchScorer(Scorer, Protocol):
-    """Scores many replies at a time: where code runs, or models judge."""
+class ReadingScorer(ABC):
+    """Scores one reply at a time: reads an answer out of it, and compares that alone with the gold."""
 
+    @abstractmethod
+    def extract(self, question: Question, reply: str) -> Extraction:
+        """Read the answer out of a reply without seeing the reference."""
+
+    @abstractmethod
+    def normal_form(self, question: Question, parsed: str) -> str:
+        """Return the text under which answers that the metric treats alike are equal."""
+
+    @abstractmethod
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+        """Return the score of an answer that was read, or given by a method."""
+
+    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
+        """Extract and compare."""
+        return self.compared(question, reference, self.extract(question, reply))
+
+    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
+        """Compare an answer that a method already extracted; None is `unparsed`."""
+        return self.compared(question, reference, Extraction(extracted, "given"))
+
+
+class BatchScorer(ABC):
+    """Scores many replies at a time, where code runs or models judge; a single reply is a batch of one."""
+
+    @abstractmethod
+    def extract(self, question: Question, reply: str) -> Extraction:
+        """Read the answer out of a reply without seeing the reference."""
+
+    @abstractmethod
+    def normal_form(self, question: Question, parsed: str) -> str:
+        """Return the text under which answers that the metric treats alike are equal."""
+
+    @abstractmethod
     def score_all(self, cases: Sequence[Case], tools: Tools) -> list[Verdict]:
         """Return one verdict per case, in order; none depends on another case."""
-        ...
+
+    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
+        """Score one reply without any tool; what needs one is an error."""
+        return self.score_all([Case(question, reference, reply)], Tools())[0]
+
+    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
+        """Score one extracted answer without any tool; what needs one is an error."""
+        case = Case(question, reference, extracted or "", extracted=extracted, given=True)
+        return self.score_all([case], Tools())[0]
 
 
 def score_cases(scorer: Scorer, cases: Sequence[Case], tools: Tools | None = None) -> list[Verdict]:

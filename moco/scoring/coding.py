@@ -2,13 +2,14 @@
 
 import ast
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from moco.errors import RequestError
-from moco.scoring.base import SCORERS, Case, CodeTools, Extraction, Tools, Verdict
+from moco.scoring.base import SCORERS, BatchScorer, Case, CodeTools, Extraction, Tools, Verdict
 from moco.scoring.code_text import Target, called_name, extract_code, parsed, target_of
 from moco.scoring.sandbox.guest.checker import free_names
 from moco.scoring.sandbox.runs import Allowance, Runner, Solution, runner
@@ -23,24 +24,12 @@ _PAPER_ALLOWANCE = Allowance(seconds=10, memory=512 * _MIB)
 _STANDARD_NAMES = frozenset({"math", "os", "random", "re", "string", "sys"})
 
 
-class _Coding:
+class _Coding(BatchScorer):
     """What both rule sets share: replies are tried side by side, and each on its own."""
-
-    def extract(self, question: Question, reply: str) -> Extraction:
-        """Read the program out of a reply."""
-        raise NotImplementedError
 
     def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
         """Return the program without comments and layout."""
         return _layout_free(parsed)
-
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Score one reply, which only works where code may run."""
-        return self.score_all([Case(question, reference, reply)], Tools())[0]
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Score one program, which only works where code may run."""
-        return self.score_all([Case(question, reference, "", extracted, given=True)], Tools())[0]
 
     def score_all(self, cases: Sequence[Case], tools: Tools) -> list[Verdict]:
         """Return one verdict per case, in order.
@@ -61,8 +50,9 @@ class _Coding:
         with ThreadPoolExecutor(max(1, tools.workers)) as pool:
             return list(pool.map(lambda case: self._judged(case, run, code), cases))
 
+    @abstractmethod
     def _judged(self, case: Case, run: Runner, code: CodeTools) -> Verdict:
-        raise NotImplementedError
+        """Score one program."""
 
 
 class CodingPaper(_Coding):

@@ -3,13 +3,13 @@
 from fractions import Fraction
 
 from moco.scoring.answers import FLOAT_TOLERANCE, answer_form, is_right, listed_options
-from moco.scoring.base import SCORERS, Extraction, Verdict, dataset_of
+from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
 from moco.scoring.numbers import EXACT_TOLERANCE
 from moco.scoring.short_answers import declared_answer, original_answer, paper_form
 from moco.tasks.item import Question, Reference
 
 
-class ExactMatchPaper:
+class ExactMatchPaper(ReadingScorer):
     """Scores text equality by the original rules."""
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
@@ -20,22 +20,15 @@ class ExactMatchPaper:
         """Return the text that the original rules compare."""
         return paper_form(parsed)
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return 1 if the text read out of the reply and the gold answer have the same normal form."""
-        return self._compared(reference, self.extract(question, reply))
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:  # noqa: ARG002
-        """Return 1 if the given text and the gold answer have the same normal form."""
-        return self._compared(reference, Extraction(extracted, "given"))
-
-    def _compared(self, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:  # noqa: ARG002
+        """Return 1 if the text and the gold answer have the same normal form."""
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         right = paper_form(found.parsed) == paper_form(_gold_text(reference) or "")
         return Verdict(float(right), found.parsed, found.rule)
 
 
-class ExactMatchStrict:
+class ExactMatchStrict(ReadingScorer):
     """Scores short answers by the kind of the gold answer; an empty capture is never right."""
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
@@ -46,15 +39,8 @@ class ExactMatchStrict:
         """Return one text for all spellings of a number, label, formula or phrase."""
         return answer_form(parsed)
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return 1 if the answer read out of the reply agrees with the gold answer."""
-        return self._compared(question, reference, self.extract(question, reply))
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Return 1 if the given answer agrees with the gold answer."""
-        return self._compared(question, reference, Extraction(extracted, "given"))
-
-    def _compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+        """Return 1 if the answer agrees with the gold answer."""
         gold = _gold_text(reference)
         if not reference.valid or gold is None:
             return Verdict(None, found.parsed, found.rule, "invalid")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from moco.scoring.answers import plain_form
-from moco.scoring.base import SCORERS, Extraction, Verdict, dataset_of
+from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
 from moco.scoring.short_answers import declared_answer, original_answer, paper_form
 from moco.scoring.text import plain_unicode, unwrapped, without_emphasis, without_math_delimiters
 from moco.tasks.item import Question, Reference
@@ -39,7 +39,7 @@ def token_f1(given: str, gold: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-class F1MatchPaper:
+class F1MatchPaper(ReadingScorer):
     """Scores by the original rules; a list of accepted answers is split at every comma of its text."""
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
@@ -50,15 +50,8 @@ class F1MatchPaper:
         """Return the text whose words the original rules compare."""
         return paper_form(parsed)
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return the F1 of the text read out of the reply."""
-        return self._compared(question, reference, self.extract(question, reply))
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Return the F1 of the given text."""
-        return self._compared(question, reference, Extraction(extracted, "given"))
-
-    def _compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+        """Return the F1 of the text."""
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         gold = _stored_text(reference)
@@ -69,7 +62,7 @@ class F1MatchPaper:
         return Verdict(max(token_f1(given, paper_form(each)) for each in accepted), found.parsed, found.rule)
 
 
-class F1MatchStrict:
+class F1MatchStrict(ReadingScorer):
     """Scores by the accepted answer that fits best; of several answers in one reply, the first counts.
 
     Besides the F1, verdicts report whether an accepted answer was given exactly (`exact`), whether one occurs in an
@@ -84,15 +77,8 @@ class F1MatchStrict:
         """Return the words that are compared, without diacritics."""
         return _bare_form(_without_lead(_bare(parsed))) or parsed.strip()
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return the F1 of the answer read out of the reply."""
-        return self._compared(reference, self.extract(question, reply))
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:  # noqa: ARG002
-        """Return the F1 of the given answer."""
-        return self._compared(reference, Extraction(extracted, "given"))
-
-    def _compared(self, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:  # noqa: ARG002
+        """Return the F1 of the answer."""
         accepted = [alias for alias in _accepted(reference) if plain_form(alias)]
         if not reference.valid or not accepted:
             return Verdict(None, found.parsed, found.rule, "invalid")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from moco.prompts import blocks
-from moco.scoring.base import SCORERS, Case, Extraction, Scorer, Tools, Verdict
+from moco.scoring.base import SCORERS, BatchScorer, Case, Extraction, Scorer, Tools, Verdict
 from moco.scoring.exact_match import ExactMatchPaper, ExactMatchStrict
-from moco.scoring.judged import JudgedScorer, models_of
+from moco.scoring.judged import models_of
 from moco.scoring.multiple_choice import MultipleChoiceStrict
 from moco.tasks.item import LETTERS, Question, Reference
 
@@ -36,7 +36,7 @@ def decision(text: str) -> bool | None:
     return None if not found else found[-1].lower() == "yes"
 
 
-class GeneralVerifierPaper(JudgedScorer):
+class GeneralVerifierPaper(BatchScorer):
     """Asks the verifier about every reply; a positive decision line anywhere in its reply counts.
 
     The original doubles every brace before it asks, and cuts an answer at its first closing brace.
@@ -65,7 +65,7 @@ class GeneralVerifierPaper(JudgedScorer):
         ]
 
 
-class GeneralVerifierStrict(JudgedScorer):
+class GeneralVerifierStrict(BatchScorer):
     """Compares by rules first, and asks the verifier only about an answer that they do not accept.
 
     `rule` says who decided: `rules`, `judge`, or `undecided` for a verdict without a decision line, which counts as no.

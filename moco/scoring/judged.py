@@ -1,32 +1,12 @@
 """What the scorers that ask models share."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-
 from moco.errors import RequestError
-from moco.scoring.base import Case, Extraction, ScoringModels, Tools, Verdict
+from moco.scoring.base import BatchScorer, Extraction, ScoringModels, Tools
 from moco.scoring.text import visible_answer, without_thoughts
 from moco.tasks.item import Question, Reference
 
 
-class JudgedScorer(ABC):
-    """A scorer of batches; a single reply is a batch of one."""
-
-    @abstractmethod
-    def score_all(self, cases: Sequence[Case], tools: Tools) -> list[Verdict]:
-        """Return one verdict per case, in order."""
-
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Score one reply without any model; what needs one is an error."""
-        return self.score_all([Case(question, reference, reply)], Tools())[0]
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Score one extracted answer without any model; what needs one is an error."""
-        case = Case(question, reference, extracted or "", extracted=extracted, given=True)
-        return self.score_all([case], Tools())[0]
-
-
-class WholeReplyScorer(JudgedScorer):
+class WholeReplyScorer(BatchScorer):
     """A scorer that reads replies as a whole."""
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002

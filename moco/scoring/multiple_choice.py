@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from moco.scoring.base import SCORERS, Extraction, Verdict
+from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict
 from moco.scoring.labels import (
     folded,
     labels_anywhere,
@@ -60,7 +60,7 @@ _MOST_CUES = 40
 _LONGEST_SPAN = 1_000
 
 
-class MultipleChoicePaper:
+class MultipleChoicePaper(ReadingScorer):
     """Scores letters by the original rules: the first letter or option text found in list order."""
 
     def extract(self, question: Question, reply: str) -> Extraction:
@@ -85,23 +85,15 @@ class MultipleChoicePaper:
         """Return the letter in upper case."""
         return parsed.strip().upper()
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return 1 if the letter read out of the reply equals the label stored at the source."""
-        found = self.extract(question, reply)
-        return self._compared(question, reference, found)
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Return 1 if the given letter equals the label stored at the source."""
-        return self._compared(question, reference, Extraction(extracted, "given"))
-
-    def _compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+        """Return 1 if the letter equals the label stored at the source."""
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         right = self.normal_form(question, found.parsed) == reference.gold["key"]
         return Verdict(float(right), found.parsed, found.rule)
 
 
-class MultipleChoiceStrict:
+class MultipleChoiceStrict(ReadingScorer):
     """Scores options by position, reading declared answers before anything else and refusing to guess."""
 
     def extract(self, question: Question, reply: str) -> Extraction:
@@ -126,15 +118,8 @@ class MultipleChoiceStrict:
         """Return the letter in upper case."""
         return parsed.strip().upper()
 
-    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
-        """Return 1 if the option read out of the reply is the gold one or has the same text."""
-        return self._compared(question, reference, self.extract(question, reply))
-
-    def score_extracted(self, question: Question, reference: Reference, extracted: str | None) -> Verdict:
-        """Return 1 if the given letter names the gold option or one with the same text."""
-        return self._compared(question, reference, Extraction(extracted, "given"))
-
-    def _compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
+        """Return 1 if the letter names the gold option or one with the same text."""
         options = question.options or ()
         gold = reference.gold["index"]
         if not reference.valid or gold is None:
