@@ -62,6 +62,8 @@ def replies(first: int, count: int, tokens: int) -> pa.Table:
         "top_logprobs": lists(logprobs(count * tokens * TOP_K), tokens * TOP_K),
         "tail": lists(np.round(draw.random(count * tokens), 6), tokens),
         "seconds": draw.random(count),
+        "written": pa.nulls(count, GENERATED.schema.field("written").type),
+        "reported": pa.nulls(count, GENERATED.schema.field("reported").type),
     }
     return pa.table(columns, schema=GENERATED.schema)
 
