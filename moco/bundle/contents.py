@@ -51,20 +51,11 @@ def _measured(name: str) -> str:
 
 
 def _patterns(plan: Plan) -> Iterator[str]:
-    for rules in (
-        plan.generate_rules,
-        plan.fitted_generate_rules,
-        plan.logits_rules,
-        plan.fit_rules,
-        plan.answer_rules,
-        plan.score_plain_rules,
-        plan.score_answers_rules,
-    ):
-        for rule in rules():
-            for output in rule.outputs:
-                yield _pattern(output, rule.wildcards)
-            for folder in rule.folders:
-                yield _pattern(folder, rule.wildcards) + "/.+"
+    for rule in plan.rules():
+        for output in rule.outputs:
+            yield _pattern(output, rule.wildcards)
+        for folder in rule.folders:
+            yield _pattern(folder, rule.wildcards) + "/.+"
 
 
 def _pattern(output: str, wildcards: Mapping[str, str]) -> str:

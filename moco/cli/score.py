@@ -69,20 +69,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> None:
+    from moco.engines.judging import job_tools
     from moco.errors import RequestError
     from moco.scoring.files import score_answers, score_plain
-    from moco.scoring.tools import tools_for
 
     missing = [f"--{name}" for name in _JOB if getattr(options, name) is None]
     if missing:
         raise RequestError(f"missing {', '.join(missing)}", remedy="give them, or --cases FILE")
-    tools = tools_for(options.spec)
     if options.spec.get("scoring"):
-        from moco.engines.judging import judging_tools
         from moco.progress import set_up_logging
 
         set_up_logging()
-        tools = judging_tools(options.results, options.spec["scoring"])
+    tools = job_tools(options.results, options.spec)
     for task in options.tasks:
         source = _source(options, task)
         if options.model is not None:

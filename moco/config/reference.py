@@ -3,8 +3,6 @@
 `python -m moco.config.reference` rewrites the generated part of `config/README.md`.
 """
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
@@ -18,6 +16,7 @@ from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
 from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
 from moco.digest import canonical_json
+from moco.generated import rewrite
 
 MARK = "<!-- generated: make reference -->"
 
@@ -99,12 +98,5 @@ def _default(field: Any) -> str:
     return f"`{canonical_json(value)}`"
 
 
-def main() -> None:
-    """Rewrite the generated part of the configuration's README."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "config/README.md")
-    written = path.read_text(encoding="utf-8").partition(MARK)[0]
-    path.write_text(written + reference(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    rewrite("config/README.md", MARK, reference())

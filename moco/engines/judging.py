@@ -1,6 +1,7 @@
 """Models that score replies, run through the store: a verifier, reward models, an encoder."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from moco.engines.inference import Inference, Job
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role
+from moco.scoring.tools import tools_for
 from moco.store.generations import GenerationStore, Measured, store_root
 from moco.store.keys import measure_key, prompt_digest
 
@@ -24,7 +26,7 @@ Make = Callable[[Sequence[MeasureRequest]], Iterator[Measured]]
 
 
 def judge_infos(results: Path, scoring: Mapping[str, Any] | None) -> list[ModelInfo]:
-    """Return the resolved models that judge; arguments and errors as for `judging_tools`."""
+    """Return the resolved models that judge; the scorers' slice of the configuration names them."""
     names = dict.fromkeys(_roles(Scoring.model_validate(scoring or {})).values())
     return [ModelInfo.read(results / paths.model_json(name)) for name in names]
 
@@ -33,27 +35,27 @@ def _roles(settings: Scoring) -> dict[Role, str]:
     return {role: name for role in ROLES if (name := getattr(settings, role)) is not None}
 
 
-def judging_tools(results: Path, scoring: Mapping[str, Any] | None, inference: Inference | None = None) -> Tools:
-    """Return what scorers may use in a job.
+def job_tools(results: Path, spec: Mapping[str, Any], inference: Inference | None = None) -> Tools:
+    """Return what scorers may use in a job, models included.
 
     Args:
         results: The results folder.
-        scoring: The scorers' slice of the configuration; None where they ask no model.
+        spec: The job's slice of the configuration; `scoring` in it names the models.
         inference: Of the job, whose loaded models are shared; a new one when left out.
 
     Raises:
         FailedInput: A model is a recorded failure.
     """
-    settings = Scoring.model_validate(scoring or {})
-    roles = _roles(settings)
+    tools = tools_for(spec)
+    roles = _roles(tools.settings)
     if not roles:
-        return Tools(settings=settings)
+        return tools
     if inference is None:
         inference = Inference({}, {}, GenerationStore(store_root(results)), results.resolve().parent)
-    for info in judge_infos(results, scoring):
+    for info in judge_infos(results, spec["scoring"]):
         if not inference.knows(info.name):
             inference.add(info, engine_settings(info.name, info.engine))
-    return Tools(models=LoadedJudges(inference, roles, settings), settings=settings)
+    return replace(tools, models=LoadedJudges(inference, roles, tools.settings))
 
 
 class LoadedJudges:

@@ -1,6 +1,7 @@
 """Models that read without writing: reward models and sentence encoders, in length-sorted batches."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from moco.models.info import ModelInfo
 from moco.store.generations import Measured
 
 
-class _Network:
+class _Network(ABC):
     """A loaded network with its batches.
 
     Args:
@@ -33,8 +34,9 @@ class _Network:
         self._pad = getattr(self._network.config, "pad_token_id", None)
         self.memory_bytes = sum(each.numel() * each.element_size() for each in self._network.parameters())
 
+    @abstractmethod
     def _load(self, info: ModelInfo, root: Path, settings: EngineSettings) -> Any:
-        raise NotImplementedError
+        """Return the network."""
 
     def close(self) -> None:
         """Free the memory."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from moco.records import (
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions
 
-_FAILED_ANSWER = {
-    "answer": 0,
+_FAILED_ANSWER: dict[str, Any] = {
     "status": "failed",
     "text": None,
     "extracted": None,
@@ -37,8 +37,11 @@ _FAILED_ANSWER = {
 }
 
 
+@dataclass
 class AnswerJob(MethodJob):
     """Answers the questions of one split."""
+
+    _asked: dict[tuple[str, str], list[Question]] = field(default_factory=dict)
 
     def run(self, split: str) -> None:
         """Write answers and calls of every task of the batch.
@@ -74,7 +77,9 @@ class AnswerJob(MethodJob):
         return Run(number, plain=number * needs.plain, fitted=number * needs.fitted_plain)
 
     def _questions(self, task: str, split: str) -> list[Question]:
-        return read_questions(self.results / paths.task_folder(task), split)
+        if (task, split) not in self._asked:
+            self._asked[task, split] = read_questions(self.results / paths.task_folder(task), split)
+        return self._asked[task, split]
 
     def _worker(
         self, task: str, split: str, run: Run
@@ -96,7 +101,7 @@ class AnswerJob(MethodJob):
                 extracts=self.needs.answer.extracts,
                 **self.common(usable, generate),
             )
-            rows = checked_answers(self.method.answer(ctx, state), usable, 1)
+            rows = checked_answers(self.method.answer(ctx, state), usable)
             return [*rows, *(self._failed(uid, why) for uid, why in missing.items())], ctx.calls
 
         return work
@@ -185,23 +190,20 @@ def _renumbered(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def checked_answers(answers: Iterable[Answer], questions: Sequence[Question], per_item: int) -> list[dict[str, Any]]:
-    """Return answers as rows, after checking that every item has exactly its answers.
+def checked_answers(answers: Iterable[Answer], questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Return answers as rows, after checking that every item has exactly one.
 
     Raises:
         WorkError: An answer is missing, doubled, or belongs to no question.
     """
-    expected = {(question.uid, number) for question in questions for number in range(per_item)}
+    expected = {question.uid for question in questions}
     rows = {}
     for answer in answers:
-        place = (answer.uid, answer.answer)
-        if place not in expected or place in rows:
-            raise WorkError(
-                f"answer {place} is {'doubled' if place in rows else 'unexpected'}", remedy="correct the method"
-            )
-        rows[place] = {
+        if answer.uid not in expected or answer.uid in rows:
+            fault = "doubled" if answer.uid in rows else "unexpected"
+            raise WorkError(f"the answer to {answer.uid} is {fault}", remedy="correct the method")
+        rows[answer.uid] = {
             "uid": answer.uid,
-            "answer": answer.answer,
             "status": "ok",
             "reason": None,
             "text": answer.text,

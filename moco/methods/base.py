@@ -313,7 +313,6 @@ class Answer:
         models: Whose words the answer is made of.
         record: What should be remembered of this item, as JSON values.
         fallback: Why the method left its regular path; counted in table `failures`.
-        answer: Running number where a task asks for several answers.
     """
 
     uid: str
@@ -323,7 +322,6 @@ class Answer:
     extracted: str | None = None
     has_extracted: bool = False
     fallback: str | None = None
-    answer: int = 0
 
 
 class Method(ABC):

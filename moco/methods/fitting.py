@@ -8,7 +8,7 @@ from typing import Any
 from moco import paths
 from moco.config.runtime import engine_settings
 from moco.digest import digest
-from moco.engines.judging import judge_infos, judging_tools
+from moco.engines.judging import job_tools, judge_infos
 from moco.errors import FailedInput, RequestError, WorkError
 from moco.methods import state as states
 from moco.methods.base import Recipe
@@ -24,8 +24,6 @@ from moco.records import (
     write_json,
     write_rows,
 )
-from moco.scoring import Tools
-from moco.scoring.tools import tools_for
 from moco.store.artifacts import ArtifactStore, link_tree
 from moco.store.generations import store_root, work_root
 from moco.tasks.item import Reference
@@ -97,11 +95,6 @@ class FitJob(MethodJob):
         judges = [[info.fingerprint, dict(info.engine)] for info in judge_infos(self.results, self._scoring)]
         return digest("fit", spec, self.seed, [*models, *further, *judges], inputs, layouts)
 
-    def _tools(self) -> Tools:
-        if self._scoring:
-            return judging_tools(self.results, self._scoring, self.inference)
-        return tools_for(self.spec)
-
     def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
         needs = self.needs.fit
         assert needs is not None
@@ -124,7 +117,7 @@ class FitJob(MethodJob):
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
             scored=self.plain_reader(task, ["dev"], self._scored_samples()) if needs.dev_scores else None,
             scored_together=self._together,
-            tools=self._tools() if needs.references else None,
+            tools=job_tools(self.results, self.spec, self.inference) if needs.references else None,
             fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.further_infos}.items()},
             merge=candidates.make if needs.generates else None,
             discard=candidates.discard if needs.generates else None,

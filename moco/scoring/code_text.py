@@ -1,13 +1,13 @@
 """Code in text: what a prompt asks to define, and which code a reply offers."""
 
 import ast
-import builtins
 import re
 import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moco.scoring.assertions import called_name
 from moco.scoring.base import Extraction
 from moco.scoring.text import without_thoughts
 
@@ -49,23 +49,11 @@ def target_of(prompt: str) -> Target:
             code = lines[start:]
             return Target(last.name, "\n".join(code[:first_line]).strip("\n"), "\n".join(code[first_line:]))
     for assertion in _ASSERTION.finditer(prompt):
-        name = called_name(assertion[0])
+        tree = parsed(assertion[0].strip())
+        name = called_name(tree) if tree else None
         if name:
             return Target(name)
     return Target(None)
-
-
-def called_name(assertion: str) -> str | None:
-    """Return the outermost function that an assertion calls: one of Python's own only if it calls no other."""
-    tree = parsed(assertion.strip())
-    pending: list[ast.AST] = [tree] if tree else []
-    names = []
-    while pending:
-        node = pending.pop(0)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            names.append(node.func.id)
-        pending.extend(ast.iter_child_nodes(node))
-    return next((name for name in names if not hasattr(builtins, name)), names[0] if names else None)
 
 
 def parsed(text: str) -> ast.Module | None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from moco.errors import RequestError
+from moco.scoring.assertions import called_name
 from moco.scoring.base import SCORERS, BatchScorer, Case, CodeTools, Extraction, Tools, Verdict
-from moco.scoring.code_text import Target, called_name, extract_code, parsed, target_of
+from moco.scoring.code_text import Target, extract_code, parsed, target_of
 from moco.scoring.sandbox.guest.checker import free_names
 from moco.scoring.sandbox.runs import Allowance, Runner, Solution, runner
 from moco.tasks.item import Question, Reference
@@ -135,7 +136,7 @@ def _target(question: Question, reference: Reference) -> Target:
 def _tested_name(test: str) -> str | None:
     tree = parsed(test)
     assertions = [node for node in (tree.body if tree else []) if isinstance(node, ast.Assert)]
-    return called_name(ast.unparse(assertions[0])) if assertions else None
+    return called_name(assertions[0]) if assertions else None
 
 
 def _last_definition(source: str) -> str | None:

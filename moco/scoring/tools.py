@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.config.runtime import runtime_settings
+from moco.config.scoring import Scoring
 from moco.scoring.base import CodeTools, Tools
 
 
 def tools_for(spec: Mapping[str, Any]) -> Tools:
-    """Return the tools of a job.
+    """Return the tools of a job whose scorers ask no model.
 
     Args:
         spec: The job's slice of the configuration. It has `code` exactly when the study allows code to run.
     """
     workers = runtime_settings().get("scoring", {}).get("code", {}).get("workers", 1)
-    return Tools(workers=workers, code=CodeTools(**spec["code"]) if "code" in spec else None)
+    code = CodeTools(**spec["code"]) if "code" in spec else None
+    return Tools(workers=workers, code=code, settings=Scoring.model_validate(spec.get("scoring") or {}))

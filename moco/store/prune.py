@@ -1,6 +1,5 @@
 """What may leave a store, and removing it."""
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from moco.digest import file_digest
 from moco.errors import RequestError
 from moco.models.fingerprint import checkpoint_digest
 from moco.records import read_json
@@ -60,7 +60,7 @@ class References:
                 content = read_json(path)
                 each = [content, content.get("base") or {}]
                 self._models.update(part["fingerprint"] for part in each if "fingerprint" in part)
-            self._fits.update(map(_digest, folder.glob("fits/**/fit.json")))
+            self._fits.update(map(file_digest, folder.glob("fits/**/fit.json")))
 
     def partition(self, partition: Partition[Any]) -> bool:
         """Return whether a model of the folders, or any reply in them, is in a partition."""
@@ -84,11 +84,7 @@ class References:
     def artifact(self, folder: Path) -> bool:
         """Return whether a fit or a merge of the folders is this one."""
         fit = folder / "fit.json"
-        return _digest(fit) in self._fits if fit.is_file() else checkpoint_digest(folder) in self._models
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(fit) in self._fits if fit.is_file() else checkpoint_digest(folder) in self._models
 
 
 def unused_by(folders: Sequence[Path], root: Path, artifacts: ArtifactStore) -> Iterator[Prunable]:

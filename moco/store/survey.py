@@ -1,5 +1,6 @@
 """What a store holds, and whether all of it is whole."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,6 @@ def damaged_shards(partition: Partition[Any], *, repair: bool) -> Iterator[Damag
 
 def _fault_of_artifact(folder: Path) -> str | None:
     """Return what is wrong with a fit or merge, as far as its files can tell: they carry no checksum of their own."""
-    import json
-
     from safetensors import SafetensorError, safe_open
 
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -3,10 +3,8 @@
 `python -m moco.tasks.reference` rewrites the generated part of `docs/tasks.md`.
 """
 
-import sys
-from pathlib import Path
-
 from moco.config.columns import STEPS
+from moco.generated import rewrite
 from moco.tasks.catalogue import Dataset, Side, dataset, dataset_names
 
 MARK = "<!-- generated: python -m moco.tasks.reference -->"
@@ -80,12 +78,5 @@ def _section(known: Dataset) -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> None:
-    """Rewrite the generated part of the document."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/tasks.md")
-    written = path.read_text(encoding="utf-8").partition(MARK)[0]
-    path.write_text(written + reference(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    rewrite("docs/tasks.md", MARK, reference())

@@ -300,11 +300,7 @@ def _rule_names(study: Study) -> Iterator[Problem]:
     """Find pools and batches that rules could not tell apart, since names of rules have no dashes."""
     from moco.workflow.plan import Plan
 
-    plan = Plan(study)
-    made = (plan.generate_rules, plan.fitted_generate_rules, plan.logits_rules, plan.fit_rules, plan.answer_rules)
-    names = Counter(
-        rule.name for rules in (*made, plan.score_plain_rules, plan.score_answers_rules) for rule in rules()
-    )
+    names = Counter(rule.name for rule in Plan(study).rules())
     for name, count in names.items():
         if count > 1:
             remedy = "rename a pool or a domain: their names must differ in more than - and _"
@@ -361,18 +357,20 @@ def _data(study: Study) -> Iterator[Problem]:
         except MocoError as error:
             where = key if error.where.startswith(key) else f"{key} ({error.where})"
             yield Problem(where, error.what, error.remedy)
-
-
     if study.methods:
         yield from _shared_items(selections)
 
 
 def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
     """Find tasks whose test items methods can learn from another task."""
-    for name, tested in selections.items():
-        for other, learned in selections.items():
-            given = {item.asked for split, items in learned.kept.items() if split != "test" for item in items}
-            count = sum(item.asked in given for item in tested.kept["test"])
+    learned = {
+        name: {item.asked for split, items in selection.kept.items() if split != "test" for item in items}
+        for name, selection in selections.items()
+    }
+    for name, selection in selections.items():
+        tested = [item.asked for item in selection.kept.get("test", ())]
+        for other, given in learned.items():
+            count = sum(asked in given for asked in tested)
             if count and other != name:
                 what = f"dev or train of {other} hold {count} of its test items, so what is fitted on both tasks has seen them"
                 yield Problem(f"tasks.{name}", what, "compare the tasks apart, see table data_quality", warning=True)

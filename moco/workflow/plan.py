@@ -5,6 +5,7 @@ Nothing here imports torch, pandas or pyarrow: Snakemake reads the plan again in
 
 from pathlib import Path
 
+from moco.workflow.rule import Rule
 from moco.workflow.score_stage import ScoreStage
 from moco.workflow.slugs import claim_slugs
 
@@ -23,16 +24,22 @@ class Plan(ScoreStage):
         """Names of the tables of this study; only one with several rule sets compares them."""
         return self.tables + (("scorer_difference",) if self.further_scores else ())
 
-    def build(self) -> None:
-        """Work out all rules, so that a mistake appears as one error and not inside a rule."""
-        for rules in (
+    def rules(self) -> list[Rule]:
+        """Return all rules whose names and outputs depend on the study, from plain responses to scores."""
+        stages = (
             self.generate_rules,
             self.fitted_generate_rules,
             self.logits_rules,
             self.fit_rules,
             self.answer_rules,
-        ):
-            rules()
+            self.score_plain_rules,
+            self.score_answers_rules,
+        )
+        return [rule for rules in stages for rule in rules()]
+
+    def build(self) -> None:
+        """Work out all rules, so that a mistake appears as one error and not inside a rule."""
+        self.rules()
         for task in self.matrix.tasks:
             self.prepare_inputs(task)
 

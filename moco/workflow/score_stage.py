@@ -67,6 +67,11 @@ class ScoreStage(MethodStage):
             "weights": self.weights(judged.models),
         }
 
+    def _hardware(self, batch: Batch, judged: "_Judged") -> dict[str, Any]:
+        """Return what scoring needs of a machine; where only text is compared, the one that Snakemake runs on will do."""
+        local = not judged.models and batch.type not in RUNS_CODE
+        return {"gpus": self.gpus(judged.models), "threads": self.scoring_threads(batch), "local": local}
+
     def score_plain_rules(self) -> list[Rule]:
         """Rules that score plain responses."""
         return [
@@ -88,9 +93,8 @@ class ScoreStage(MethodStage):
         pattern = [
             paths.generation("{model}", task, split, batch.decoding, "{seed}", "{sample}") for task in batch.tasks
         ]
-        gpus = self.gpus(judged.models)
         return Rule(
-            name=f"score_plain_{word(batch.name)}_{split}{judged.suffix}{twin(gpus)}",
+            name=f"score_plain_{word(batch.name)}_{split}{judged.suffix}{twin(self.gpus(judged.models))}",
             inputs=lambda wildcards: {
                 **self._task_files(batch, split),
                 "replies": replies(wildcards),
@@ -104,10 +108,8 @@ class ScoreStage(MethodStage):
                 "sample": "[0-9]+",
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
-            gpus=gpus,
-            threads=self.scoring_threads(batch),
             words={"tasks": " ".join(batch.tasks), "split": split, "decoding": batch.decoding},
-            local=not judged.models and batch.type not in RUNS_CODE,
+            **self._hardware(batch, judged),
         )
 
     def score_answers_rules(self) -> list[Rule]:
@@ -123,9 +125,8 @@ class ScoreStage(MethodStage):
 
     def _score_answers_rule(self, pool: str, batch: Batch, variants: Sequence[str], judged: "_Judged") -> Rule:
         pattern = [paths.answers(pool, task, "{method}", "{seed}", "{split}") for task in batch.tasks]
-        gpus = self.gpus(judged.models)
         return Rule(
-            name=f"score_answers_{word(pool)}_{word(batch.name)}{judged.suffix}{twin(gpus)}",
+            name=f"score_answers_{word(pool)}_{word(batch.name)}{judged.suffix}{twin(self.gpus(judged.models))}",
             inputs=lambda wildcards: {
                 **self._task_files(batch, wildcards.split),
                 "replies": [
@@ -142,10 +143,8 @@ class ScoreStage(MethodStage):
                 "split": "test|distill",
             },
             spec=lambda wildcards: self.score_spec(batch, wildcards.scorer),
-            gpus=gpus,
-            threads=self.scoring_threads(batch),
             words={"pool": pool, "tasks": " ".join(batch.tasks)},
-            local=not judged.models and batch.type not in RUNS_CODE,
+            **self._hardware(batch, judged),
         )
 
     @staticmethod

@@ -7,7 +7,7 @@ from moco import paths
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.config.tasks import TaskEntry
-from moco.engines.judging import judging_tools
+from moco.engines.judging import job_tools
 from moco.methods.base import AnswerNeeds, FitNeeds, Method, Needs, State, method
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
@@ -61,7 +61,7 @@ def test_a_fit_scores_answers_of_its_own_with_the_judge(results):
     scoring = {"reward": "judge", "second_reward": None, "max_length": 64}
     found = fit(scoring)
     questions = read_questions(results / paths.task_folder("t"), "dev")
-    models = judging_tools(results, scoring).models
+    models = job_tools(results, {"scoring": scoring}).models
     pairs = [(item.prompt, f"reply to {item.question}") for item in questions]
     expected = dict(zip((item.uid for item in questions), models.reward("reward", pairs, 64), strict=True))
     assert models.inference.room.loads == 0

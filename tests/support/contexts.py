@@ -298,4 +298,4 @@ class World:
             scorer=self.scorer,
             **settings,
         )
-        return {row["uid"]: row for row in checked_answers(method.answer(ctx, state), chosen, 1)}
+        return {row["uid"]: row for row in checked_answers(method.answer(ctx, state), chosen)}

@@ -3,8 +3,9 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from moco.config.decoding import Decoding
 from moco.digest import digest
@@ -14,6 +15,7 @@ from moco.prompts import blocks
 from moco.tasks.item import LETTERS, Question
 
 Reply = Callable[[str, str, int], str]
+R = TypeVar("R")
 Replies = Reply | Mapping[str, str | Mapping[str, str]]
 
 
@@ -188,3 +190,15 @@ class Engine:
         if name not in self.names or name in self.discarded:
             raise LookupError(f"{name} does not exist")
         self.discarded.append(name)
+
+
+def interrupted(generate: Callable[[Any], Iterable[R]], after: int) -> Callable[[Any], Iterator[R]]:
+    """Return an engine's `generate` that a user stops after some replies."""
+
+    def until_stopped(requests: Any) -> Iterator[R]:
+        for number, row in enumerate(generate(requests)):
+            if number == after:
+                raise KeyboardInterrupt
+            yield row
+
+    return until_stopped

@@ -1,7 +1,6 @@
 """Meaning of the column vocabulary (`moco.config.columns`): from a row of a published dataset to values."""
 
 import ast
-import builtins
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from moco.config.columns import Condition, Step, Value
 from moco.digest import canonical_json, digest
 from moco.errors import RequestError
 from moco.registry import did_you_mean
+from moco.scoring.assertions import called_name
 from moco.tasks.sources.fields import brief, kind_of
 from moco.tasks.sources.files import parse_json
 
@@ -159,20 +159,8 @@ def _drop_label(value: Any, _argument: Any, _row: Row, _where: str) -> Any:
     return _LABEL.sub("", value, count=1) if _LABEL.match(value) else value
 
 
-def called_name(assertion: str) -> str | None:
-    """Return the first function of its own that an assertion calls, from the outside inwards.
-
-    Raises:
-        SyntaxError: It is not Python.
-    """
-    for node in ast.walk(ast.parse(assertion.strip())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
-            return node.func.id
-    return None
-
-
 def _called_name(value: Any, _argument: Any, _row: Row, _where: str) -> str | None:
-    return called_name(value[0] if isinstance(value, list) else value)
+    return called_name(ast.parse((value[0] if isinstance(value, list) else value).strip()))
 
 
 def _after(value: Any, argument: Any, _row: Row, _where: str) -> str:
@@ -204,7 +192,7 @@ def _first_where(value: Any, argument: Any, _row: Row, _where: str) -> Any:
 
 
 def _assertions(value: Any, argument: Any, row: Row, where: str) -> str:
-    name = called_name(value[0])
+    name = called_name(ast.parse(value[0].strip()))
     setup = (lookup(row, argument, where) or "").strip()
     local = [f"    {name} = candidate"] if name else []
     body = [f"    {line}" for assertion in value for line in assertion.strip().splitlines()]

@@ -1,6 +1,7 @@
 """Requests through the store: nothing twice, order kept, every model loaded once."""
 
 import pytest
+from support.engines import interrupted
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -112,15 +113,7 @@ def test_models_stay_loaded_while_memory_allows(make):
 def test_interrupted_work_is_in_the_store(make):
     inference = make(batch_rows=1)
     engine = inference.room.engine(inference.info("one"), inference.settings("one"))
-    real = engine.generate
-
-    def killed(requests):
-        for number, row in enumerate(real(requests)):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield row
-
-    engine.generate = killed
+    engine.generate = interrupted(engine.generate, after=3)
     jobs = [Job("one", question, HOT, seed=1) for question in QUESTIONS]
     with pytest.raises(KeyboardInterrupt):
         inference.run(jobs)

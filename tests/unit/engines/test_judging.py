@@ -11,7 +11,7 @@ from support.checkpoints import judge_checkpoints
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.engines.base import MeasureRequest
-from moco.engines.judging import judging_tools
+from moco.engines.judging import job_tools
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.render import Renderer
 from moco.errors import RequestError
@@ -145,10 +145,10 @@ def project(folders, tmp_path, monkeypatch):
 def test_what_was_measured_is_stored_and_loads_no_model_again(project):
     scoring = {"reward": "reward", "encoder": "embed"}
     pairs = [(text, text[::-1]) for text in texts()]
-    first = judging_tools(project.results, scoring).models
+    first = job_tools(project.results, {"scoring": scoring}).models
     rewards, vectors = first.reward("reward", pairs, 64), first.embed(texts(), "mask")
     assert first.inference.room.loads == 2
-    again = judging_tools(project.results, scoring).models
+    again = job_tools(project.results, {"scoring": scoring}).models
     assert (again.reward("reward", pairs[::-1], 64), again.embed(texts(), "mask")) == (rewards[::-1], vectors)
     assert again.inference.room.loads == 0
     padded = again.embed(texts(), "padded")
@@ -158,6 +158,6 @@ def test_what_was_measured_is_stored_and_loads_no_model_again(project):
 
 
 def test_a_shorter_limit_is_another_request(project):
-    models = judging_tools(project.results, {"reward": "reward"}).models
+    models = job_tools(project.results, {"scoring": {"reward": "reward"}}).models
     pair = ("word " * 40, "reply")
     assert models.reward("reward", [pair], 90) != models.reward("reward", [pair], 30)

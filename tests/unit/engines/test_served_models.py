@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 import pyarrow.parquet as pq
 import pytest
+from support.engines import interrupted
 from support.llm_server import Answer, LanguageServer, reply
 
 from moco.config.decoding import Decoding
@@ -285,15 +286,7 @@ def test_interrupted_work_is_in_the_store(serve, asking):
     server = serve()
     inference = asking(server, {"concurrency": 1})
     served = inference.room.served(inference.info("far"), inference.settings("far"))
-    real = served.generate
-
-    def killed(requests):
-        for number, row in enumerate(real(requests)):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield row
-
-    served.generate = killed
+    served.generate = interrupted(served.generate, after=3)
     with pytest.raises(KeyboardInterrupt):
         inference.run(jobs())
     server.asked.clear()

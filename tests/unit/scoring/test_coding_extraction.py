@@ -1,5 +1,6 @@
 """Programs in replies: which code is taken, under both rule sets, and what a prompt asks to define."""
 
+import ast
 import time
 
 import pytest
@@ -9,7 +10,8 @@ from support.programs import coding_case
 
 from moco.errors import RequestError
 from moco.scoring import scorer_for
-from moco.scoring.code_text import Target, called_name, extract_code, target_of
+from moco.scoring.assertions import called_name
+from moco.scoring.code_text import Target, extract_code, target_of
 from moco.scoring.coding import is_broken
 from moco.tasks.item import Question
 
@@ -48,7 +50,7 @@ def test_the_outermost_call_of_the_shown_assertion_is_the_entry_point(assertion,
         target_of(f"You are an expert. Write it.\nYour code should pass this test case: {assertion}").entry_point
         == name
     )
-    assert called_name(assertion) == name
+    assert called_name(ast.parse(assertion)) == name
 
 
 def test_a_prompt_without_code_names_nothing():

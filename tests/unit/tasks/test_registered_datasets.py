@@ -324,3 +324,14 @@ def test_from_the_hub_itself_then_without_network(tmp_path):
     done, shown = prepare_apart(tmp_path, offline, configs=["other"])
     assert done.returncode in (1, 2)
     assert "Traceback" not in shown
+
+
+def test_an_entry_point_may_be_named_like_one_of_pythons_own_functions():
+    assertions = ["assert sum(10,15) == 6"]
+    step = IMPLEMENTED["called_name"]
+    assert step(assertions, None, {}, "x") == "sum"
+    space = {}
+    exec(IMPLEMENTED["assertions"](assertions, "setup", {"setup": ""}, "x"), space)
+    space["check"](lambda _a, _b: 6)
+    with pytest.raises(AssertionError):
+        space["check"](lambda a, b: a + b)
