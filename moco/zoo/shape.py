@@ -6,7 +6,7 @@ python -m moco.zoo.shape --cache DIR --seed 1
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -270,10 +270,19 @@ def _encoder(name: str, folders: dict[str, Path], count: int) -> float:
 
 def build_roster(cache: Path, seed: int, jobs: int = 1) -> dict[str, Path]:
     """Return the folders of all models of the roster, after training the missing ones, `jobs` at a time."""
+    parents = {model.parent for model in ROSTER.values()}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        build("base", cache, seed=seed)
-        done = {name: pool.submit(build, name, cache, seed=seed) for name in ROSTER}
-        return {name: folder.result() for name, folder in done.items()}
+
+        def start(heirs: bool) -> dict[str, Future[Path]]:
+            longest_first = sorted(ROSTER.values(), key=lambda model: -model.steps * model.parameters)
+            chosen = [model.name for model in longest_first if (model.parent is not None) == heirs]
+            return {name: pool.submit(build, name, cache, seed=seed) for name in chosen}
+
+        begun = start(heirs=False)
+        # Until its parent is there, an heir would keep a process waiting.
+        wait([job for name, job in begun.items() if name in parents])
+        begun |= start(heirs=True)
+        return {name: begun[name].result() for name in ROSTER}
 
 
 def measure(folders: dict[str, Path], count: int = 100) -> Shape:
