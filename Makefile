@@ -45,7 +45,7 @@ evidence: install
 	  --append $(foreach seed,$(SEEDS),results/zoo_$(seed).md)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

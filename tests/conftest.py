@@ -91,10 +91,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture(scope="session")
-def zoo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same for all its processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def zoo_cache(shared_folder: Path) -> Path:
     """One zoo serves all tests; MOCO_TEST_CACHE keeps it between runs."""
     kept = os.environ.get("MOCO_TEST_CACHE")
-    return Path(kept) if kept else tmp_path_factory.mktemp("zoo")
+    return Path(kept) if kept else shared_folder / "zoo"
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,22 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from support.projects import Project, new_project
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, zoo_cache: Path) -> Project:
-    """A finished small study; tests copy it and leave it alone."""
-    project = new_project(tmp_path_factory.mktemp("finished") / "project", zoo_cache)
-    project.snakemake("--printshellcmds")
-    return project
+def finished(shared_folder: Path, zoo_cache: Path) -> Project:
+    """A finished small study, made by the first process that needs it; tests copy it and leave it alone."""
+    folder = shared_folder / "finished"
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return Project(folder, zoo_cache)
+        draft = new_project(folder.with_name("unfinished") / "project", zoo_cache)
+        draft.snakemake("--printshellcmds")
+        draft.folder.rename(folder)
+    return Project(folder, zoo_cache)
 
 
 @pytest.fixture
