@@ -113,7 +113,10 @@ def compare(options: argparse.Namespace, scratch: Path, checkpoint: Path) -> Non
 
     if not options.no_exact:
         exact = EngineSettings(device="cpu", top_logprobs=TOP_K)
-        show(f"moco generate, exact mode, {TOP_K} alternatives", moco(scratch / "exact", checkpoint, texts, sampled, exact))
+        show(
+            f"moco generate, exact mode, {TOP_K} alternatives",
+            moco(scratch / "exact", checkpoint, texts, sampled, exact),
+        )
 
     quick = greedy.model_copy(update={"max_new_tokens": 2})
     loads = {tasks: moco(scratch / f"tasks{tasks}", checkpoint, few, quick, settings, tasks).loads for tasks in (1, 4)}
@@ -136,7 +139,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--limit", type=int, default=64, help="longest reply, in tokens")
     parser.add_argument("--reply", type=float, default=32, help="tokens after which one reply ends on average")
-    parser.add_argument("--rows", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256], help="batches of model.generate")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256], help="batches of model.generate"
+    )
     parser.add_argument("--model", type=Path, help="folder of a checkpoint to use in place of a random one")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)

@@ -228,7 +228,9 @@ def write_task(results: Path, name: str, texts: Sequence[str]) -> None:
     write_rows(results / paths.questions(name, SPLIT), QUESTIONS, rows, Provenance("prepare", {}))
 
 
-def moco(root: Path, folder: Path, texts: Sequence[str], decoding: Decoding, settings: EngineSettings, tasks: int = 1) -> Run:
+def moco(
+    root: Path, folder: Path, texts: Sequence[str], decoding: Decoding, settings: EngineSettings, tasks: int = 1
+) -> Run:
     """Measure `moco generate` in this process, with an empty store.
 
     Args:
@@ -319,7 +321,12 @@ def bare(
             **(
                 {"do_sample": False}
                 if decoding.greedy
-                else {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": decoding.top_k}
+                else {
+                    "do_sample": True,
+                    "temperature": decoding.temperature,
+                    "top_p": decoding.top_p,
+                    "top_k": decoding.top_k,
+                }
             ),
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")

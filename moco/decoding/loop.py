@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,40 +84,51 @@ def decode(
     """
     logits = combine([stepper.logits for stepper in steppers])
     device, vocabulary = logits.device, logits.shape[-1]
-    rows = list(rows)
     sampler = Sampler([row.decoding for row in rows], device)
     stops = torch.tensor(sorted(stop), dtype=torch.long, device=device)
     limits = torch.tensor([row.decoding.max_new_tokens for row in rows], device=device)
     uniforms = _uniforms(rows).to(device)
     seen = _seen(rows, vocabulary, device) if sampler.penalised else None
-    drawn: torch.Tensor | None = None
-    step = 0
-    while rows:
+    record = _Record(len(rows), min(top_k, vocabulary))
+    live = np.arange(len(rows))
+    drawn = kept = None
+    step, seconds = 0, 0.0
+    while len(live):
         started = time.perf_counter()
         if drawn is not None:
             for stepper in steppers:
-                stepper.feed(drawn)
+                stepper.feed(drawn, kept)
             logits = combine([stepper.logits for stepper in steppers])
         top = TopK(logits, min(top_k, vocabulary))
         drawn = sampler.draw(logits if seen is None else sampler.penalise(logits, seen), uniforms[:, step])
         if seen is not None:
             seen.scatter_(1, drawn[:, None], True)
+        record.add(live, step, drawn, top)
         step += 1
-        finished = torch.isin(drawn, stops) | (limits <= step)
-        _record(rows, drawn, top, stop)
-        share = (time.perf_counter() - started) / len(rows)
-        for row in rows:
-            row.seconds += share
-        done = finished.tolist()
-        yield from (row for row, end in zip(rows, done, strict=True) if end)
-        rows = [row for row, end in zip(rows, done, strict=True) if not end]
-        if rows and len(rows) < len(done):
-            kept = (~finished).nonzero().squeeze(-1)
-            for stepper in steppers:
-                stepper.keep(kept)
+        stopped = torch.isin(drawn, stops)
+        finished = (stopped | (limits <= step)).cpu().numpy()
+        seconds += (time.perf_counter() - started) / len(live)
+        kept = None
+        if finished.any():
+            for place, stop_drawn in zip(live[finished], stopped.cpu().numpy()[finished], strict=True):
+                row = rows[place]
+                record.copy_to(row, place, step)
+                row.stopped = bool(stop_drawn)
+                row.seconds += seconds
+                yield row
+            order = _close_ranks(finished)
+            live, kept = live[order], torch.from_numpy(order).to(device)
             sampler.keep(kept)
             drawn, uniforms, limits = drawn[kept], uniforms[kept], limits[kept]
             seen = None if seen is None else seen[kept]
+
+
+def _close_ranks(leaving: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return the rows that stay, those from behind in the places of those that leave, so that few rows move."""
+    staying = int((~leaving).sum())
+    order = np.arange(staying)
+    order[leaving[:staying]] = staying + np.flatnonzero(~leaving[staying:])
+    return order
 
 
 class TopK:
@@ -153,13 +165,42 @@ def _seen(rows: Sequence[Row], vocabulary: int, device: torch.device) -> torch.T
     return seen
 
 
-def _record(rows: Sequence[Row], drawn: torch.Tensor, top: TopK, stop: frozenset[int]) -> None:
-    ids, logprobs, tail = top.ids.tolist(), top.logprobs.tolist(), top.tail.tolist()
-    chosen = top.logprobs_of(drawn).tolist()
-    for index, (row, token, logprob) in enumerate(zip(rows, drawn.tolist(), chosen, strict=True)):
-        row.tokens.append(token)
-        row.stopped = token in stop
-        row.logprobs.append(round(logprob, DECIMALS))
-        row.top_ids.extend(ids[index])
-        row.top_logprobs.extend(round(value, DECIMALS) for value in logprobs[index])
-        row.tail.append(round(tail[index], DECIMALS))
+class _Record:
+    """What is recorded of every row and step; it becomes lists once, when a row finishes.
+
+    Args:
+        rows: Number of rows.
+        top_k: Alternatives per position.
+    """
+
+    def __init__(self, rows: int, top_k: int) -> None:
+        steps = 64
+        self._tokens = np.zeros((rows, steps), np.int64)
+        self._logprobs = np.zeros((rows, steps))
+        self._tail = np.zeros((rows, steps))
+        self._top_ids = np.zeros((rows, steps, top_k), np.int64)
+        self._top_logprobs = np.zeros((rows, steps, top_k))
+
+    def add(self, rows: Any, step: int, drawn: torch.Tensor, top: TopK) -> None:
+        """Take in one step of these rows."""
+        found = {
+            "_tokens": drawn,
+            "_logprobs": top.logprobs_of(drawn),
+            "_tail": top.tail,
+            "_top_ids": top.ids,
+            "_top_logprobs": top.logprobs,
+        }
+        for name, values in found.items():
+            array = getattr(self, name)
+            if step == array.shape[1]:
+                array = np.concatenate([array, np.zeros_like(array)], axis=1)
+                setattr(self, name, array)
+            array[rows, step] = values.cpu().numpy()
+
+    def copy_to(self, row: Row, place: int, steps: int) -> None:
+        """Write the record of a finished row into it."""
+        row.tokens = self._tokens[place, :steps].tolist()
+        row.top_ids = self._top_ids[place, :steps].ravel().tolist()
+        row.logprobs = self._logprobs[place, :steps].round(DECIMALS).tolist()
+        row.top_logprobs = self._top_logprobs[place, :steps].ravel().round(DECIMALS).tolist()
+        row.tail = self._tail[place, :steps].round(DECIMALS).tolist()

@@ -1,9 +1,16 @@
 """One model that reads a batch of growing sequences, token by token, with a KV cache."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
+from transformers import DynamicCache
+
+from moco.decoding.cache import can_be_stacked, stacked
+
+_PIECE = 2048
+"""Padded tokens of prompts that are read at once; wider matrices are no faster on a processor, and pad more."""
 
 
 def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,10 +24,24 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
     return ids.to(device), mask.to(device)
 
 
+def _pieces(prompts: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Yield prompts that are read together, in order; those of similar length should be neighbours."""
+    piece: list[Sequence[int]] = []
+    width = 0
+    for prompt in prompts:
+        width = max(width, len(prompt))
+        if piece and (len(piece) + 1) * width > _PIECE:
+            yield piece
+            piece, width = [], len(prompt)
+        piece.append(prompt)
+    yield piece
+
+
 class Stepper:
     """The state of one model over a batch: what it has read of every row, and its logits for what comes next.
 
-    Positions are counted per row, and padding is masked, so a row does not depend on its neighbours.
+    Positions are counted per row, and padding is masked, so a row does not depend on its neighbours. Prompts
+    are read in pieces, and go on together; a prompt that stands in neighbouring rows is read once.
 
     Args:
         model: A causal language model in inference mode.
@@ -32,27 +53,44 @@ class Stepper:
     """
 
     def __init__(self, model: Any, device: torch.device, prompts: Sequence[Sequence[int]]) -> None:
-        from transformers import DynamicCache
-
         self._model, self._device = model, device
-        ids, self._mask = pad_left(prompts, device)
-        positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-        self._next = positions[:, -1] + 1
-        self._cache = DynamicCache(config=model.config)
-        self.logits = self._forward(ids, positions)
+        equal = [(prompt, len(list(rows))) for prompt, rows in groupby(map(tuple, prompts))]
+        different = [prompt for prompt, _ in equal]
+        stackable = can_be_stacked(model.config)
+        read = [self._read(piece) for piece in (_pieces(different) if stackable else [different])]
+        self.logits = torch.cat([logits for logits, _ in read])
+        caches = [cache for _, cache in read]
+        self._mask = pad_left(different, device)[1]
+        self._cache = stacked(caches, model.config, self._mask.shape[1]) if stackable else caches[0]
+        self._next = self._mask.sum(-1)
+        if len(different) < len(prompts):
+            counts = torch.tensor([count for _, count in equal])
+            self.keep(torch.arange(len(different)).repeat_interleave(counts))
 
-    def feed(self, tokens: torch.Tensor) -> None:
-        """Append one token to every row."""
+    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, DynamicCache]:
+        ids, mask = pad_left(prompts, self._device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self._model.config)
+        return self._forward(ids, mask, positions, cache), cache
+
+    def feed(self, tokens: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        """Append one token to every row, or go on with some rows and append one to each of those."""
+        if rows is not None:
+            self._select(rows)
         tokens = tokens.to(self._device)
         self._mask = torch.cat([self._mask, self._mask.new_ones(self._mask.shape[0], 1)], dim=-1)
-        self.logits = self._forward(tokens[:, None], self._next[:, None])
+        self.logits = self._forward(tokens[:, None], self._mask, self._next[:, None], self._cache)
         self._next = self._next + 1
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only, in this order; a row may appear more than once."""
+        self._select(rows)
+        self.logits = self.logits[rows.to(self._device)]
+
+    def _select(self, rows: torch.Tensor) -> None:
         rows = rows.to(self._device)
         self._cache.batch_select_indices(rows)
-        self._mask, self._next, self.logits = self._mask[rows], self._next[rows], self.logits[rows]
+        self._mask, self._next = self._mask[rows], self._next[rows]
 
     def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the log-probability of every token of one continuation per row, and forget the rows.
@@ -74,17 +112,19 @@ class Stepper:
             # What follows a continuation's end is read too, but nothing before it looks ahead.
             self._mask = torch.cat([self._mask, self._mask.new_ones(read.shape)], dim=-1)
             positions = self._next[:, None] + torch.arange(width - 1, device=self._device)
-            later = torch.log_softmax(self._forward(read, positions, last=False), dim=-1)
+            later = torch.log_softmax(self._forward(read, self._mask, positions, self._cache, last=False), dim=-1)
             picked.append(later.gather(-1, ids[:, 1:, None]).squeeze(-1))
         values = torch.cat(picked, dim=-1).tolist()
         return [row[: len(each)] for row, each in zip(values, continuations, strict=True)]
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, *, last: bool = True) -> torch.Tensor:
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache, *, last: bool = True
+    ) -> torch.Tensor:
         output = self._model(
             input_ids=ids,
-            attention_mask=self._mask,
+            attention_mask=mask,
             position_ids=positions,
-            past_key_values=self._cache,
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1 if last else 0,
         )

@@ -7,6 +7,9 @@ import torch
 
 from moco.config.decoding import Decoding
 
+_NEAR = 128
+"""Most likely tokens that are looked at before the whole vocabulary is sorted."""
+
 
 def request_uniforms(seed: int | None, count: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """Return the uniform random numbers of a request, one per step; zeros for greedy decoding."""
@@ -56,14 +59,46 @@ class Sampler:
         if self.all_greedy:
             return best
         scaled = logits / self._temperature.to(logits.dtype)[:, None]
-        ordered, ids = torch.sort(scaled, dim=-1, descending=True, stable=True)
-        mass = torch.softmax(ordered, dim=-1)
+        drawn, sure = self._draw_near_top(scaled, uniforms)
+        rest = (~(sure | self._greedy)).nonzero().squeeze(-1)
+        if len(rest):
+            ordered, ids = torch.sort(scaled[rest], dim=-1, descending=True, stable=True)
+            mass = torch.softmax(ordered, dim=-1)
+            place, _ = self._place(mass, uniforms[rest], rest)
+            drawn[rest] = ids.gather(-1, place[:, None]).squeeze(-1)
+        return torch.where(self._greedy, best, drawn)
+
+    def _draw_near_top(self, scaled: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return tokens drawn from the most likely ones, and the rows where no other token could have been drawn.
+
+        A nucleus is mostly small, and to sort a whole vocabulary is dearer than all else that is done with logits.
+        """
+        values, ids = torch.topk(scaled, min(_NEAR, scaled.shape[-1]), dim=-1)
+        # Lower ids first among equal values, as a stable sort of all has them.
+        ids, order = torch.sort(ids, dim=-1)
+        values, order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True)
+        mass = torch.exp(values - torch.logsumexp(scaled, dim=-1, keepdim=True))
+        every = torch.arange(len(scaled), device=scaled.device)
+        place, allowed = self._place(mass, uniforms, every)
+        # What equals the last of them may have been left out for an equal value.
+        sure = ~(allowed & (values == values[:, -1:])).any(dim=-1)
+        return ids.gather(-1, order.gather(-1, place[:, None])).squeeze(-1), sure
+
+    def _place(
+        self, mass: torch.Tensor, uniforms: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the drawn place of every row, and the places that may be drawn.
+
+        Args:
+            mass: Probabilities in descending order.
+            uniforms: One number in [0, 1) per row.
+            rows: Whose settings apply.
+        """
         before = torch.cumsum(mass, dim=-1) - mass
         rank = torch.arange(mass.shape[-1], device=mass.device)
-        allowed = (before < self._top_p.to(mass.dtype)[:, None]) & (rank < self._top_k[:, None])
+        allowed = (before < self._top_p[rows].to(mass.dtype)[:, None]) & (rank < self._top_k[rows][:, None])
         allowed[:, 0] = True
         cumulative = torch.cumsum(mass * allowed, dim=-1)
         target = uniforms.to(mass.dtype)[:, None] * cumulative[:, -1:]
         place = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-        place = torch.minimum(place, allowed.sum(dim=-1) - 1)
-        return torch.where(self._greedy, best, ids.gather(-1, place[:, None]).squeeze(-1))
+        return torch.minimum(place, allowed.sum(dim=-1) - 1), allowed

@@ -97,7 +97,9 @@ class TransformersEngine:
         yield from work_in_batches(requests, rows, tokens, self._generate_batch, who=self._name)
 
     def _generate_batch(self, batch: Sequence[TokenRequest]) -> Iterator[Stored]:
-        rows = [Row(request.key, request.prompt, request.decoding, request.seed) for request in batch]
+        # Prompts of like length are read together, and equal prompts once.
+        ordered = sorted(batch, key=lambda request: (-len(request.prompt), request.prompt))
+        rows = [Row(request.key, request.prompt, request.decoding, request.seed) for request in ordered]
         prompts = [row.prompt for row in rows]
         finished = decode_batch(
             lambda: [self.stepper(prompts)], lambda logits: logits[0], rows, self.stop_ids, self.top_logprobs
