@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def build_checkpoint(folder: Path, shape: Shape, seed: int = 0) -> None:
     model.save_pretrained(folder)
 
 
-def prompts(folder: Path, count: int, *, shortest: int = 10, longest: int = 400, median: float = 45) -> list[str]:
+def prompts(folder: Path, count: int, *, shortest: int = 10, longest: int = 400, median: float = 30) -> list[str]:
     """Return texts whose lengths in tokens are log-normal."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     special = set(tokenizer.all_special_ids)
@@ -163,7 +164,7 @@ class Run:
         prompt_tokens: Real tokens of all prompts.
         replies: Tokens of each reply, in the order of the texts.
         texts: The replies themselves.
-        loads: Times that the model was loaded.
+        loads: Seconds of each load of the model.
     """
 
     seconds: float
@@ -172,7 +173,12 @@ class Run:
     prompt_tokens: int
     replies: list[int]
     texts: list[str]
-    loads: int = 1
+    loads: list[float]
+
+    @property
+    def working(self) -> float:
+        """Seconds without loading."""
+        return self.seconds - sum(self.loads)
 
     @property
     def new_tokens(self) -> int:
@@ -194,8 +200,11 @@ class Run:
         return 1 - (self.new_tokens - len(self.replies)) / read if read else math.nan
 
 
-def measure(work: Callable[[], tuple[int, list[int], list[str], int]]) -> Run:
-    """Time `work`, which returns prompt tokens, lengths and texts of replies, and loads."""
+Work = tuple[int, list[int], list[str], list[float]]
+"""Prompt tokens, lengths and texts of replies, seconds of each load."""
+
+
+def measure(work: Callable[[], Work]) -> Run:
     with counted() as forwards:
         started, spent = time.perf_counter(), time.process_time()
         prompt_tokens, lengths, texts, loads = work()
@@ -248,11 +257,12 @@ def moco(
     resolve(MODEL, LocalModel(kind="local", path=str(folder)), settings, root).write(results / paths.model_json(MODEL))
     spec = {"decoding_name": DECODING_NAME, "decoding": decoding.model_dump()}
 
-    def work() -> tuple[int, list[int], list[str], int]:
+    def work() -> Work:
         generate_plain(results, [(MODEL, name) for name in names], [SPLIT], [0], SEED, spec)
         files = [results / paths.generation(MODEL, name, SPLIT, DECODING_NAME, SEED, 0) for name in names]
         rows = [row for path in files for row in read_rows(path, GENERATIONS)]
-        loads = sum(row["kind"] == "load" for path in files for row in read_rows(Path(paths.perf(str(path))), PERF))
+        perf = [row for path in files for row in read_rows(Path(paths.perf(str(path))), PERF)]
+        loads = [row["seconds"] for row in perf if row["kind"] == "load"]
         return (
             sum(row["prompt_tokens"] for row in rows),
             [row["completion_tokens"] for row in rows],
@@ -310,11 +320,13 @@ def bare(
     """
     device = torch.device(settings.device)
 
-    def work() -> tuple[int, list[int], list[str], int]:
+    def work() -> Work:
+        started = time.perf_counter()
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention
         )
         model.to(device).eval()
+        loaded = time.perf_counter() - started
         model.generation_config = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
             pad_token_id=0,
@@ -348,7 +360,7 @@ def bare(
             written = [row[: lengths[place]] for row, place in zip(written, chosen, strict=True)]
             for place, text in zip(chosen, tokenizer.batch_decode(written, skip_special_tokens=True), strict=True):
                 replies[place] = text
-        return sum(map(len, ids)), list(lengths), replies, 1
+        return sum(map(len, ids)), list(lengths), replies, [loaded]
 
     return measure(work)
 
@@ -362,8 +374,10 @@ def token_ids(folder: Path, texts: Sequence[str], settings: EngineSettings, limi
 
 def unique_tokens(sequences: Sequence[Sequence[int]]) -> int:
     """Return the number of tokens that are left when what sequences share from their beginning is read once."""
-    total, before = 0, ()
+    total: int = 0
+    before: tuple[int, ...] = ()
     for sequence in sorted(map(tuple, sequences)):
-        shared = len(os.path.commonprefix([before, sequence]))
+        pairs = zip(before, sequence, strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         total, before = total + len(sequence) - shared, sequence
     return total

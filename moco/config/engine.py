@@ -20,7 +20,7 @@ class EngineSettings(Section):
         "Most likely tokens whose log-probabilities are stored per position.", 20, ge=0, le=1000
     )
     batch_tokens: int = runtime("Largest batch, in padded tokens (prompt and reply).", 32_768, ge=1)
-    batch_rows: int = runtime("Largest batch, in requests.", 64, ge=1)
+    batch_rows: int = runtime("Largest batch, in requests.", 256, ge=1)
     device: Literal["auto", "cpu", "cuda"] = runtime(
         "Where models run; auto takes a GPU that the job was granted.", "auto"
     )

@@ -93,6 +93,38 @@ def test_neighbours_and_order_do_not_matter(rows, data):
     assert draw([rows[place] for place in order]) == [together[place] for place in order]
 
 
+@pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("grain", [0.0, 0.25])
+def test_large_vocabularies_with_and_without_ties(spread, grain):
+    """More tokens than are looked at first: flat and narrow distributions, with many equal logits or none."""
+    random = np.random.default_rng(4)
+    logits = random.normal(0, spread, (24, 700))
+    logits = np.round(logits / grain) * grain if grain else logits
+    kinds = [
+        Decoding(temperature=0.7, top_p=0.9),
+        Decoding(temperature=1.3, top_p=1),
+        Decoding(temperature=1, top_p=1, top_k=40),
+        Decoding(temperature=0),
+    ]
+    decodings = [kinds[row % len(kinds)] for row in range(len(logits))]
+    for uniforms in (random.random(len(logits)), np.full(len(logits), 0.9999)):
+        drawn = Sampler(decodings, CPU).draw(torch.from_numpy(logits), torch.from_numpy(uniforms)).tolist()
+        for token, values, decoding, uniform in zip(drawn, logits.tolist(), decodings, uniforms, strict=True):
+            assert token in reference(values, decoding, uniform)
+
+
+def test_only_rows_that_need_it_are_sorted_as_a_whole(monkeypatch):
+    narrow, flat = [20.0 - place for place in range(700)], [place / 7000 for place in range(700)]
+    sorted_rows = []
+    sort = torch.sort
+    monkeypatch.setattr(
+        torch, "sort", lambda values, **named: sorted_rows.append(tuple(values.shape)) or sort(values, **named)
+    )
+    sampler = Sampler([Decoding(temperature=1, top_p=0.9)] * 3, CPU)
+    sampler.draw(torch.tensor([narrow, flat, narrow], dtype=torch.float64), torch.full((3,), 0.5, dtype=torch.float64))
+    assert [shape for shape in sorted_rows if shape[-1] == 700] == [(1, 700)]
+
+
 SETTINGS = {
     "temperature": Decoding(temperature=0.7, top_p=1),
     "hot": Decoding(temperature=3, top_p=1),

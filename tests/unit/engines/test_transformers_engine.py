@@ -10,6 +10,7 @@ import torch
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
+from moco.decoding import stepper
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.transformers import TransformersEngine, load_model
 from moco.models.info import ModelInfo
@@ -246,6 +247,31 @@ def test_a_shared_prompt_is_read_once(load, monkeypatch):
     monkeypatch.setattr(engine.model, "forward", forward)
     list(engine.score_text([TextRequest(f"k{token}", prompt, (token,)) for token in range(10, 14)]))
     assert [tuple(shape) for shape in read] == [(1, len(prompt))]
+
+
+def test_equal_prompts_are_read_once_and_long_batches_in_pieces(load, monkeypatch):
+    decoding = Decoding(max_new_tokens=6, temperature=1.0, top_p=1.0)
+    asked = [
+        TokenRequest(f"k{place}-{copy}", prompt, decoding, 10 * place + copy)
+        for place, prompt in enumerate(prompts(6))
+        for copy in range(3)
+    ]
+    alone = {key: without_time(row) for key, row in run(load(batch_rows=1), asked).items()}
+    engine = load(batch_rows=18)
+    monkeypatch.setitem(stepper._PIECE, "cpu", 2 * max(map(len, prompts(6))))
+    read = []
+    real = engine.model.forward
+
+    def forward(*arguments, **named):
+        read.append(tuple(named["input_ids"].shape))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(engine.model, "forward", forward)
+    assert {key: without_time(row) for key, row in run(engine, asked).items()} == alone
+    pieces = [shape for shape in read if shape[1] > 1]
+    assert len(pieces) > 1
+    assert sum(rows for rows, _ in pieces) == 6
+    assert max(rows for rows, width in read if width == 1) == 18
 
 
 def adapter_info(base: ModelInfo, adapter, root) -> ModelInfo:
