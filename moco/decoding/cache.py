@@ -61,7 +61,7 @@ class _Columns:
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of one layer; its base class copies all of them for every new token."""
+    """Keys and values of one layer, for a stepper; its base class copies all of them for every new token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def stacked(caches: Sequence[DynamicCache], config: Any, width: int) -> DynamicC
             if layer.is_initialized:
                 pieces.append((layer.keys, layer.values))
                 # Layer by layer, so that only one of them is in memory twice.
-                layer.reset()
+                layer.keys = layer.values = None
         if pieces:
             whole.layers[place] = RoomyLayer()
             whole.layers[place].fill(pieces, width)

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from moco.config.decoding import Decoding
 from moco.decoding.stepper import Stepper
@@ -18,7 +18,7 @@ Combine = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
 
 class Row:
-    """One reply on its way.
+    """One reply; what is recorded of it is there when it has finished.
 
     Args:
         key: Store key of the request.
@@ -27,7 +27,7 @@ class Row:
         seed: Of the request; None for greedy decoding.
 
     Attributes:
-        tokens: Reply so far, end-of-sequence token included.
+        tokens: The reply, end-of-sequence token included.
         logprobs: Raw log-probability of each token.
         top_ids: K most likely tokens per position, flat.
         top_logprobs: Their log-probabilities, flat.
@@ -117,13 +117,14 @@ def decode(
                 row.seconds += seconds
                 yield row
             order = _close_ranks(finished)
-            live, kept = live[order], torch.from_numpy(order).to(device)
-            sampler.keep(kept)
-            drawn, uniforms, limits = drawn[kept], uniforms[kept], limits[kept]
-            seen = None if seen is None else seen[kept]
+            live, kept = live[order], torch.from_numpy(order)
+            stay = kept.to(device)
+            sampler.keep(stay)
+            drawn, uniforms, limits = drawn[stay], uniforms[stay], limits[stay]
+            seen = None if seen is None else seen[stay]
 
 
-def _close_ranks(leaving: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _close_ranks(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the rows that stay, those from behind in the places of those that leave, so that few rows move."""
     staying = int((~leaving).sum())
     order = np.arange(staying)
@@ -181,7 +182,7 @@ class _Record:
         self._top_ids = np.zeros((rows, steps, top_k), np.int64)
         self._top_logprobs = np.zeros((rows, steps, top_k))
 
-    def add(self, rows: Any, step: int, drawn: torch.Tensor, top: TopK) -> None:
+    def add(self, rows: NDArray[np.int64], step: int, drawn: torch.Tensor, top: TopK) -> None:
         """Take in one step of these rows."""
         found = {
             "_tokens": drawn,

@@ -95,8 +95,9 @@ class Stepper:
         self.logits = self.logits[rows.to(self._device)]
 
     def _select(self, rows: torch.Tensor) -> None:
+        # The cache compares them with where rows are now, which a GPU would have to be waited for in every layer.
+        self._cache.batch_select_indices(rows.cpu())
         rows = rows.to(self._device)
-        self._cache.batch_select_indices(rows)
         self._mask, self._next = self._mask[rows], self._next[rows]
 
     def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
