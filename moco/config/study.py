@@ -65,6 +65,10 @@ class Study(Section):
     min_coverage: float = identity("Tables refuse a result with a smaller share of answered items.", 1.0, ge=0, le=1)
     site: Site = runtime("Facts of the machine or cluster.", factory=Site)
 
+    def engine_of(self, model: str) -> EngineSettings:
+        """Return the engine settings of a declared model: its own, or those of the study."""
+        return self.models[model].engine or self.engine
+
     @field_validator("pools", mode="before")
     @classmethod
     def _pool_as_list(cls, value: Any) -> Any:

@@ -111,7 +111,7 @@ class Inference:
         self._root = root
         self._renderers: dict[str, Renderer] = {}
         self.parameters = {name: info.parameters for name, info in models.items()}
-        self.room = EngineRoom(root)
+        self.room = EngineRoom(root, lambda: self._models.values())
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:
         """Make a further model known, for instance a candidate of a search."""

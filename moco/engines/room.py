@@ -3,14 +3,17 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from moco.config.engine import EngineSettings
 from moco.config.runtime import server_requests
 from moco.engines.base import EmbedEngine, Engine, LiveEngine, Resident, RewardEngine
+from moco.errors import RequestError
 from moco.models.info import ModelInfo
 
 if TYPE_CHECKING:
@@ -36,13 +39,14 @@ class EngineRoom:
 
     Args:
         root: Folder that holds `results`.
+        models: Returns the models that the job knows, which may be asked for later.
 
     Attributes:
         loaded: Every load so far, in order.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, models: Callable[[], Iterable[ModelInfo]] = tuple) -> None:
+        self._root, self._models = root, models
         self._engines: OrderedDict[Key, Any] = OrderedDict()
         self._served: dict[str, ServedModel] = {}
         self.loaded: list[Load] = []
@@ -54,12 +58,22 @@ class EngineRoom:
 
     def engine(self, info: ModelInfo, settings: EngineSettings) -> Engine:
         """Return the loaded model, loading it if needed."""
+        if settings.kind == "vllm":
+            return self._vllm(info, settings)
         return self.together([(info, settings)])[0]
 
     def together(self, models: Sequence[tuple[ModelInfo, EngineSettings]]) -> list[LiveEngine]:
-        """Return several loaded models, none of which leaves for another of them."""
+        """Return several loaded models, none of which leaves for another of them.
+
+        Raises:
+            RequestError: One of them runs in another program, where it cannot be stepped.
+        """
         from moco.engines.transformers import TransformersEngine
 
+        for info, settings in models:
+            if settings.kind != "transformers":
+                what = f"runs in {settings.kind}, which cannot be stepped with others"
+                raise RequestError(what, where=f"models.{info.name}", remedy="give it engine: {kind: transformers}")
         return list(self._resident(models, TransformersEngine))
 
     def served(self, info: ModelInfo, settings: EngineSettings) -> "ServedModel":
@@ -82,6 +96,30 @@ class EngineRoom:
 
         return self._resident([(info, settings)], TextEncoder)[0]
 
+    def _vllm(self, info: ModelInfo, settings: EngineSettings) -> Engine:
+        """Return a model that a worker serves; a base and adapters on it share one."""
+        from moco.engines.vllm.engine import Extent, VllmWorker, base_fingerprint, needed_bytes
+        from moco.engines.vllm.environment import find_environment
+
+        base = base_fingerprint(info)
+        sharing = [other for other in self._models() if other.server is None and base_fingerprint(other) == base]
+        extent = Extent.of([info, *sharing], self._root)
+        key = (base, settings.model_dump_json(), "vllm")
+        running = self._engines.get(key)
+        if running is not None and not running.serves(extent):
+            self._engines.pop(key).close()
+        if key not in self._engines:
+            environment = find_environment(self._root, settings)
+            if environment.device == "gpu":
+                self._make_room(1 - settings.gpu_share, (key,), lambda engine: getattr(engine, "gpu_share", 1.0))
+            else:
+                self._make_room(settings.resident_gb * 1e9 - needed_bytes(info, settings), (key,))
+            make = partial(VllmWorker, environment=environment, extent=extent)
+            self._engines[key] = self._load(info, settings, make)
+        self._engines.move_to_end(key)
+        worker: VllmWorker = self._engines[key]
+        return worker.model(info)
+
     def _resident(self, models: Sequence[tuple[ModelInfo, EngineSettings]], make: "Make[E]") -> list[E]:
         wanted = [(info.fingerprint, settings.model_dump_json(), repr(make)) for info, settings in models]
         for (info, settings), key in zip(models, wanted, strict=True):
@@ -98,9 +136,11 @@ class EngineRoom:
         log.info("loaded %s in %.1f s", info.name, self.loaded[-1].seconds)
         return engine
 
-    def _make_room(self, limit: float, kept: Sequence[Key]) -> None:
+    def _make_room(
+        self, limit: float, kept: Sequence[Key], size: Callable[[Any], float] = attrgetter("memory_bytes")
+    ) -> None:
         for key in [key for key in self._engines if key not in kept]:
-            if sum(engine.memory_bytes for engine in self._engines.values()) <= limit:
+            if sum(map(size, self._engines.values())) <= limit:
                 return
             self._engines.pop(key).close()
 

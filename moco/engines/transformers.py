@@ -12,6 +12,7 @@ from moco.decoding.loop import DECIMALS, Row, decode_batch
 from moco.decoding.stepper import Stepper
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
+from moco.engines.stopping import stop_ids
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -51,15 +52,6 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     return model.to(device=device, dtype=getattr(torch, settings.dtype)).eval()
 
 
-def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return every token id that ends a reply: the tokenizer's, the configuration's, the generation configuration's."""
-    found: set[int] = set()
-    for source in (tokenizer, model.config, getattr(model, "generation_config", None)):
-        ids = getattr(source, "eos_token_id", None)
-        found.update(ids if isinstance(ids, (list, tuple)) else [] if ids is None else [ids])
-    return frozenset(found)
-
-
 class TransformersEngine:
     """One loaded model.
 
@@ -77,7 +69,7 @@ class TransformersEngine:
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
-        self.stop_ids = stop_ids(self.model, self.tokenizer)
+        self.stop_ids = stop_ids(self.tokenizer, self.model.config, getattr(self.model, "generation_config", None))
         self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moco.config.engine import EngineSettings
 from moco.config.expand import expand
 from moco.config.load import Problem
 from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, ZooModel
@@ -46,7 +47,7 @@ _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not 
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    checks = (_pools, _models, _tasks, _execution, _methods, _names)
+    checks = (_pools, _models, _engines, _tasks, _execution, _methods, _names)
     problems = [problem for check in checks for problem in check(study)]
     return problems or [*_comparisons(study), *_scoring(study)] or list(_rule_names(study))
 
@@ -128,6 +129,38 @@ def _models(study: Study) -> Iterator[Problem]:
                 yield Problem(key, "an adapter needs either path or repo", "give one of them")
         if isinstance(entry, ZooModel):
             yield from _zoo_model(study, name, entry)
+
+
+def _engines(study: Study) -> Iterator[Problem]:
+    """Find engine settings that no program can follow; those of the study once, however many models have them."""
+    found: dict[Problem, None] = {}
+    for name, entry in study.models.items():
+        if isinstance(entry, ServerModel):
+            continue
+        settings = study.engine_of(name)
+        key = "engine" if entry.engine is None else f"models.{name}.engine"
+        own = list(_vllm(settings, key)) if settings.kind == "vllm" else []
+        if settings.kind != "vllm" and settings.tensor_parallel > 1:
+            what = f"{settings.kind} does not split a model over GPUs"
+            own.append(Problem(f"{key}.tensor_parallel", what, "set kind: vllm, or leave it out"))
+        if settings.kind == "vllm" and _silent_role(name, entry) is not None:
+            what = f"{name} is {_silent_role(name, entry)}, and vllm runs only models that write"
+            own.append(Problem(f"models.{name}.engine", what, "give it an engine of its own: {kind: transformers}"))
+        if study.site.use_gpu and settings.tensor_parallel > entry.gpus:
+            what = f"{entry.gpus} for an engine that splits {name} over {settings.tensor_parallel}"
+            own.append(Problem(f"models.{name}.gpus", what, f"set gpus: {settings.tensor_parallel}"))
+        found.update(dict.fromkeys(own))
+    yield from found
+
+
+def _vllm(settings: EngineSettings, key: str) -> Iterator[Problem]:
+    if settings.dtype == "float64":
+        yield Problem(f"{key}.dtype", "vllm has no exact mode (float64)", "set dtype: float32, bfloat16 or float16")
+    if settings.attention != "sdpa":
+        yield Problem(f"{key}.attention", "vllm chooses its attention by itself", "leave it out")
+    if settings.reproducible == "batch" and settings.device == "cpu":
+        what = "vllm has no kernels for the CPU that do not depend on the batch"
+        yield Problem(f"{key}.reproducible", what, "set reproducible: schedule")
 
 
 def _is_adapter(name: str, entry: ModelEntry) -> bool:

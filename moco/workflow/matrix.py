@@ -313,6 +313,9 @@ class Matrix:
             lacking = self._lacking(name, needs)
             if lacking is not None:
                 return f"{name} is a {self.study.models[name].kind} model without {lacking}"
+        for name in entry.models if needs.answer.live else ():
+            if self.study.engine_of(name).kind == "vllm":
+                return f"{name} runs in vllm, which cannot be stepped with others"
         if needs.descriptions and not self.descriptions(pool):
             return "needs a description of every model"
         for aspect in sorted(needs.same):

@@ -145,7 +145,7 @@ class ModelStage:
 
     def engine(self, model: str) -> EngineSettings:
         """Engine settings of a declared model."""
-        return self.study.models[model].engine or self.study.engine
+        return self.study.engine_of(model)
 
     def merge_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Recipe and ingredients of a merged model."""
@@ -205,7 +205,9 @@ class ModelStage:
     def _gigabytes(self, model: str) -> float:
         if isinstance(self.study.models[model], ServerModel):
             return 0.0
-        return (self.study.models[model].parameters or 0) * self.engine(model).bytes_per_number / 1e9
+        engine = self.engine(model)
+        cache = engine.cache_gb if engine.kind == "vllm" else 0.0
+        return (self.study.models[model].parameters or 0) * engine.bytes_per_number / 1e9 + cache
 
 
 def _local_files(path: str | None) -> list[str]:

@@ -1,0 +1,252 @@
+"""vLLM: one worker process per base model, which serves the base and adapters on it."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moco.config.engine import EngineSettings
+from moco.engines.base import TextRequest, TokenRequest
+from moco.engines.stopping import stop_ids
+from moco.engines.vllm.environment import VllmEnvironment
+from moco.engines.vllm.process import WORKER, Process
+from moco.errors import RequestError
+from moco.models.info import ModelInfo
+from moco.records import read_json
+from moco.store.generations import Stored
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of adapters that vLLM reserves memory for."""
+
+_AT_ONCE = 2048
+"""Requests that a worker gets at once: enough to keep it busy, and few enough for a message."""
+
+_SEED_BITS = 63
+"""Of a request's 64: vLLM's seeds are signed."""
+
+_DROPPED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD")
+
+
+def base_fingerprint(info: ModelInfo) -> str:
+    """Return the fingerprint of the weights that a worker loads for a model: its own, or its base's."""
+    return info.fingerprint if info.base is None else str(info.base["fingerprint"])
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a worker can serve, which is fixed when it starts.
+
+    Attributes:
+        context: Longest prompt and reply together.
+        rank: Highest rank of an adapter; 0: no adapters.
+        adapters: How many of them are kept in memory.
+    """
+
+    context: int
+    rank: int
+    adapters: int
+
+    @classmethod
+    def of(cls, models: Iterable[ModelInfo], root: Path) -> "Extent":
+        """Return what models on one base need together.
+
+        Raises:
+            RequestError: An adapter's rank is too high.
+        """
+        models = list(models)
+        adapters = [info for info in models if info.base is not None]
+        ranks = [_rank(info, root) for info in adapters]
+        return cls(max(info.context for info in models), max(ranks, default=0), len(adapters))
+
+    def covers(self, other: "Extent") -> bool:
+        """Return whether a worker of this extent serves what needs another; adapters take turns in memory."""
+        return self.context >= other.context and self.rank >= other.rank
+
+
+def _rank(info: ModelInfo, root: Path) -> int:
+    rank = int(read_json(info.folder(root) / "adapter_config.json")["r"])
+    for known in _RANKS:
+        if rank <= known:
+            return known
+    raise RequestError(
+        f"adapter of rank {rank}, vllm takes at most {_RANKS[-1]}",
+        where=f"models.{info.name}",
+        remedy="give this model engine: {kind: transformers}",
+    )
+
+
+class VllmWorker:
+    """The process that runs one base model.
+
+    Args:
+        info: A model on that base.
+        root: Folder that holds `results`.
+        settings: Engine settings.
+        environment: Where vLLM is.
+        extent: What it must be able to serve.
+
+    Attributes:
+        memory_bytes: What weights and cache occupy.
+        gpu_share: Share of a GPU's memory; 0 on the CPU.
+        version: Of vLLM.
+    """
+
+    def __init__(
+        self, info: ModelInfo, root: Path, settings: EngineSettings, environment: VllmEnvironment, extent: Extent
+    ) -> None:
+        self._root, self.settings, self._extent = root, settings, extent
+        self._adapters: dict[str, int] = {}
+        self._models: dict[str, VllmModel] = {}
+        start = {
+            "model": str(info.base_folder(root).absolute()),
+            "trust_remote_code": info.trust_remote_code,
+            "dtype": settings.dtype,
+            # One more, since a text that fills the context is scored by asking for the token after it.
+            "context": extent.context + 1,
+            "rows": settings.batch_rows,
+            "top_logprobs": settings.top_logprobs,
+            "tensor_parallel": settings.tensor_parallel,
+            "compile": settings.compile,
+            "cache_gb": settings.cache_gb,
+            "gpu_share": settings.gpu_share,
+            "lora_rank": extent.rank,
+            "loras": max(1, extent.adapters),
+        }
+        command = [str(environment.python), "-I", "-u", str(WORKER)]
+        self.process = Process(command, _variables(settings), f"models.{info.name}", start)
+        self.version: str = self.process.ready["version"]
+        self.gpu_share = settings.gpu_share if self.process.ready["device"] == "gpu" else 0.0
+        taken = self.process.ready["memory_bytes"]
+        self.memory_bytes = needed_bytes(info, settings) if taken is None else int(taken * settings.gpu_share)
+
+    def serves(self, extent: Extent) -> bool:
+        """Return whether it runs and can serve an extent."""
+        return self.process.alive and self._extent.covers(extent)
+
+    def model(self, info: ModelInfo) -> "VllmModel":
+        """Return the base, or an adapter on it."""
+        if info.fingerprint not in self._models:
+            self._models[info.fingerprint] = VllmModel(self, info, self._root)
+        return self._models[info.fingerprint]
+
+    def adapter(self, info: ModelInfo) -> dict[str, Any] | None:
+        """Return an adapter as messages name it; None for the base."""
+        if info.base is None:
+            return None
+        number = self._adapters.setdefault(info.fingerprint, len(self._adapters) + 1)
+        return {"id": number, "name": info.fingerprint, "path": str(info.folder(self._root).absolute())}
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.close()
+
+
+def needed_bytes(info: ModelInfo, settings: EngineSettings) -> int:
+    """Return what weights and cache of a worker occupy on the CPU."""
+    return (info.parameters or 0) * settings.bytes_per_number + int(settings.cache_gb * 1e9)
+
+
+def _variables(settings: EngineSettings) -> dict[str, str]:
+    """Return the environment variables of a worker."""
+    given = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    defaults = {"OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "WARNING", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    fixed = {
+        # The scheduler works in the worker's own process: its order then depends on nothing but the requests.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_BATCH_INVARIANT": str(int(settings.reproducible == "batch")),
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if not settings.compile:
+        fixed["TORCHDYNAMO_DISABLE"] = "1"
+    return {**defaults, **given, **fixed}
+
+
+class VllmModel:
+    """A model that a worker serves.
+
+    Args:
+        worker: Runs its base.
+        info: The model.
+        root: Folder that holds `results`.
+    """
+
+    def __init__(self, worker: VllmWorker, info: ModelInfo, root: Path) -> None:
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+        self._worker, self._info = worker, info
+        self.memory_bytes = worker.memory_bytes
+        self._settings = worker.settings
+        trust = info.trust_remote_code
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(info.tokenizer_folder(root), trust_remote_code=trust)
+        folder = info.base_folder(root)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        generation = (folder / "generation_config.json").is_file()
+        self.stop_ids = stop_ids(
+            self._tokenizer, config, GenerationConfig.from_pretrained(folder) if generation else None
+        )
+
+    def close(self) -> None:
+        """Leave the worker to others: the room ends it."""
+
+    def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
+        """Yield replies as they finish."""
+        stop = sorted(self.stop_ids)
+        for request, reply in self._run(requests, lambda request: _generation(request, stop)):
+            yield self._stored(request, reply, reply["tokens"])
+
+    def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
+        """Yield texts with the log-probability of each token."""
+        for request in requests:
+            if not request.continuation:
+                yield self._stored(request, {"logprobs": [], "finish": "scored", "seconds": 0.0}, [])
+        wanted = [request for request in requests if request.continuation]
+        for request, reply in self._run(wanted, _scoring):
+            yield self._stored(request, reply, request.continuation)
+
+    def _run(self, requests: Sequence[Any], message: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield requests with their replies; neighbours share as much of their prompts as possible."""
+        ordered = sorted(requests, key=lambda request: (request.prompt, request.key))
+        adapter = self._worker.adapter(self._info)
+        for first in range(0, len(ordered), _AT_ONCE):
+            asked = {str(place): request for place, request in enumerate(ordered[first : first + _AT_ONCE], first)}
+            messages = [{"id": name, **message(request)} for name, request in asked.items()]
+            for reply in self._worker.process.run(messages, self._settings.top_logprobs, adapter):
+                yield asked[reply["id"]], reply
+
+    def _stored(self, request: TokenRequest | TextRequest, reply: Mapping[str, Any], tokens: Sequence[int]) -> Stored:
+        top_ids = reply.get("top_ids", [])
+        return Stored(
+            key=request.key,
+            text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            finish=reply["finish"],
+            prompt_tokens=len(request.prompt),
+            tokens=list(tokens),
+            logprobs=reply["logprobs"],
+            top_k=len(top_ids) // len(tokens) if tokens else 0,
+            top_ids=top_ids,
+            top_logprobs=reply.get("top_logprobs", []),
+            tail=reply.get("tail", []),
+            seconds=reply["seconds"],
+        )
+
+
+def _generation(request: TokenRequest, stop: Sequence[int]) -> dict[str, Any]:
+    decoding = request.decoding
+    return {
+        "prompt": list(request.prompt),
+        "max_tokens": decoding.max_new_tokens,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "top_k": decoding.top_k,
+        "repetition_penalty": decoding.repetition_penalty,
+        "seed": None if request.seed is None else request.seed % 2**_SEED_BITS,
+        "stop": list(stop),
+    }
+
+
+def _scoring(request: TextRequest) -> dict[str, Any]:
+    return {"prompt": [*request.prompt, *request.continuation], "scored": len(request.continuation)}
