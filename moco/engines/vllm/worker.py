@@ -6,14 +6,15 @@ Messages are JSON objects, one per line. From the driver, on standard input:
   `memory_bytes` where the worker has a GPU.
 * `{"op": "run", "batch", "top_logprobs", "adapter", "requests"}`: every request has an `id` and a `prompt` (token ids).
   One that generates has `max_tokens`, `temperature`, `top_p`, `top_k`, `repetition_penalty`, `seed`, `stop` (token
-  ids); one that is scored has `scored`, the number of last prompt tokens whose log-probability is wanted. `adapter` is
-  null, or has `id`, `name` and `path`. Requests of one message are begun in their order, before any of them is worked
-  on, so that a batch's schedule does not depend on time.
+  ids); one that is scored has `next`, the token after the prompt whose log-probability is wanted, and a message has
+  requests of one kind only. `adapter` is null, or has `id`, `name` and `path`. Requests of one message are begun in
+  their order, before any of them is worked on, so that a batch's schedule does not depend on time.
 * `{"op": "abort"}`: forget what is under way.
 * `{"op": "close"}`: end.
 
 To the driver, on what was standard output: `ready`; `reply` for each request as it finishes, with `batch`, `id`,
-`tokens`, `logprobs`, `top_ids` and `top_logprobs` (flat), `tail`, `finish`, `seconds`; `refused` with `batch` and
+`tokens`, `logprobs`, `top_ids` and `top_logprobs` (flat), `tail`, `finish` (of a scored one only `logprobs`) and
+`seconds`; `refused` with `batch` and
 `error` where vLLM takes a request or an adapter not; `failed` with `error`, after which the worker ends. Everything
 that is printed goes to standard error. When the driver is gone, standard input ends, and the worker kills its whole
 process group, the processes that vLLM started included.
@@ -161,7 +162,7 @@ class _Server:
         for output in outputs:
             if output.finished and output.request_id in batch.waiting:
                 request, seconds = batch.finished(output.request_id)
-                content = _scored(request, output) if "scored" in request else _generated(output, batch.top_logprobs)
+                content = _scored(request, output) if "next" in request else _generated(output, batch.top_logprobs)
                 replies.append({"batch": batch.number, "id": request["id"], "seconds": seconds, **content})
         if not batch.waiting:
             self._batch = None
@@ -207,8 +208,9 @@ def _params(request: Message, top_logprobs: int) -> Any:
     from vllm.sampling_params import RequestOutputKind
 
     common: Message = {"detokenize": False, "ignore_eos": True, "output_kind": RequestOutputKind.FINAL_ONLY}
-    if "scored" in request:
-        return SamplingParams(**common, max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    if "next" in request:
+        # Not prompt_logprobs: that reads no cached prefix, computes logits of the whole prompt, and fails with adapters.
+        return SamplingParams(**common, max_tokens=1, temperature=0.0, logprob_token_ids=[request["next"]])
     names = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
     wanted = {name: request[name] for name in names}
     return SamplingParams(**common, **wanted, stop_token_ids=request["stop"], logprobs=top_logprobs)
@@ -232,11 +234,8 @@ def _generated(output: Any, top_logprobs: int) -> Message:
 
 
 def _scored(request: Message, output: Any) -> Message:
-    first = len(request["prompt"]) - request["scored"]
-    listed = output.prompt_logprobs[first:]
-    tokens = request["prompt"][first:]
-    logprobs = [_rounded(entry[token].logprob) for token, entry in zip(tokens, listed, strict=True)]
-    return {"tokens": tokens, "logprobs": logprobs, "finish": "scored"}
+    (reply,) = output.outputs
+    return {"logprobs": [_rounded(reply.logprobs[0][request["next"]].logprob)]}
 
 
 def _rounded(value: float) -> float:
