@@ -1,9 +1,11 @@
 """Requests through the store: what is there is read, the rest is made and stored as it finishes."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
 
+from moco.engines.backlog import Backlog
 from moco.errors import WorkError
 from moco.progress import Progress
 from moco.store.generations import Partition, Row
@@ -16,7 +18,7 @@ R = TypeVar("R")
 def fetch(
     partition: Partition[Row],
     requests: Mapping[str, R],
-    make: Callable[[Sequence[R]], Iterator[Row]],
+    make: Callable[[Backlog[R]], Iterator[Row]],
     *,
     who: str,
     label: str,
@@ -24,13 +26,15 @@ def fetch(
 ) -> tuple[dict[str, Row], set[str]]:
     """Return the stored rows of all requests, and the keys of those that were made now.
 
+    What another process stores meanwhile is taken from it, as far as this one has not begun it.
+
     Args:
         partition: Part of the store that belongs to the model.
         requests: By store key.
         make: Called with the missing requests, if there are any.
         who: The model, as messages name it.
         label: What is asked for, in the plural.
-        flush_seconds: Finished rows reach the disk at least this often.
+        flush_seconds: Finished rows reach the disk at least this often, and those of others are looked for.
 
     Raises:
         WorkError: A row is still missing after that.
@@ -40,14 +44,70 @@ def fetch(
     log.info("%s: %d %s, %d in the store", who, len(requests), label, len(requests) - len(missing))
     if not missing:
         return stored, set()
+    work = _Work(partition, missing, flush_seconds)
     progress = Progress(f"{who}: {label}", len(missing))
-    with partition.writer(flush_seconds) as writer:
-        for row in make(list(missing.values())):
-            writer.add(row)
-            stored[row.key] = row
-            progress.advance()
+    try:
+        for row in make(work.backlog):
+            work.add(row)
+            progress.advance(len(work.rows) - progress.done)
+        work.exchange()
+    finally:
+        work.flush()
     log.info("%s", progress.summary())
-    lost = [key for key in missing if key not in stored]
+    others = len(work.rows.keys() - work.made)
+    if others:
+        log.info("%s: %d %s came from another process meanwhile", who, others, label)
+    lost = missing.keys() - work.rows.keys()
     if lost:
         raise WorkError(f"{len(lost)} {label} are missing after the work", where=who, remedy="run again")
-    return stored, set(missing)
+    return {**stored, **work.rows}, work.made
+
+
+class _Work(Generic[R, Row]):
+    """Missing requests on their way into the store.
+
+    Args:
+        partition: Where the rows are stored.
+        missing: By store key.
+        flush_seconds: As for `fetch`.
+
+    Attributes:
+        backlog: The requests, without those that other processes have stored since.
+        rows: What there is by now, made here or not; the store's own where it was made twice.
+        made: Keys of what was made here.
+    """
+
+    def __init__(self, partition: Partition[Row], missing: Mapping[str, R], flush_seconds: float) -> None:
+        self.backlog = Backlog(missing)
+        self.rows: dict[str, Row] = {}
+        self.made: set[str] = set()
+        self._partition, self._flush_seconds = partition, flush_seconds
+        self._unsaved: dict[str, Row] = {}
+        self._last = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        """Take a row that was made here; stores it when the last shard is old enough."""
+        self.made.add(row.key)
+        if row.key in self.rows:
+            self.backlog.evade()
+        else:
+            self.rows[row.key] = self._unsaved[row.key] = row
+        if time.monotonic() - self._last >= self._flush_seconds:
+            self.exchange()
+
+    def exchange(self) -> None:
+        """Take what other processes have stored, and store what is finished."""
+        if self._partition.refresh():
+            saved = self.rows.keys() - self._unsaved.keys()
+            found = self._partition.find(key for key in self.backlog.left() if key not in saved)
+            if found.keys() & self._unsaved.keys():
+                self.backlog.evade()
+            self.rows.update(found)
+            self.backlog.take(found.keys() - self.made)
+        self.flush()
+
+    def flush(self) -> None:
+        """Store what is finished and not stored yet."""
+        self._partition.write(self._unsaved.values())
+        self._unsaved = {}
+        self._last = time.monotonic()

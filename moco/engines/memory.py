@@ -3,25 +3,17 @@
 import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
+from moco.engines.backlog import Keyed, as_backlog
 from moco.engines.batching import Sized, batches
 from moco.errors import WorkError
 
 log = logging.getLogger("moco")
 
 _SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
-
-
-class Keyed(Protocol):
-    """What is made of a request."""
-
-    @property
-    def key(self) -> str:
-        """Of the request."""
-        ...
 
 
 R = TypeVar("R", bound=Sized)
@@ -47,7 +39,8 @@ def work_in_batches(
     """Yield what `work` makes of batches; where memory runs out, of batches of half the size from then on.
 
     Args:
-        requests: In any order; their keys differ.
+        requests: In any order; their keys differ. What another process stores meanwhile leaves a backlog, unless it is
+            in a batch that has begun.
         rows: Most requests per batch.
         tokens: Most padded tokens per batch.
         work: Makes one result per request, with its key, in any order.
@@ -57,10 +50,15 @@ def work_in_batches(
     Raises:
         WorkError: A single request does not fit.
     """
-    left = {request.key: request for request in requests}
+    backlog = as_backlog(requests)
+    left = {request.key: request for request in backlog}
     while left:
+        for key in backlog.taken & left.keys():
+            del left[key]
         failed: list[R] = []
-        for batch in batches(list(left.values()), rows, tokens):
+        cut = list(batches(list(left.values()), rows, tokens))
+        while cut and not failed and not backlog.taken & left.keys():
+            batch = cut.pop(backlog.place(len(cut)))
             try:
                 for made in work(batch):
                     left.pop(made.key, None)
@@ -69,10 +67,9 @@ def work_in_batches(
                 if not is_out_of_memory(error):
                     raise
                 failed = batch
-            if failed:
-                break
-            for request in batch:
-                left.pop(request.key, None)
+            else:
+                for request in batch:
+                    left.pop(request.key, None)
         if failed:
             # Only here, since the error holds the frames that hold the tensors.
             _free()

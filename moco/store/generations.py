@@ -306,36 +306,6 @@ class Partition(Generic[Row]):
         path = write_shard(self.folder, time.time_ns(), table)
         self._add(path.name, table["key"].combine_chunks())
 
-    @contextmanager
-    def writer(self, flush_seconds: float) -> Iterator["Writer[Row]"]:
-        """Give a buffer that reaches the disk at least every `flush_seconds`, and whatever happens at the end."""
-        buffer = Writer(self, flush_seconds)
-        try:
-            yield buffer
-        finally:
-            buffer.flush()
-
-
-class Writer(Generic[Row]):
-    """Buffers rows of one model and writes them as shards."""
-
-    def __init__(self, partition: Partition[Row], flush_seconds: float) -> None:
-        self._partition, self._flush_seconds = partition, flush_seconds
-        self._rows: list[Row] = []
-        self._last = time.monotonic()
-
-    def add(self, row: Row) -> None:
-        """Buffer one row; writes a shard when the last one is old enough."""
-        self._rows.append(row)
-        if time.monotonic() - self._last >= self._flush_seconds:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is buffered."""
-        self._partition.write(self._rows)
-        self._rows = []
-        self._last = time.monotonic()
-
 
 class GenerationStore:
     """All stored model output, by model.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from moco.config.engine import EngineSettings
 from moco.config.models import ServerRequests
+from moco.engines.backlog import as_backlog
 from moco.engines.base import ServedRequest
 from moco.engines.served.client import Client, Unanswered
 from moco.engines.served.wire import PATHS, read_reply, request_body
@@ -28,14 +29,13 @@ class _Work:
     Attributes:
         end: Set when no further request is begun.
         failures: Requests without a reply, in the order in which they ended.
-        unanswered: Requests that no reply has left for.
     """
 
     def __init__(self, requests: Sequence[ServedRequest]) -> None:
         self.end = threading.Event()
         self.failures: list[Unanswered] = []
-        self.unanswered = len(requests)
-        self._waiting = iter(requests)
+        self._begun = self._answered = 0
+        self._waiting = as_backlog(requests).waiting()
         self._results: queue.SimpleQueue[Stored | Exception | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._in_a_row = 0
@@ -56,7 +56,9 @@ class _Work:
 
     def _next(self) -> ServedRequest | None:
         with self._lock:
-            return None if self.end.is_set() else next(self._waiting, None)
+            request = None if self.end.is_set() else next(self._waiting, None)
+            self._begun += request is not None
+            return request
 
     def _failed(self, failure: Unanswered) -> None:
         with self._lock:
@@ -74,8 +76,12 @@ class _Work:
             if result is None:
                 threads -= 1
             else:
-                self.unanswered -= 1
+                self._answered += 1
                 yield result
+
+    def unanswered(self) -> int:
+        """Return how many requests no reply has come for, once every thread has ended."""
+        return self._begun - self._answered + sum(1 for _ in self._waiting)
 
 
 class ServedModel:
@@ -125,7 +131,7 @@ class ServedModel:
             work.end.set()
         if work.failures:
             first = next((each for each in work.failures if each.hopeless), work.failures[0])
-            what = f"{first.what} ({work.unanswered} of {len(requests)} not answered)"
+            what = f"{first.what} ({work.unanswered()} of {len(requests)} not answered)"
             raise WorkError(what, where=first.where, remedy=first.remedy)
 
     def _answer(self, request: ServedRequest, end: threading.Event) -> Stored:

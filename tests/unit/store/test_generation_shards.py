@@ -3,7 +3,6 @@
 import hashlib
 import subprocess
 import sys
-import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -166,24 +165,6 @@ def test_files_that_a_killed_writer_left_are_ignored(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     assert set(Partition(tmp_path, GENERATED).find(["a"])) == {"a"}
     assert (tmp_path / "notes.txt").exists()
-
-
-def test_the_writer_flushes_in_time_and_at_the_end_even_after_an_error(tmp_path):
-    partition = Partition(tmp_path, GENERATED)
-
-    def work():
-        with partition.writer(0.05) as writer:
-            writer.add(stored("a"))
-            assert shards(partition) == []
-            time.sleep(0.06)
-            writer.add(stored("b"))
-            assert len(shards(partition)) == 1
-            writer.add(stored("c"))
-            raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError, match="killed"):
-        work()
-    assert set(Partition(tmp_path, GENERATED).find("abc")) == {"a", "b", "c"}
 
 
 def test_every_model_has_a_part_of_its_own(tmp_path):

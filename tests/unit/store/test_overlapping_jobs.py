@@ -31,7 +31,7 @@ partition = Partition(folder, GENERATED)
 made = []
 
 def make(requests):
-    for key in requests:
+    for key in requests.waiting():
         time.sleep(0.005)
         made.append(key)
         yield reply(key, f"by {first}")
