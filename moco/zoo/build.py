@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -38,11 +39,11 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
     """
     model = lookup(name)
     folder = location(name, cache, steps, seed)
-    if folder.is_dir():
+    work = cache / "zoo" / ".work" / folder.name
+    # A process that was killed right after publishing has left its work.
+    if folder.is_dir() and not os.access(work, os.W_OK):
         return folder
     parent = None if model.parent is None else build(model.parent, cache, steps, seed)
-    work = cache / "zoo" / ".work" / folder.name
-    work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "zoo" / ".locks" / f"{folder.name}.lock")
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,6 +54,7 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
     try:
         if not folder.is_dir():
             _publish(model, recipe(name, steps, seed), folder, work, parent)
+        shutil.rmtree(work, ignore_errors=True)
     finally:
         lock.release()
     return folder
@@ -69,7 +71,6 @@ def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, pa
     write_json(draft / "zoo.json", {"name": model.name, "recipe": made, "digest": digest(made), "loss": curve})
     (draft / "README.md").write_text(_card(model, made, curve), encoding="utf-8")
     draft.rename(folder)
-    shutil.rmtree(work, ignore_errors=True)
 
 
 _PURPOSES = {

@@ -216,3 +216,13 @@ def test_training_reports_its_progress(tmp_path, caplog):
     _, curve = train(short, 10, TOKENIZER, tmp_path)
     assert len(curve) == 1
     assert "step 10/10, loss" in caplog.text
+
+
+def test_what_a_process_left_that_was_killed_right_after_publishing_is_removed(tmp_path):
+    folder, work = location("base", tmp_path, STEPS), tmp_path / "zoo/.work" / location("base", tmp_path, STEPS).name
+    folder.mkdir(parents=True)
+    work.mkdir(parents=True)
+    (work / "state.safetensors").write_bytes(b"x")
+    assert build("base", tmp_path, STEPS) == folder
+    assert not work.exists()
+    assert list(folder.iterdir()) == []
