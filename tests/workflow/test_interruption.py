@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from support.killing import Command
 from support.projects import BIN
 from support.stores import shards, stored_keys
 
@@ -55,19 +56,11 @@ def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
 
 def test_killed_workflow_finishes_with_the_same_result(finished, blank):
     project = blank
-    process = subprocess.Popen(
-        [str(BIN / "snakemake"), "--cores", "2"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    command = Command(project, "snakemake", "--cores", "2")
     deadline = time.monotonic() + 180
     while not stored_keys(project) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    command.kill()
     project.snakemake("--unlock")
     project.snakemake()
     assert project.run("moco", "verify", str(finished.results), str(project.results)).stdout == "equal\n"

@@ -1,0 +1,108 @@
+"""Commands that are killed without a chance to clean up, as by the loss of a machine."""
+
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from support.projects import BIN, Project
+
+_MARK = "KILLED_WITH"
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Job:
+    """A running `moco` command."""
+
+    pid: int
+    verb: str
+
+
+class Command:
+    """A command of a project, and every process that it started, in whatever session.
+
+    Processes are found by a mark in their environment, since the parent of one that was left behind is forgotten.
+
+    Args:
+        project: Where it runs.
+        command: Its words; the first is a program of this environment.
+        log: Receives what it says.
+        environment: Variables beside the project's own.
+    """
+
+    def __init__(self, project: Project, *command: str, log: Path | None = None, **environment: str) -> None:
+        self._mark = f"{_MARK}={uuid.uuid4()}"
+        mark = dict([self._mark.split("=")])
+        with (log or Path(os.devnull)).open("a") as stream:
+            self._process = subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                cwd=project.folder,
+                env={**project.environment, **environment, **mark},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def wait(self) -> int:
+        """Return its exit code once it ends."""
+        return self._process.wait()
+
+    def processes(self) -> list[int]:
+        """Return the ids of all its processes."""
+        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if self._is_mine(path)]
+
+    def _is_mine(self, path: Path) -> bool:
+        try:
+            return self._mark.encode() in path.read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def jobs(self) -> list[Job]:
+        """Return the `moco` commands among its processes."""
+        found = []
+        for pid in self.processes():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            verbs = [word for before, word in pairwise(words) if Path(before).name == "moco"]
+            # The shell that starts a job has the whole command in one word.
+            found += [Job(pid, verb) for verb in verbs[:1]]
+        return found
+
+    def wait_for_job(self, verbs: Collection[str], seconds: float = 600) -> Job | None:
+        """Return a job with one of these verbs once there is one; None if the command ends before."""
+        deadline = time.monotonic() + seconds
+        while self.exit_code is None:
+            for job in self.jobs():
+                if job.verb in verbs:
+                    return job
+            assert time.monotonic() < deadline, f"no job of {', '.join(verbs)} within {seconds} seconds"
+            time.sleep(_PAUSE)
+        return None
+
+    def kill(self) -> None:
+        """Kill all processes, those included that they start meanwhile."""
+        while pids := self.processes():
+            for pid in pids:
+                kill(pid)
+            self._process.poll()
+        self._process.wait()
+
+
+def kill(pid: int) -> None:
+    """Kill one process, if it is still there."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

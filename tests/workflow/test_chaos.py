@@ -1,0 +1,148 @@
+"""Killed at random in every stage, again and again, and run again each time: the result of an undisturbed run."""
+
+import csv
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from filelock import FileLock
+from support.killing import Command, Job, kill
+from support.projects import Project, new_project
+from support.stores import stored_keys
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc"),
+]
+
+CONFIG = "config/test/chaos.yaml"
+STAGES = ("zoo", "generate", "fit")
+AFTER = ("merge", "answer", "score", "tabulate", "plot", "report")
+LEAST = 3
+KILLS = int(os.environ.get("MOCO_TEST_KILLS", "20"))
+SEED = int(os.environ.get("MOCO_TEST_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+"""Of the stages that are killed, the times and whether a single process dies or all of them."""
+
+
+class Chaos:
+    """A study that is killed and run again.
+
+    Args:
+        project: The study.
+        seconds: How long an undisturbed job of a stage takes here.
+        kills: How often it is killed, at least `LEAST` times in every stage.
+        seed: Of everything random.
+    """
+
+    def __init__(self, project: Project, seconds: dict[str, float], kills: int, seed: int) -> None:
+        self._project, self._seconds = project, seconds
+        self._random = random.Random(f"chaos {seed}")
+        further = self._random.choices(STAGES, k=kills - LEAST * len(STAGES))
+        self._shares = {stage: LEAST + further.count(stage) for stage in STAGES}
+        self._kills = kills
+        self.log = project.folder / "chaos.log"
+        self.hits: Counter[str] = Counter()
+        self.ways: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Kill the study as often as planned; a stage that is over leaves its kills to what comes after it."""
+        for _ in range(self._kills):
+            command = Command(self._project, "snakemake", "--cores", "2", log=self.log)
+            job = command.wait_for_job(self._awaited())
+            assert job is not None, f"it ended after {dict(self.hits)}: {self.log.read_text()[-3000:]}"
+            time.sleep(self._delay(job.verb))
+            self.hits[self._kill(command, job)] += 1
+
+    def _awaited(self) -> tuple[str, ...]:
+        """Return what to wait for: the first stage that has not had its share, or what follows it."""
+        begin = next((place for place, stage in enumerate(STAGES) if self.hits[stage] < self._shares[stage]), 0)
+        return (*STAGES[begin:], *(AFTER if all(map(self._hit_enough, STAGES)) else ()))
+
+    def _hit_enough(self, stage: str) -> bool:
+        return self.hits[stage] >= LEAST
+
+    def _delay(self, verb: str) -> float:
+        """Return when to kill: rather early, and never so late that a stage could end before it was hit enough."""
+        most = self._seconds.get(verb, 2.0)
+        return most * self._random.random() ** 2 * (1.0 if self._hit_enough(verb) else 0.5)
+
+    def _kill(self, command: Command, awaited: Job) -> str:
+        """Kill one job or everything, and return the verb that was hit."""
+        jobs = command.jobs()
+        same = [job for job in jobs if job.verb == awaited.verb] or jobs
+        if same and self._random.random() < 0.25:
+            victim = self._random.choice(same)
+            kill(victim.pid)
+            command.wait()
+            self.ways["one process"] += 1
+            return victim.verb
+        command.kill()
+        assert command.processes() == []
+        # As README.md says: without it, snakemake takes the folder for locked.
+        self._project.snakemake("--unlock")
+        self.ways["all processes"] += 1
+        return same[0].verb if same else "between jobs"
+
+
+def job_seconds(project: Project) -> dict[str, float]:
+    """Return the mean seconds of the jobs of each stage."""
+    found: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    for path in (project.results / "benchmarks").rglob("*.tsv"):
+        stage = path.relative_to(project.results / "benchmarks").parts[0].partition("_")[0]
+        if stage in found:
+            found[stage] += [float(row["s"]) for row in csv.DictReader(path.open(), delimiter="\t")]
+    return {stage: fmean(seconds) for stage, seconds in found.items()}
+
+
+def locked(folder: Path) -> Iterator[Path]:
+    """Yield the lock files below a folder that somebody holds."""
+    for path in folder.rglob("*.lock"):
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except TimeoutError:
+            yield path
+        else:
+            lock.release()
+
+
+def outputs(project: Project) -> set[Path]:
+    """Return the names of all files of the results folder but unfinished ones, which nothing reads."""
+    files = (path for path in project.results.rglob("*") if path.is_file())
+    return {path.relative_to(project.results) for path in files if not path.name.endswith(".tmp")}
+
+
+def check_equal(chaotic: Project, undisturbed: Project) -> None:
+    """Check that a study ended as if nothing had happened."""
+    assert chaotic.run("moco", "verify", str(undisturbed.results), str(chaotic.results), check=False).stdout == "equal\n"
+    assert outputs(chaotic) == outputs(undisturbed)
+    keys = stored_keys(chaotic)
+    assert len(keys) == len(set(keys)), "a stored request was made again"
+    assert set(keys) == set(stored_keys(undisturbed))
+    store = chaotic.folder / ".moco/store"
+    assert not list(store.rglob("*.damaged"))
+    chaotic.run("moco", "store", "verify")
+    assert list(locked(chaotic.folder.parent)) == []
+    assert not list((chaotic.folder / ".snakemake/locks").glob("*"))
+    assert not list((chaotic.cache / "zoo/.work").glob("*"))
+    assert "Nothing to be done" in chaotic.planned().output
+
+
+@pytest.mark.parametrize("seed", [pytest.param(SEED, id=f"seed{SEED}")])
+def test_a_study_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path, seed):
+    undisturbed = new_project(tmp_path / "undisturbed/project", tmp_path / "undisturbed/cache", CONFIG)
+    undisturbed.snakemake()
+    project = new_project(tmp_path / "chaos/project", tmp_path / "chaos/cache", CONFIG)
+    chaos = Chaos(project, job_seconds(undisturbed), KILLS, seed)
+    chaos.run()
+    project.snakemake()
+    report = f"MOCO_TEST_CHAOS_SEED={seed}: killed {dict(chaos.ways)}, in {dict(chaos.hits)}"
+    print(report)
+    assert all(chaos.hits[stage] >= LEAST for stage in STAGES), report
+    assert chaos.hits.total() == KILLS
+    check_equal(project, undisturbed)
