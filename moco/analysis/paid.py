@@ -33,9 +33,11 @@ def _perf(path: Path) -> Path:
 
 
 def _files(spec: Spec, results: Path) -> Iterator[tuple[dict[str, str], Path, Schema]]:
-    for entry in spec["singles"]:
-        about = {"pool": "", "name": entry["model"], "level": "single", "part": "plain responses"}
-        for path in _plain(spec, results, entry["model"], entry["task"]):
+    alone = [(entry["model"], entry["task"]) for entry in spec["singles"]]
+    pooled = [(model, entry["task"]) for entry in spec["methods"] for model in spec["pools"][entry["pool"]]]
+    for model, task in dict.fromkeys([*alone, *pooled]):
+        about = {"pool": "", "name": model, "level": "single", "part": "plain responses"}
+        for path in _plain(spec, results, model, task):
             yield about, path, GENERATIONS
     shared_fits = {}
     for entry in spec["methods"]:

@@ -42,6 +42,10 @@ class _Model(Section):
     engine: EngineSettings | None = identity("Engine of this model; the study's engine when left out.", None)
     description: str = identity("One sentence on what the model is good at; routers read it.", "")
     gpus: int = runtime("GPUs that the model needs where GPUs are used.", 1, ge=0)
+    priced: bool = runtime(
+        "Replies are dear: methods that pass on some items only have it asked for these, not for whole splits ahead.",
+        False,
+    )
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -110,10 +114,8 @@ class ServerRequests(Section):
         None,
         pattern=r"^[A-Za-z_]\w*$",
     )
-    concurrency: int = runtime("Requests of a job that are under way at the same time.", 8, ge=1, le=512)
-    per_minute: float | None = runtime(
-        "Most requests that a job starts per minute; no limit when left out.", None, gt=0
-    )
+    concurrency: int = runtime("Requests that are under way at the same time.", 8, ge=1, le=512)
+    per_minute: float | None = runtime("Most requests that start per minute; no limit when left out.", None, gt=0)
     timeout_seconds: float = runtime("Longest time that a reply may take.", 600.0, gt=0)
     retries: int = runtime("Attempts after the first, where another may help.", 6, ge=0)
     backoff_seconds: float = runtime("Wait before the second attempt; it doubles with every further one.", 1.0, gt=0)
@@ -141,6 +143,7 @@ class ServerModel(_Model):
     extra: dict[str, Any] = identity("Further fields of every request, as reasoning_effort: low.", factory=dict)
     requests: ServerRequests = runtime("How it is asked.", factory=ServerRequests)
     gpus: int = runtime("None: it runs elsewhere.", 0, ge=0, le=0)
+    priced: bool = runtime("As for other models; false where replies cost nothing, as on a machine of your own.", True)
 
     @field_validator("date", mode="before")
     @classmethod

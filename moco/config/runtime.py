@@ -29,6 +29,7 @@ def runtime_json(study: Study) -> str:
         "engine": study.engine.slice("runtime", "numerics"),
         "models": own,
         **({"served": served} if served else {}),
+        "priced": [name for name, entry in study.models.items() if entry.priced],
         "scoring": study.scoring.slice("runtime"),
         "failures": study.failures,
         "retries": study.retries,
@@ -46,6 +47,12 @@ def engine_settings(model: str, identity: Mapping[str, Any]) -> EngineSettings:
     given = runtime_settings()
     runtime = given.get("models", {}).get(model, given.get("engine", {}))
     return EngineSettings.model_validate({**runtime, **identity})
+
+
+def is_priced(model: str, *, served: bool) -> bool:
+    """Return whether replies of a resolved model are dear: as the study says, or else if it is a served one."""
+    declared = runtime_settings().get("priced")
+    return served if declared is None else model in declared
 
 
 def server_requests(model: str) -> ServerRequests:

@@ -32,6 +32,9 @@ class Comparison(Section):
     pools: tuple[Slug, ...] | Literal["all"] = identity("Pools of the block.", "all")
     tasks: tuple[Slug, ...] | Literal["all"] = identity("Tasks of the block.", "all")
     methods: tuple[Slug, ...] | Literal["all"] = identity("Method variants of the block.", "all")
+    singles: tuple[Slug, ...] | Literal["all"] = identity(
+        "Models of these pools with a row of their own, for which they reply to all dev and test items.", "all"
+    )
 
 
 class Site(Section):

@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from moco import paths
+from moco.config.runtime import is_priced
 from moco.digest import canonical_json, digest
 from moco.errors import WorkError
 from moco.methods import state as states
+from moco.methods.asking import AskedReplies
 from moco.methods.base import Answer, Response, State
-from moco.methods.context import AnswerContext, Run
+from moco.methods.context import AnswerContext, LogitsSource, PlainSource, Run
 from moco.methods.job import MethodJob, perf_path
 from moco.methods.lockstep import Lockstep
+from moco.methods.logits import Logits, LogitsKind
 from moco.records import (
     ANSWERS,
     CALLS,
@@ -23,6 +27,7 @@ from moco.records import (
     read_rows,
     write_rows,
 )
+from moco.store.generations import Stored
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions
 
@@ -41,7 +46,7 @@ _FAILED_ANSWER: dict[str, Any] = {
 class AnswerJob(MethodJob):
     """Answers the questions of one split."""
 
-    _asked: dict[tuple[str, str], list[Question]] = field(default_factory=dict)
+    _read: dict[tuple[str, str], list[Question]] = field(default_factory=dict)
 
     def run(self, split: str) -> None:
         """Write answers and calls of every task of the batch.
@@ -50,7 +55,7 @@ class AnswerJob(MethodJob):
         """
         places = [(task, number) for task in self.tasks for number in range(self._answers(task))]
         workers = [self._worker(task, split, self._run(number)) for task, number in places]
-        if self.needs.answer_runs_models:
+        if self.needs.answer_runs_models or self._asked:
             results = Lockstep(self.execute).run(workers)
         else:
             results = [worker(None) for worker in workers]
@@ -77,9 +82,9 @@ class AnswerJob(MethodJob):
         return Run(number, plain=number * needs.plain, fitted=number * needs.fitted_plain)
 
     def _questions(self, task: str, split: str) -> list[Question]:
-        if (task, split) not in self._asked:
-            self._asked[task, split] = read_questions(self.results / paths.task_folder(task), split)
-        return self._asked[task, split]
+        if (task, split) not in self._read:
+            self._read[task, split] = read_questions(self.results / paths.task_folder(task), split)
+        return self._read[task, split]
 
     def _worker(
         self, task: str, split: str, run: Run
@@ -90,12 +95,14 @@ class AnswerJob(MethodJob):
             if reason is not None:
                 return [self._failed(question.uid, reason) for question in questions], []
             declared = self._declared(task, run)
-            failed = self.failed_inputs(task, [split], declared, self.needs.answer.logits)
+            in_files = [place for place in declared if place[0] not in self._asked]
+            failed = self.failed_inputs(task, [split], in_files, self.needs.answer.logits)
             missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
             usable = [question for question in questions if question.uid not in missing]
+            asked = AskedReplies(usable, generate, self._stored)
             ctx = AnswerContext(
-                plain=self._plain(task, split, declared),
-                logits=self.logits_reader(task, [split], self.needs.answer.logits, declared),
+                plain=self._plain(task, split, declared, asked),
+                logits=self._logits(task, split, declared, asked),
                 live=generate if self.needs.answer.live else None,
                 run=run,
                 extracts=self.needs.answer.extracts,
@@ -125,13 +132,39 @@ class AnswerJob(MethodJob):
     def _fitted(self, task: str, name: str) -> str:
         return paths.fitted_model(self.pool, task, self.variant, self.seed, name)
 
-    def _plain(
-        self, task: str, split: str, declared: Collection[tuple[str, int]]
-    ) -> Callable[[str, int], Mapping[str, Response]]:
+    @cached_property
+    def _asked(self) -> frozenset[str]:
+        """Models that are asked for the plain responses that the method reads; those of the others are in files."""
+        if self.needs.answer.plain_mode != "lazy":
+            return frozenset()
+        priced = (name for name, info in self.infos.items() if is_priced(name, served=info.server is not None))
+        return frozenset(priced)
+
+    def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
+        return self.inference.store.partition(self.infos[model].fingerprint).find(keys)
+
+    def _plain(self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies) -> PlainSource:
         read = self.plain_reader(task, [split], declared)
 
-        def named(model: str, sample: int) -> Mapping[str, Response]:
-            return read(self._fitted(task, model) if model in self.needs.models else model, sample)
+        def named(model: str, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
+            if model in self._asked:
+                self.require_plain(model, sample, declared)
+                return asked.plain(model, sample, items)
+            return read(self._fitted(task, model) if model in self.needs.models else model, sample, items)
+
+        return named
+
+    def _logits(
+        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies
+    ) -> LogitsSource:
+        kinds = self.needs.answer.logits
+        read = self.logits_reader(task, [split], kinds, declared)
+
+        def named(model: str, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
+            if kind == "response" and model in self._asked:
+                self.require_logits(model, kind, sample, kinds, declared)
+                return asked.logits(model, sample, items)
+            return read(model, kind, sample, items)
 
         return named
 

@@ -63,7 +63,8 @@ class AnswerNeeds:
 
     Attributes:
         plain: Plain responses per member (samples 0 .. plain-1).
-        plain_mode: `all` items of the split, or `lazy`: only those that the method asks for.
+        plain_mode: `all` items of the split, or `lazy`: those that `answer` names as it reads. A priced model is asked
+            for no others; of other models all are there.
         fitted_plain: Plain responses of each model that the fit made.
         logits: Kinds of cached logits it reads.
         generates: It makes requests of its own.

@@ -18,8 +18,8 @@ from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
 
-PlainSource = Callable[[str, int], Mapping[str, Response]]
-LogitsSource = Callable[[str, LogitsKind, int], Mapping[str, Logits]]
+PlainSource = Callable[[str, int, Sequence[str]], Mapping[str, Response]]
+LogitsSource = Callable[[str, LogitsKind, int, Sequence[str]], Mapping[str, Logits]]
 Generate = Callable[[Sequence[Any]], Sequence[Any]]
 """Runs one round of requests, or of joint work."""
 
@@ -54,6 +54,11 @@ class _Read(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._source)
+
+
+def _only(items: Sequence[str] | None, found: Mapping[str, T]) -> Mapping[str, T]:
+    """Return what was found of the named items, so that no method reads others only where they happen to be there."""
+    return found if items is None else {uid: found[uid] for uid in items if uid in found}
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ class _Context:
         decoding: The task's settings.
         run: Which of several runs of `answer`, where a task asks for several answers per item.
         extracts: Whether the method may read answers out of replies.
-        plain: Gives the plain responses of a model with a stored sample index, by item.
+        plain: Gives the plain responses of a model with a stored sample index, by item; at least to the named items.
         generate: Runs requests.
-        logits: Gives cached logits of a model, by kind and stored sample index, by item.
+        logits: Gives cached logits of a model, by kind and stored sample index, by item; likewise.
         live: Runs requests that several models decode together.
     """
 
@@ -146,16 +151,27 @@ class _Context:
         self.calls: list[dict[str, Any]] = []
         self._calls_of: dict[str, int] = {}
 
-    def plain(self, member: int | str, sample: int = 0) -> Mapping[str, Response]:
-        """Return a member's plain responses by item; `member` may name a model that the fit made."""
+    def plain(self, member: int | str, sample: int = 0, items: Sequence[str] | None = None) -> Mapping[str, Response]:
+        """Return a member's plain responses by item.
+
+        Args:
+            member: Position in the pool, or the name of a model that the fit made.
+            sample: Which plain response.
+            items: Uids of the items to be read; all when left out. Where `needs` declares lazy plain responses, a
+                priced model is asked for these alone, so name all items of a round at once.
+        """
         model, index, place = (
             (member, self._run.fitted + sample, -1)
             if isinstance(member, str)
             else self._stored_sample(member, self._run.plain + sample)
         )
         return _Read(
-            self._plain(model, index), lambda uid, response: self._record_plain(uid, response, place, model, index)
+            _only(items, self._plain(model, index, self._named(items))),
+            lambda uid, response: self._record_plain(uid, response, place, model, index),
         )
+
+    def _named(self, items: Sequence[str] | None) -> Sequence[str]:
+        return [question.uid for question in self.questions] if items is None else items
 
     def _stored_sample(self, member: int, sample: int) -> tuple[str, int, int]:
         place = self.pool[member]
@@ -166,25 +182,32 @@ class _Context:
     @overload
     def logits(self, member: int, kind: Literal["reference"]) -> Mapping[str, ReferenceLogits]: ...
     @overload
-    def logits(self, member: int, kind: Literal["response"], sample: int = 0) -> Mapping[str, ResponseLogits]: ...
-    def logits(self, member: int, kind: LogitsKind, sample: int = 0) -> Mapping[str, Any]:
+    def logits(
+        self, member: int, kind: Literal["response"], sample: int = 0, items: Sequence[str] | None = None
+    ) -> Mapping[str, ResponseLogits]: ...
+    def logits(
+        self, member: int, kind: LogitsKind, sample: int = 0, items: Sequence[str] | None = None
+    ) -> Mapping[str, Any]:
         """Return a member's cached logits by item.
 
         Args:
             member: Position in the pool.
             kind: `options` of multiple choice items, `reference` answers, or the plain `response` itself.
             sample: Which plain response, for `response`.
+            items: Uids of the items to be read, as for `plain`.
         """
         model, index, place = self._stored_sample(member, self._run.plain + sample)
+        named = self._named(items)
         if kind == "response":
             # They come with the plain response, and cost what it costs.
-            plain = self._plain(model, index)
+            plain = self._plain(model, index, named)
             return _Read(
-                self._logits(model, kind, index),
+                _only(items, self._logits(model, kind, index, named)),
                 lambda uid, _logits: self._record_plain(uid, plain[uid], place, model, index),
             )
         return _Read(
-            self._logits(model, kind, 0), lambda uid, logits: self._record_logits(uid, logits, kind, place, model)
+            _only(items, self._logits(model, kind, 0, named)),
+            lambda uid, logits: self._record_logits(uid, logits, kind, place, model),
         )
 
     def live(self, members: Sequence[int]) -> LiveModels:
@@ -359,7 +382,7 @@ class FitContext(_Context):
         self._references = references or {}
         self._group_score = group_score
         self._dev_scores = dev_scores or _undeclared("dev scores")
-        self._scored: PlainSource = scored or (lambda _model, _sample: {})
+        self._scored: PlainSource = scored or (lambda _model, _sample, _items: {})
         self._scored_together, self._tools = scored_together, tools
         self._fingerprints = fingerprints or {}
         self._merge = merge or _undeclared("merging")
@@ -403,7 +426,7 @@ class FitContext(_Context):
         sample = place.sample(0)
         scores = self._dev_scores(place.model, sample)
         for index in range(sample * self._scored_together, (sample + 1) * self._scored_together):
-            for uid, response in self._scored(place.model, index).items():
+            for uid, response in self._scored(place.model, index, self._named(None)).items():
                 self._record_plain(uid, response, member, place.model, index)
         return scores
 

@@ -26,6 +26,7 @@ from moco.methods.base import (
     pool_members,
 )
 from moco.methods.catalogue import make_method
+from moco.methods.context import LogitsSource, PlainSource
 from moco.methods.costs import attributed
 from moco.methods.logits import Logits, LogitsKind
 from moco.methods.logits_files import failed_logits, read_logits
@@ -122,26 +123,32 @@ class MethodJob:
         wanted = range(first, first + samples)
         return {(member.model, member.sample(sample)): None for member in members for sample in wanted}
 
-    def plain_reader(
-        self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]
-    ) -> Callable[[str, int], Mapping[str, Response]]:
+    def plain_reader(self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]) -> PlainSource:
         """Return the reader of a task's plain responses; it refuses what the method's needs do not declare."""
 
-        def read(model: str, sample: int) -> Mapping[str, Response]:
-            if (model, sample) not in declared:
-                raise RequestError(
-                    f"the method reads plain sample {sample} of {model} that its `needs` does not declare",
-                    where=self.variant,
-                    remedy="declare it in `needs`",
-                )
+        def read(model: str, sample: int, _items: Sequence[str]) -> Mapping[str, Response]:
+            self.require_plain(model, sample, declared)
             files = [self.results / self.generation(model, task, split, sample) for split in splits]
             return {uid: response for path in files for uid, response in plain_responses(path).items()}
 
         return read
 
+    def require_plain(self, model: str, sample: int, declared: Collection[tuple[str, int]]) -> None:
+        """Refuse plain responses that the method's needs do not declare.
+
+        Raises:
+            RequestError: They are not among `declared`.
+        """
+        if (model, sample) not in declared:
+            raise RequestError(
+                f"the method reads plain sample {sample} of {model} that its `needs` does not declare",
+                where=self.variant,
+                remedy="declare it in `needs`",
+            )
+
     def logits_reader(
         self, task: str, splits: Sequence[str], kinds: Collection[str], samples: Collection[tuple[str, int]]
-    ) -> Callable[[str, LogitsKind, int], Mapping[str, Logits]]:
+    ) -> LogitsSource:
         """Return the reader of a task's cached logits; it refuses what the method's needs do not declare.
 
         Args:
@@ -151,17 +158,32 @@ class MethodJob:
             samples: Declared plain samples, whose logits may be read.
         """
 
-        def read(model: str, kind: LogitsKind, sample: int) -> Mapping[str, Logits]:
-            if kind not in kinds or (kind == "response" and (model, sample) not in samples):
-                raise RequestError(
-                    f"the method reads {kind} logits of {model} that its `needs` does not declare",
-                    where=self.variant,
-                    remedy="declare them in `needs`",
-                )
+        def read(model: str, kind: LogitsKind, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
+            self.require_logits(model, kind, sample, kinds, samples)
             files = [self.logits_file(kind, model, task, split, sample) for split in splits]
             return {uid: logits for path in files for uid, logits in read_logits(path, kind).items()}
 
         return read
+
+    def require_logits(
+        self,
+        model: str,
+        kind: LogitsKind,
+        sample: int,
+        kinds: Collection[str],
+        samples: Collection[tuple[str, int]],
+    ) -> None:
+        """Refuse cached logits that the method's needs do not declare; arguments as for `logits_reader`.
+
+        Raises:
+            RequestError: Their kind is not declared, or the plain response that they belong to.
+        """
+        if kind not in kinds or (kind == "response" and (model, sample) not in samples):
+            raise RequestError(
+                f"the method reads {kind} logits of {model} that its `needs` does not declare",
+                where=self.variant,
+                remedy="declare them in `needs`",
+            )
 
     def logits_file(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> Path:
         """Return the file of a model's cached logits."""
@@ -248,11 +270,11 @@ class MethodJob:
         return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
 
     def perf_rows(self, calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return times and cache hits of a task's own requests."""
+        """Return times and cache hits of the requests that this job made for a task."""
         rows: dict[str, dict[str, Any]] = {}
         for call in calls:
             reply = self._replies.get(call["key"])
-            if call["kind"] in ("own", "joint") and reply is not None:
+            if reply is not None:
                 rows[call["key"]] = reply_row(call["model"], call["key"], cached=reply.cached, seconds=reply.seconds)
         return list(rows.values())
 

@@ -27,7 +27,8 @@ def _reference(row: Mapping[str, Any]) -> ReferenceLogits | None:
     return ReferenceLogits(row["text"], tuple(row["tokens"]), tuple(row["logprobs"]), row["prompt_tokens"])
 
 
-def _response(row: Mapping[str, Any]) -> ResponseLogits:
+def response_logits(row: Mapping[str, Any]) -> ResponseLogits:
+    """Return the logits of a plain response from a row of its file, or from the reply as it is stored."""
     width = row["top_k"]
     steps = range(len(row["tokens"]))
 
@@ -47,7 +48,7 @@ def _response(row: Mapping[str, Any]) -> ResponseLogits:
 _READERS: dict[LogitsKind, tuple[Schema, Callable[[Mapping[str, Any]], Logits | None]]] = {
     "options": (OPTION_LOGITS, _options),
     "reference": (REFERENCE_LOGITS, _reference),
-    "response": (RESPONSE_LOGITS, _response),
+    "response": (RESPONSE_LOGITS, response_logits),
 }
 
 

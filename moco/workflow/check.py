@@ -252,12 +252,13 @@ def _names(study: Study) -> Iterator[Problem]:
             ("pools", block.pools, study.pools),
             ("tasks", block.tasks, study.tasks),
             ("methods", block.methods, study.methods),
+            ("singles", block.singles, study.models),
         ):
-            if not names and kind != "methods":
+            if not names and kind not in ("methods", "singles"):
                 yield Problem(f"compare.{number}.{kind}", "is empty", "name some, or leave it out for all")
             for name in () if isinstance(names, str) else names:
                 if name not in known:
-                    what = f"unknown {kind[:-1]} {name!r}"
+                    what = f"unknown {'model' if kind == 'singles' else kind[:-1]} {name!r}"
                     yield Problem(f"compare.{number}.{kind}", what, did_you_mean(name, known))
 
 

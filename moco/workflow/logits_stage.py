@@ -45,34 +45,42 @@ class LogitsStage(ResponseStage):
         models = dict.fromkeys(self.study.pools[cell.pool].models)
         files = []
         for kind in kinds:
-            pairs = self.member_samples(cell.pool, samples) if kind == "response" else [(name, 0) for name in models]
             for task in batch.tasks:
                 for split in splits:
+                    pairs = (
+                        self.plain_samples(cell, split, samples)
+                        if kind == "response"
+                        else [(name, 0) for name in models]
+                    )
                     files += [results(paths.logits(kind, model, task, split, batch.decoding, seed, index)) for model, index in pairs]
         return files
 
     @cached_property
-    def _wanted(self) -> dict[_Place, tuple[dict[str, None], dict[str, None]]]:
-        """Models and splits by what is wanted of them."""
-        wanted: dict[_Place, tuple[dict[str, None], dict[str, None]]] = {}
+    def _wanted(self) -> dict[_Place, dict[str, set[str]]]:
+        """Splits by model and by what is wanted of it."""
+        wanted: dict[_Place, dict[str, set[str]]] = {}
         for cell in self.matrix.cells:
             for split in self.matrix.batches[cell.batch].splits:
                 for kind in self.logits_kinds(cell, split):
-                    samples = self._samples(cell, split) if kind == "response" else 1
-                    for model, sample in self.member_samples(cell.pool, samples):
-                        first = block_of(sample)[0] if kind == "response" else 0
-                        models, splits = wanted.setdefault(_Place(cell.batch, kind, first), ({}, {}))
-                        models[model] = splits[split] = None
+                    places = (
+                        self.plain_samples(cell, split, self._samples(cell, split))
+                        if kind == "response"
+                        else [(model, 0) for model in self.study.pools[cell.pool].models]
+                    )
+                    for model, sample in places:
+                        place = _Place(cell.batch, kind, block_of(sample)[0] if kind == "response" else 0)
+                        wanted.setdefault(place, {}).setdefault(model, set()).add(split)
         return wanted
 
     def logits_rules(self) -> list[Rule]:
         """Rules that cache logits."""
         rules = []
-        for place, (models, wanted) in self._wanted.items():
-            splits = [split for split in self.matrix.batches[place.batch].splits if split in wanted]
-            for gpus in sorted({self.gpus([model]) for model in models}):
-                chosen = [model for model in models if self.gpus([model]) == gpus]
-                rules.append(self._logits_rule(place, splits, chosen, gpus))
+        for place, wanted in self._wanted.items():
+            groups: dict[tuple[tuple[str, ...], int], list[str]] = {}
+            for model, read in wanted.items():
+                splits = tuple(split for split in self.matrix.batches[place.batch].splits if split in read)
+                groups.setdefault((splits, self.gpus([model])), []).append(model)
+            rules += [self._logits_rule(place, splits, models, gpus) for (splits, gpus), models in groups.items()]
         return rules
 
     def _logits_rule(self, place: _Place, splits: Sequence[str], models: Sequence[str], gpus: int) -> Rule:

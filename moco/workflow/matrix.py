@@ -147,6 +147,10 @@ class Matrix:
         """Return the method variants of a comparison."""
         return _chosen(block.methods, self.study.methods, "method")
 
+    def block_singles(self, block: Comparison) -> frozenset[str]:
+        """Return the models that a comparison gives rows of their own, in whatever of its pools they are."""
+        return frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
+
     @cached_property
     def batches(self) -> dict[str, Batch]:
         """Batches by name; every task is in exactly one."""
@@ -370,12 +374,14 @@ class Matrix:
         return value
 
 
-def _chosen(names: Sequence[str] | str, known: Mapping[str, object], kind: str) -> tuple[str, ...]:
+def _chosen(
+    names: Sequence[str] | str, known: Mapping[str, object], kind: str, key: str | None = None
+) -> tuple[str, ...]:
     if isinstance(names, str):
         return tuple(known)
     for name in names:
         if name not in known:
-            raise RequestError(f"unknown {kind} {name!r}", where=f"compare.{kind}s", remedy=did_you_mean(name, known))
+            raise RequestError(f"unknown {kind} {name!r}", where=f"compare.{key or f'{kind}s'}", remedy=did_you_mean(name, known))
     return tuple(names)
 
 

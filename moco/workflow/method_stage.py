@@ -167,7 +167,7 @@ class MethodStage(LogitsStage):
         plain = [
             results(paths.generation(model, task, split, batch.decoding, seed, sample))
             for task in batch.tasks
-            for model, sample in self.member_samples(cell.pool, needs.answer.plain * batch.answers)
+            for model, sample in self.plain_inputs(cell, split, needs.answer.plain * batch.answers)
         ]
         fitted = [
             results(
@@ -192,5 +192,7 @@ class MethodStage(LogitsStage):
             "fit": [results(paths.fit_folder(cell.pool, task, cell.variant, seed)) for task in batch.tasks]
             if needs.fit
             else [],
-            "weights": self.weights(self.study.pools[cell.pool].models) if needs.answer_runs_models else [],
+            "weights": self.weights(
+                self.study.pools[cell.pool].models if needs.answer_runs_models else sorted(self.asked_models(cell))
+            ),
         }

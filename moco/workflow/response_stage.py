@@ -12,6 +12,10 @@ from moco.workflow.model_stage import ModelStage
 from moco.workflow.rule import Group, Rule, alternatives, block_of, results, twin, word
 
 
+FIT_SPLITS = ("dev", "train")
+"""Splits that only fits read."""
+
+
 class ResponseStage(ModelStage):
     """Plain responses, of declared models and of those that fits make."""
 
@@ -24,6 +28,29 @@ class ResponseStage(ModelStage):
         if fit is None or split not in fit.splits:
             return 0
         return fit.plain
+
+    def asked_models(self, cell: Cell) -> frozenset[str]:
+        """Models of a cell's pool that its answer job itself asks for the plain test responses that it reads."""
+        if self.matrix.needs(cell.pool, cell.variant).answer.plain_mode != "lazy":
+            return frozenset()
+        return frozenset(name for name in self.study.pools[cell.pool].models if self.study.models[name].priced)
+
+    def plain_samples(self, cell: Cell, split: str, samples: int) -> list[tuple[str, int]]:
+        """Model and stored sample index of the first plain responses of every member that a cell wants made ahead."""
+        asked = frozenset() if split in FIT_SPLITS else self.asked_models(cell)
+        return [(model, sample) for model, sample in self.member_samples(cell.pool, samples) if model not in asked]
+
+    def plain_inputs(self, cell: Cell, split: str, samples: int) -> list[tuple[str, int]]:
+        """Model and stored sample index of the plain responses that an answer job waits for.
+
+        Those of a priced model are among them where something else has them made ahead, so that nothing is asked twice.
+        """
+        ahead = {*self.plain_samples(cell, split, samples)}
+        return [
+            (model, sample)
+            for model, sample in self.member_samples(cell.pool, samples)
+            if (model, sample) in ahead or model in self.generated.get((cell.batch, split, block_of(sample)[0]), ())
+        ]
 
     def scored_samples(self, batch: Batch, copy: int) -> range:
         """Plain samples behind the score of a copy of a model: as many as are scored together, none of another copy."""
@@ -45,7 +72,7 @@ class ResponseStage(ModelStage):
                         wanted.setdefault((batch, split, block_of(sample)[0]), {})[model] = None
         for cell in self.matrix.cells:
             for split in self.matrix.batches[cell.batch].splits:
-                for model, sample in self.member_samples(cell.pool, self._samples(cell, split)):
+                for model, sample in self.plain_samples(cell, split, self._samples(cell, split)):
                     wanted.setdefault((cell.batch, split, block_of(sample)[0]), {})[model] = None
             fit = self.matrix.needs(cell.pool, cell.variant).fit
             if fit is not None and fit.dev_scores:
@@ -59,20 +86,22 @@ class ResponseStage(ModelStage):
         """Model and batch of every single-model row."""
         pairs: dict[tuple[str, str], None] = {}
         for block in self.study.compare:
-            tasks = set(self.matrix.block_tasks(block))
+            tasks, chosen = set(self.matrix.block_tasks(block)), self.matrix.block_singles(block)
             for batch in self.matrix.batches.values():
                 if set(batch.tasks) <= tasks:
                     for pool in self.matrix.block_pools(block):
-                        pairs.update(dict.fromkeys((model, batch.name) for model in self.study.pools[pool].models))
+                        models = [model for model in self.study.pools[pool].models if model in chosen]
+                        pairs.update(dict.fromkeys((model, batch.name) for model in models))
         return list(pairs)
 
     def generate_rules(self) -> list[Rule]:
         """Rules that make plain responses of declared models: dev and test of sample 0 in one job, else a split each."""
         groups: dict[tuple[str, tuple[str, ...], int], dict[str, None]] = {}
         for (name, split, first), models in self.generated.items():
-            main = tuple(other for other in ("dev", "test") if other in self.matrix.batches[name].splits)
-            together = main if first == 0 and split in main else (split,)
-            groups.setdefault((name, together, first), {}).update(models)
+            for model in models:
+                wanted = tuple(other for other in ("dev", "test") if model in self.generated.get((name, other, 0), ()))
+                together = wanted if first == 0 and split in wanted else (split,)
+                groups.setdefault((name, together, first), {})[model] = None
         rules = []
         for (name, splits, first), models in groups.items():
             samples = range(block_of(first)[0], block_of(first)[1] + 1)
@@ -172,7 +201,9 @@ class ResponseStage(ModelStage):
         if stage == "fit":
             return max(self.gpus(models, needs) if needs.fit_runs_models else 0, self.gpus(self._fit_judges(cell, needs)))
         if stage == "answer":
-            return self.gpus(models, needs, live=needs.answer.live) if needs.answer_runs_models else 0
+            if needs.answer_runs_models:
+                return self.gpus(models, needs, live=needs.answer.live)
+            return self.gpus(self.asked_models(cell))
         return self.gpus(models)
 
     def _fit_judges(self, cell: Cell, needs: Needs) -> list[str]:

@@ -86,6 +86,7 @@ CASES = [
 ]
 THREES = [entry for entry in CASES if entry.values[1].models == POOLS["three"]]
 RANKING = [entry for entry in THREES if (fit := entry.values[0].needs(3).fit) is not None and fit.dev_scores]
+LAZY = [entry for entry in CASES if entry.values[0].needs(3).answer.plain_mode == "lazy"]
 UNFITTED = [entry for entry in CASES if entry.values[0].needs(len(entry.values[1].models)).fit is None]
 every_method = pytest.mark.parametrize("id", method_ids())
 every_case = pytest.mark.parametrize(("method", "world"), CASES)
@@ -354,6 +355,21 @@ def test_reads_no_more_than_it_declares(method, world):
             continue
         limit = needs.answer.fitted_plain if model in needs.models else needs.answer.plain
         assert sample < limit * max(1, world.models.count(model))
+
+
+@pytest.mark.parametrize(("method", "world"), LAZY)
+def test_lazy_plain_responses_are_named_and_then_read(method, world):
+    """A priced model is paid for each reply that is named, and only what was named can be read."""
+    engine = Engine(world.replies)
+    state = world.fit(method)
+    needs = method.needs(len(world.models))
+    ctx = answer_context(
+        models=world.models, questions=world.test, replies=engine, needs=needs, fitted=state.models, method=method.id
+    )
+    list(method.answer(ctx, state))
+    read = {(call["model"], call["sample"], call["uid"]) for call in ctx.calls if call["kind"] == "plain"}
+    assert set(engine.named) == read
+    assert len(engine.reads) <= 3 * len(world.models) * needs.answer.plain, "name the items of a round together"
 
 
 @every_case

@@ -31,10 +31,10 @@ def _plain(
     items: Sequence[Question],
     pool_samples: int | None,
     fitted: Mapping[str, int],
-) -> Callable[[str, int], Mapping[str, Response]]:
-    """Return a reader of plain responses that has only samples below a limit; None is no limit."""
+) -> Callable[[str, int, Sequence[str]], Mapping[str, Response]]:
+    """Return a reader of plain responses to named items, of samples below a limit; None is no limit."""
 
-    def read(model: str, sample: int) -> Mapping[str, Response]:
+    def read(model: str, sample: int, named: Sequence[str]) -> Mapping[str, Response]:
         known = dict(fitted)
         if pool_samples is None:
             known.update(dict.fromkeys(models, sample + 1))
@@ -42,7 +42,7 @@ def _plain(
             known.update({name: pool_samples * models.count(name) for name in models})
         if sample >= known.get(model, 0):
             raise RequestError(f"sample {sample} of {model} is not declared in `needs`")
-        return engine.plain(model, sample, items)
+        return engine.plain(model, sample, [item for item in items if item.uid in named])
 
     return read
 
@@ -53,10 +53,10 @@ def _logits(
     items: Sequence[Question],
     kinds: Sequence[str] | None,
     samples: int | None,
-) -> Callable[[str, str, int], Mapping[str, Logits]]:
+) -> Callable[[str, str, int, Sequence[str]], Mapping[str, Logits]]:
     """Return a reader of cached logits of some kinds, and of responses below a limit; None is no limit."""
 
-    def read(model: str, kind: str, sample: int) -> Mapping[str, Logits]:
+    def read(model: str, kind: str, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
         beyond = kind == "response" and samples is not None and sample >= samples * models.count(model)
         if beyond or (kinds is not None and kind not in kinds):
             raise RequestError(f"{kind} logits of {model} are not declared in `needs`")

@@ -113,6 +113,7 @@ class Engine:
         self.rounds: list[list[Asked]] = []
         self.loads: Counter[str] = Counter()
         self.reads: list[tuple[str, str, int]] = []
+        self.named: list[tuple[str, int, str]] = []
         self.merged: list[Recipe] = []
         self.discarded: list[str] = []
 
@@ -136,6 +137,7 @@ class Engine:
         """Return a model's plain responses."""
         self.access()
         self.reads.append(("plain", model, sample))
+        self.named.extend((model, sample, item.uid) for item in questions)
         return {item.uid: self._response(model, item.prompt, sample, item.uid) for item in questions}
 
     def _response(self, model: str, prompt: str, sample: int, uid: str) -> Response:

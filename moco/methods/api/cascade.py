@@ -55,10 +55,10 @@ class Cascade(Method):
     def needs(self, models: int) -> Needs:
         """Plain responses with their logits; in mode just_ask requests of its own instead."""
         if self.params.mode == "just_ask":
-            return Needs(answer=AnswerNeeds(plain=1, generates=True), min_models=2)
+            return Needs(answer=AnswerNeeds(plain=1, plain_mode="lazy", generates=True), min_models=2)
         return Needs(
             fit=FitNeeds(plain=1, logits=("response",)),
-            answer=AnswerNeeds(plain=1, logits=("response",)),
+            answer=AnswerNeeds(plain=1, plain_mode="lazy", logits=("response",)),
             min_models=2,
             capabilities=frozenset({"top_logits"}),
         )
@@ -91,25 +91,27 @@ class Cascade(Method):
             yield from self._ask(ctx)
             return
         thresholds: Sequence[float] = state.data["thresholds"]
-        responses = [ctx.plain(member.index) for member in ctx.pool]
-        logits = [ctx.logits(member.index, "response") for member in ctx.pool[:-1]]
-        for question in ctx.questions:
-            confidences: list[float] = []
-            for threshold, of_member in zip(thresholds, logits, strict=True):
-                confidences.append(self.confidence(of_member[question.uid]))
-                if confidences[-1] >= threshold:
-                    break
-            last = len(confidences) - 1
-            level = last if confidences[last] >= thresholds[last] else len(thresholds)
-            record = {"level": level, "confidences": confidences, "thresholds": list(thresholds)}
-            text = responses[level][question.uid].text
-            yield Answer(question.uid, text, models=(ctx.pool[level].model,), record=record)
+        confidences: dict[str, list[float]] = {question.uid: [] for question in ctx.questions}
+        answers: dict[str, Answer] = {}
+        waiting = list(confidences)
+        for level, member in enumerate(ctx.pool):
+            if level < len(thresholds):
+                logits = ctx.logits(member.index, "response", items=waiting)
+                for uid in waiting:
+                    confidences[uid].append(self.confidence(logits[uid]))
+            kept = [uid for uid in waiting if level == len(thresholds) or confidences[uid][-1] >= thresholds[level]]
+            responses = ctx.plain(member.index, items=kept)
+            for uid in kept:
+                record = {"level": level, "confidences": confidences[uid], "thresholds": list(thresholds)}
+                answers[uid] = Answer(uid, responses[uid].text, models=(member.model,), record=record)
+            waiting = [uid for uid in waiting if uid not in answers]
+        yield from (answers[question.uid] for question in ctx.questions)
 
     def _ask(self, ctx: AnswerContext) -> Iterator[Answer]:
         waiting = list(ctx.questions)
         for level, member in enumerate(ctx.pool):
             if level == len(ctx.pool) - 1:
-                plain = ctx.plain(member.index)
+                plain = ctx.plain(member.index, items=[question.uid for question in waiting])
                 for question in waiting:
                     yield self._asked(question.uid, plain[question.uid].text, member.model, level)
                 return

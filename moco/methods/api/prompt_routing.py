@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
 from moco.methods.context import AnswerContext, FitContext
+from moco.optimize.routing import chosen_responses
 from moco.optimize.selection import dev_means, ranking
 from moco.prompts import blocks
 from moco.tasks.item import Question
@@ -39,7 +40,7 @@ class PromptRouting(Method):
         """Dev scores choose the router; every member has a description and plain responses."""
         return Needs(
             fit=FitNeeds(dev_scores=True),
-            answer=AnswerNeeds(plain=1, generates=True),
+            answer=AnswerNeeds(plain=1, plain_mode="lazy", generates=True),
             min_models=2,
             descriptions=True,
         )
@@ -59,15 +60,14 @@ class PromptRouting(Method):
             for question in ctx.questions
         ]
         replies = ctx.generate(requests)
-        responses = [ctx.plain(member.index) for member in ctx.pool]
-        fallbacks = 0
-        for question, reply in zip(ctx.questions, replies, strict=True):
-            choice = parse_choice(reply.text, descriptions)
-            fallbacks += choice is None
-            member = router if choice is None else choice - 1
+        choices = [parse_choice(reply.text, descriptions) for reply in replies]
+        fallbacks = choices.count(None)
+        chosen = [router if choice is None else choice - 1 for choice in choices]
+        responses = chosen_responses(ctx, chosen)
+        for question, reply, choice, member in zip(ctx.questions, replies, choices, chosen, strict=True):
             yield Answer(
                 question.uid,
-                responses[member][question.uid].text,
+                responses[question.uid].text,
                 models=(ctx.pool[member].model,),
                 record={"router": router, "reply": reply.text, "choice": choice, "member": member},
                 fallback="no choice in the router's reply" if choice is None else None,

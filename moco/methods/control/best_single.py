@@ -16,7 +16,7 @@ class BestSingle(Method):
 
     def needs(self, models: int) -> Needs:
         """Dev scores, then one plain response per member."""
-        return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=1))
+        return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=1, plain_mode="lazy"))
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the member."""

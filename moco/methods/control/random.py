@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from moco.methods.base import Answer, AnswerNeeds, Method, Needs, State, method
 from moco.methods.context import AnswerContext
+from moco.optimize.routing import chosen_responses
 
 
 @method("control_random", level="control", paper="control, no paper")
@@ -15,16 +16,16 @@ class Random(Method):
 
     def needs(self, models: int) -> Needs:
         """One plain response per member."""
-        return Needs(answer=AnswerNeeds(plain=1))
+        return Needs(answer=AnswerNeeds(plain=1, plain_mode="lazy"))
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Draw one member per item."""
-        responses = [ctx.plain(member.index) for member in ctx.pool]
-        for question in ctx.questions:
-            index = int(ctx.rng("member", question.uid).integers(len(ctx.pool)))
+        drawn = [int(ctx.rng("member", question.uid).integers(len(ctx.pool))) for question in ctx.questions]
+        responses = chosen_responses(ctx, drawn)
+        for question, index in zip(ctx.questions, drawn, strict=True):
             yield Answer(
                 question.uid,
-                responses[index][question.uid].text,
+                responses[question.uid].text,
                 models=(ctx.pool[index].model,),
                 record={"member": index},
             )

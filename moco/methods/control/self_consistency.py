@@ -28,7 +28,10 @@ class SelfConsistency(Method):
 
     def needs(self, models: int) -> Needs:
         """Dev scores choose the member; its samples vote."""
-        return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=self.params.samples, extracts=True))
+        return Needs(
+            fit=FitNeeds(dev_scores=True),
+            answer=AnswerNeeds(plain=self.params.samples, plain_mode="lazy", extracts=True),
+        )
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the member."""

@@ -31,7 +31,7 @@ class Planted:
         items = questions(len(next(iter(self.shares.values()))[split]), split=split)
         models = list(self.shares)
 
-        def logits(model, kind, sample):
+        def logits(model, kind, sample, _items):
             assert (kind, sample) == ("response", 0)
             return {item.uid: response(share) for item, share in zip(items, self.shares[model][split], strict=True)}
 

@@ -15,7 +15,7 @@ def option_context(models, values, kind="label"):
     ctx = answer_context(models=models, questions=questions(1, "multiple_choice"))
     flat = (-5.0,) * 3
 
-    def logits(model, asked, _sample):
+    def logits(model, asked, _sample, _items):
         assert asked == "options"
         own = tuple(values[model])
         by_label, by_text = (own, flat) if kind == "label" else (flat, own)

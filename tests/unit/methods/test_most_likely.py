@@ -16,8 +16,8 @@ def planted(make, values, split="test"):
     ctx = make(models=list(values), questions=items, replies={name: name for name in values})
     plain = ctx._plain
 
-    def read(model, sample):
-        likely = zip(plain(model, sample).items(), values[model], strict=True)
+    def read(model, sample, named):
+        likely = zip(plain(model, sample, named).items(), values[model], strict=True)
         return {uid: replace(response, mean_logprob=value) for (uid, response), value in likely}
 
     ctx._plain = read

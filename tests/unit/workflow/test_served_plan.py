@@ -177,3 +177,84 @@ def test_one_endpoint_under_two_names_is_no_pool_of_two():
     twice = {"far": FAR, "again": {**FAR, "endpoint": FAR["endpoint"] + "/"}}
     found = structural_problems(study(models={**study().model_dump()["models"], **twice}, pools={"p": ["far", "again"]}))
     assert any("same checkpoint" in problem.what for problem in found)
+
+
+def generated(plan: Plan, model: str) -> dict[str, list[str]]:
+    """Splits by rule of the plain responses of a model."""
+    rules = [rule for rule in plan.generate_rules() if model in rule.wildcards["model"].split("|")]
+    return {rule.name: rule.words["splits"].split() for rule in rules}
+
+
+LAZY = {"ask": {"method": "api_cascade", "mode": "just_ask"}, "api_prompt_routing": {}, "control_random": {}}
+
+
+def expensive(far: dict[str, Any] | None = None, methods: dict[str, Any] = LAZY, singles: Any = ("add", "recall")):
+    return Plan(study(far, pools={"mixed": ["add", "recall", "far"]}, methods=methods, compare=[{"singles": singles}]))
+
+
+def answer_inputs(plan: Plan, variant: str) -> dict[str, list[str]]:
+    [rule] = [rule for rule in plan.answer_rules() if variant in rule.wildcards["method"].split("|")]
+    return rule.inputs(Wildcards(method=variant, seed=1, split="test"))
+
+
+def test_a_priced_model_without_a_row_of_its_own_answers_no_test_split_ahead():
+    plan = expensive()
+    assert {tuple(splits) for splits in generated(plan, "far").values()} == {("dev",)}
+    assert {tuple(splits) for splits in generated(plan, "add").values()} == {("dev", "test")}
+    for variant in LAZY:
+        read = [path.split("/")[2] for path in answer_inputs(plan, variant)["plain"]]
+        assert sorted(read) == ["add", "recall"], variant
+    assert not [path for path in plan.analysis_inputs if "/far/" in path]
+    none = expensive(methods={"control_random": {}})
+    assert generated(none, "far") == {}, "dev is for those who fit on it"
+
+
+def test_what_has_a_row_or_is_read_whole_is_made_ahead():
+    for plan in (
+        expensive(singles="all"),
+        expensive({"priced": False}),
+        expensive(methods={**LAZY, "text_majority_vote": {}}),
+    ):
+        assert ["dev", "test"] in generated(plan, "far").values()
+    assert "far" in {path.split("/")[2] for path in answer_inputs(expensive({"priced": False}), "ask")["plain"]}
+    waited_for = answer_inputs(expensive(singles="all"), "ask")["plain"]
+    assert "far" in {path.split("/")[2] for path in waited_for}, "two jobs would ask for the same at the same time"
+
+
+def test_logits_of_a_priced_model_come_with_its_replies():
+    plan = expensive({"logprobs": True}, methods={"api_cascade": {}})
+    rules = {rule.name: rule for rule in plan.logits_rules()}
+    splits = {name: rule.words["splits"] for name, rule in rules.items() if "far" in rule.wildcards["model"].split("|")}
+    assert set(splits.values()) == {"dev"}
+    assert {rule.words["splits"] for name, rule in rules.items() if name not in splits} == {"dev test"}
+    assert not [path for path in answer_inputs(plan, "api_cascade")["logits"] if "/far/" in path]
+    names = [rule.name for rules in (plan.generate_rules(), plan.logits_rules()) for rule in rules]
+    assert len(names) == len(set(names))
+    assert structural_problems(plan.study) == []
+
+
+def test_a_priced_model_of_this_machine_is_run_by_the_answer_job():
+    models = study().model_dump()["models"]
+    models["recall"]["priced"] = True
+    changed = {"models": models, "pools": {"near": ["add", "recall"]}, "compare": [{"singles": ["add"]}]}
+    plan = Plan(study(methods={"control_random": {}}, site={"use_gpu": True}, **changed))
+    [rule] = plan.answer_rules()
+    assert rule.gpus == 1
+    inputs = rule.inputs(Wildcards(method="control_random", seed=1, split="test"))
+    assert inputs["weights"] == ["<results>/checkpoints/recall"]
+    assert [path.split("/")[2] for path in inputs["plain"]] == ["add"]
+
+
+def test_what_is_dear_is_no_part_of_a_result_and_travels_beside_the_plan():
+    dear, cheap = expensive(), expensive({"priced": False})
+    assert dear.study.slice() == cheap.study.slice()
+    cells = [cell for cell in dear.matrix.cells if cell.variant == "ask"]
+    assert [dear.method_spec(cell, "answer") for cell in cells] == [cheap.method_spec(cell, "answer") for cell in cells]
+    assert json.loads(runtime_json(dear.study))["priced"] == ["far"]
+    assert json.loads(runtime_json(cheap.study))["priced"] == []
+
+
+def test_a_row_for_an_unknown_model_is_a_mistake():
+    found = structural_problems(study(compare=[{"singles": ["fat"]}]))
+    assert [(each.key, each.what) for each in found] == [("compare.0.singles", "unknown model 'fat'")]
+    assert structural_problems(study(compare=[{"singles": []}])) == []

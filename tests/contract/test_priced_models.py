@@ -1,0 +1,211 @@
+"""Models whose replies are dear: asked for what a method reads, once, and with the same results as when all is there."""
+
+import hashlib
+import json
+from collections import Counter
+
+import pytest
+from support.llm_server import Answer, LanguageServer, reply
+
+from moco import paths
+from moco.config.engine import EngineSettings
+from moco.config.models import ServerModel
+from moco.config.tasks import TaskEntry
+from moco.engines.logits import LogitsJob
+from moco.engines.plain import generate_plain
+from moco.methods.answering import AnswerJob
+from moco.methods.catalogue import make_method
+from moco.methods.fitting import FitJob
+from moco.models.resolve import resolve
+from moco.records import ANSWERS, CALLS, COSTS, GENERATIONS, PERF, read_rows
+from moco.scoring.files import score_plain
+from moco.tasks.prepare import prepare
+
+TASKS = ("t", "u")
+POOL = ["near", "mid", "far"]
+DECODING = {"decoding_name": "default", "decoding": {"max_new_tokens": 16, "temperature": 0.7}}
+ITEMS = 12
+METHODS = {
+    "ask": ("api_cascade", {"mode": "just_ask"}),
+    "sure": ("api_cascade", {}),
+    "route": ("api_prompt_routing", {}),
+    "best": ("control_best_single", {}),
+    "random": ("control_random", {}),
+    "vote": ("control_self_consistency", {"samples": 2}),
+}
+
+
+def number(*parts) -> int:
+    return int(hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:8], 16)
+
+
+def answered(asked, _number):
+    """Some doubt themselves, the router names all members, and confidences differ."""
+    drawn = number(asked.body["model"], asked.prompt, asked.body.get("seed"))
+    text = f"\\box{{{drawn % 10}}}"
+    if "I am unconfident" in asked.prompt and drawn % 2:
+        text += "\nI am unconfident."
+    if "Write its number only" in asked.prompt:
+        text = str(drawn % 3 + 1)
+    top = -0.1 - (drawn % 97) / 100
+    step = {"logprob": top, "top_logprobs": [{"logprob": top}, *({"logprob": -3.0 - place} for place in range(4))]}
+    message = {"role": "assistant", "content": text}
+    return Answer(reply(asked, message=message, logprobs={"content": [step] * 3}))
+
+
+@pytest.fixture
+def server():
+    started = LanguageServer(answered)
+    yield started
+    started.close()
+
+
+class Folder:
+    """Results of a study of served models, of which some are priced."""
+
+    def __init__(self, root, server, monkeypatch, priced):
+        self.results, self.server, self.priced = root / "results", server, priced
+        monkeypatch.setenv("MOCO_RUNTIME", json.dumps({"priced": priced, "served": {}}))
+        for seed, task in enumerate(TASKS):
+            items = {"dev": 4, "test": ITEMS}
+            source = {"kind": "synthetic", "skills": ["add"], "items": items, "seed": seed}
+            prepare(task, TaskEntry(source=source), self.results / paths.task_folder(task), {})
+        for name in POOL:
+            entry = ServerModel(kind="server", endpoint=server.endpoint, name=name, date="2026-01-31", logprobs=True)
+            resolve(name, entry, EngineSettings(), root).write(self.results / paths.model_json(name))
+
+    def generate(self, split, models=POOL, samples=(0, 1)):
+        generate_plain(self.results, [(m, t) for m in models for t in TASKS], [split], samples, 1, DECODING)
+        for model in models:
+            LogitsJob(self.results, "response", model, TASKS, [split], samples, 1, DECODING).run()
+
+    def score_dev(self):
+        for name in POOL:
+            for task in TASKS:
+                source = paths.generation(name, task, "dev", "default", 1, 0)
+                score_plain(self.results, task, "dev", source, {"scorer": "strict", "type": "exact_match"})
+
+    def spec(self, variant, answers=1):
+        method, params = METHODS[variant]
+        return {
+            "method": method,
+            "params": make_method(method, params).params.slice(),
+            "pool": POOL,
+            "tasks": {task: {"type": "exact_match", "answers": answers} for task in TASKS},
+            "scorer": "strict",
+            "descriptions": [f"knows what {name} knows" for name in POOL],
+            **DECODING,
+        }
+
+    def fit(self, variant):
+        method, params = METHODS[variant]
+        if make_method(method, params).needs(len(POOL)).fit is not None:
+            FitJob(self.results, self.spec(variant), "p", variant, 1).run()
+
+    def answer(self, variant, answers=1):
+        """Return what the server was asked meanwhile."""
+        before = len(self.server.asked)
+        AnswerJob(self.results, self.spec(variant, answers), "p", variant, 1).run("test")
+        return self.server.asked[before:]
+
+    def files(self, variant):
+        wheres = [("p", task, variant, 1, "test") for task in TASKS]
+        kinds = ((paths.answers, ANSWERS), (paths.calls, CALLS), (paths.costs, COSTS))
+        return [read_rows(self.results / make(*where), schema) for where in wheres for make, schema in kinds]
+
+    def calls(self, variant):
+        return [
+            row for task in TASKS for row in read_rows(self.results / paths.calls("p", task, variant, 1, "test"), CALLS)
+        ]
+
+
+@pytest.fixture
+def study(tmp_path, server, clean_environment):
+    """Return a maker of prepared, dev-scored folders with stores of their own."""
+
+    def make(name, priced):
+        clean_environment.setenv("MOCO_STORE", str(tmp_path / name / "store"))
+        folder = Folder(tmp_path / name, server, clean_environment, priced)
+        folder.generate("dev")
+        folder.score_dev()
+        return folder
+
+    return make
+
+
+def by_model(requests):
+    return Counter(asked.body["model"] for asked in requests)
+
+
+def requests_of(calls, models):
+    """Return how many replies of each model were read, each once."""
+    read = {(row["model"], row["key"]) for row in calls if row["model"] in models}
+    return Counter(model for model, _ in read)
+
+
+@pytest.mark.parametrize("variant", METHODS)
+def test_a_priced_model_is_asked_for_what_is_read_and_the_results_are_the_same(study, variant):
+    whole = study("whole", [])
+    whole.generate("test")
+    whole.fit(variant)
+    whole.answer(variant)
+    priced = study("priced", ["far", "mid"])
+    priced.generate("test", ["near"])
+    priced.fit(variant)
+    asked = priced.answer(variant)
+    calls = priced.calls(variant)
+    assert priced.files(variant) == whole.files(variant)
+    own = {row["key"] for row in calls if row["kind"] == "own" and row["model"] == "near"}
+    assert by_model(asked) == requests_of(calls, ["far", "mid"]) + Counter(near=len(own))
+    if variant in ("ask", "sure", "route", "random"):
+        assert 0 < by_model(asked)["far"] < len(TASKS) * ITEMS * (1 + (variant == "route"))
+    assert not priced.answer(variant), "a second run asks for nothing"
+
+
+def test_a_later_plain_generation_asks_for_the_rest_alone(study, server):
+    priced = study("priced", ["far"])
+    priced.generate("test", ["near", "mid"])
+    priced.fit("sure")
+    reached = by_model(priced.answer("sure"))["far"]
+    assert 0 < reached < len(TASKS) * ITEMS
+    before = len(server.asked)
+    priced.generate("test", ["far"], [0])
+    assert len(server.asked) - before == len(TASKS) * ITEMS - reached
+    texts = {row["uid"]: row["text"] for task in TASKS for row in plain(priced, "far", task)}
+    read = [row for row in priced.calls("sure") if row["model"] == "far"]
+    assert read
+    assert all(texts[row["uid"]] == row["text"] for row in read)
+
+
+def plain(folder, model, task):
+    return read_rows(folder.results / paths.generation(model, task, "test", "default", 1, 0), GENERATIONS)
+
+
+def test_what_was_asked_is_paid_for_in_the_answer_s_performance_file(study):
+    priced = study("priced", ["far", "mid"])
+    priced.generate("test", ["near"])
+    priced.fit("sure")
+    asked = by_model(priced.answer("sure"))
+    rows = [
+        row
+        for task in TASKS
+        for row in read_rows(priced.results / paths.perf(paths.calls("p", task, "sure", 1, "test")), PERF)
+    ]
+    assert Counter(row["model"] for row in rows if row["kind"] == "reply" and not row["cached"]) == asked
+    assert not [row for row in rows if row["kind"] == "load"]
+
+
+def test_several_answers_ask_for_samples_of_their_own(study):
+    priced = study("priced", POOL)
+    priced.answer("random", answers=3)
+    rows = priced.files("random")[0]
+    assert Counter(row["answer"] for row in rows) == {0: ITEMS, 1: ITEMS, 2: ITEMS}
+    calls = priced.calls("random")
+    assert {row["sample"] for row in calls} == {0, 1, 2}
+    assert len({row["key"] for row in calls}) == len(calls) == 3 * ITEMS * len(TASKS)
+
+
+def test_served_models_are_priced_where_nothing_says_otherwise(study, clean_environment):
+    priced = study("priced", [])
+    clean_environment.delenv("MOCO_RUNTIME")
+    assert sum(by_model(priced.answer("random")).values()) == len(TASKS) * ITEMS
