@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from moco.engines.backlog import Backlog
@@ -23,6 +24,7 @@ def fetch(
     who: str,
     label: str,
     flush_seconds: float,
+    turn: AbstractContextManager[object] | None = None,
 ) -> tuple[dict[str, Row], set[str]]:
     """Return the stored rows of all requests, and the keys of those that were made now.
 
@@ -35,6 +37,7 @@ def fetch(
         who: The model, as messages name it.
         label: What is asked for, in the plural.
         flush_seconds: Finished rows reach the disk at least this often, and those of others are looked for.
+        turn: Held while something is made, where only one job may do so at a time.
 
     Raises:
         WorkError: A row is still missing after that.
@@ -46,13 +49,16 @@ def fetch(
         return stored, set()
     work = _Work(partition, missing, flush_seconds)
     progress = Progress(f"{who}: {label}", len(missing))
-    try:
-        for row in make(work.backlog):
-            work.add(row)
-            progress.advance(len(work.rows) - progress.done)
-        work.exchange()
-    finally:
-        work.flush()
+    with turn or nullcontext():
+        try:
+            if turn is not None:  # others had theirs before
+                work.exchange()
+            for row in make(work.backlog):
+                work.add(row)
+                progress.advance(len(work.rows) - progress.done)
+            work.exchange()
+        finally:
+            work.flush()
     log.info("%s", progress.summary())
     others = len(work.rows.keys() - work.made)
     if others:

@@ -1,6 +1,7 @@
 """Requests to replies, through the store: only what is missing loads a model."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenReque
 from moco.engines.fetch import fetch
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
+from moco.engines.served.turn import one_at_a_time
 from moco.errors import RequestError
 from moco.methods.base import Response
 from moco.models.info import ModelInfo
@@ -189,7 +191,8 @@ class Inference:
             asked = {
                 item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
             }
-            return self._through_store(model, asked, partial(self._ask, model), label)
+            turn = one_at_a_time(self.store.partition(self.info(model).fingerprint).folder, model)
+            return self._through_store(model, asked, partial(self._ask, model), label, turn)
         requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
         return self._through_store(model, requests, partial(self._generate, model), label)
 
@@ -205,6 +208,7 @@ class Inference:
         requests: Mapping[str, R],
         make: Callable[[Sequence[R]], Iterator[Stored]],
         label: str,
+        turn: AbstractContextManager[object] | None = None,
     ) -> tuple[dict[str, Stored], set[str]]:
         return fetch(
             self.store.partition(self.info(model).fingerprint),
@@ -213,6 +217,7 @@ class Inference:
             who=model,
             label=label,
             flush_seconds=self._settings[model].flush_seconds,
+            turn=turn,
         )
 
     def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:

@@ -91,6 +91,10 @@ class Client:
         """Close all connections."""
         self._http.close()
 
+    def take_turn(self) -> None:
+        """Keep the pace after other jobs, which may have asked until now."""
+        self._pace.resume()
+
     def ask(self, body: Mapping[str, Any], name: str, read: Callable[[str, float], T], end: threading.Event) -> T:
         """Return what `read` makes of the answer to a request.
 

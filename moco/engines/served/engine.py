@@ -115,6 +115,7 @@ class ServedModel:
         Raises:
             WorkError: A request got no reply; those that did have been yielded.
         """
+        self._client.take_turn()
         work = _Work(requests)
         # Not a pool of the standard library: at an interruption it would wait for what is under way.
         threads = [

@@ -28,6 +28,10 @@ class Pace:
             end.wait(delay)
         return False
 
+    def resume(self) -> None:
+        """Begin as after a request: another job may have made one just now."""
+        self.pause(self._gap)
+
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
         with self._lock:

@@ -3,8 +3,10 @@
 import json
 import logging
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pyarrow.parquet as pq
 import pytest
@@ -406,3 +408,30 @@ def test_a_served_model_is_never_loaded(serve, asking):
     inference = asking(serve())
     inference.run(jobs())
     assert inference.room.loads == 0
+
+
+def test_jobs_take_turns_and_ask_nothing_twice(serve, asking):
+    server = serve(lambda asked, _number: Answer(reply(asked), delay=0.02))
+    limits = {"concurrency": 2, "per_minute": 6000}
+    asks = [asking(server, limits) for _ in range(3)]
+    found: dict[int, list[str]] = {}
+
+    def ask(place: int) -> None:
+        found[place] = texts(asks[place].run(jobs(QUESTIONS[: 8 + place])))
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(server.prompts()) == sorted(QUESTIONS[:10])
+    assert server.most <= 2
+    assert [found[place] for place in range(3)] == [found[2][: 8 + place] for place in range(3)]
+
+
+def test_the_next_job_keeps_the_pace_of_the_last(serve, asking):
+    server = serve()
+    for question in QUESTIONS[:4]:
+        asking(server, {"per_minute": 300}).run(jobs([question]))
+    times = [each.time for each in server.asked]
+    assert all(later - earlier > 0.15 for earlier, later in pairwise(times))
