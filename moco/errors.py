@@ -1,5 +1,7 @@
 """Errors that a user can cause: one line with what is wrong, where, and what to do."""
 
+from collections.abc import Mapping
+
 
 class MocoError(Exception):
     """A problem that is reported as one line, without a traceback.
@@ -28,6 +30,18 @@ class WorkError(MocoError):
     """The request was right, but the work failed (hardware, damaged file): exit code 1."""
 
     exit_code = 1
+
+
+class Unreplied(WorkError):
+    """Some requests got no reply, and no further attempt is made; the others did.
+
+    Attributes:
+        reasons: Why, by key of the request.
+    """
+
+    def __init__(self, what: str, reasons: Mapping[str, str], *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.reasons = reasons
 
 
 class FailedInput(WorkError):

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
+from moco.config.runtime import LAST_ATTEMPT, runtime_settings
 from moco.errors import FailedInput
 
 _CHILD = "MOCO_CHILD"
@@ -39,7 +40,6 @@ def add_attempt_options(parser: argparse.ArgumentParser) -> None:
 
 def run_recorded(module: Any, options: argparse.Namespace, arguments: list[str]) -> int:
     """Run a verb; a failed input or, where failures are recorded, a last failed attempt becomes failed rows."""
-    from moco.config.runtime import runtime_settings
     from moco.devices import granted_devices
 
     runtime = runtime_settings()
@@ -48,8 +48,9 @@ def run_recorded(module: Any, options: argparse.Namespace, arguments: list[str])
             print(f"GPU {devices}", file=sys.stderr, flush=True)
         if runtime.get("failures") != "record" or _CHILD in os.environ:
             return _run_here(module, options)
-        reason, code = _run_child(arguments)
-    if code in (0, 2) or options.attempt <= runtime.get("retries", 0):
+        last = options.attempt > runtime.get("retries", 0)
+        reason, code = _run_child(arguments, last)
+    if code in (0, 2) or not last:
         return code
     module.record_failure(options, reason)
     print(f"recorded as failed: {reason}", file=sys.stderr)
@@ -65,11 +66,11 @@ def _run_here(module: Any, options: argparse.Namespace) -> int:
         return 0
 
 
-def _run_child(arguments: list[str]) -> tuple[str, int]:
+def _run_child(arguments: list[str], last: bool) -> tuple[str, int]:
     """Return why the child failed and its exit code."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reason"
-        environment = {**os.environ, _CHILD: "1", "MOCO_REASON_FILE": str(path)}
+        environment = {**os.environ, _CHILD: "1", "MOCO_REASON_FILE": str(path), LAST_ATTEMPT: str(int(last))}
         child = subprocess.Popen([sys.executable, "-m", "moco", *arguments], env=environment)
         stopped = []
 

@@ -14,6 +14,9 @@ from moco.config.study import Study
 
 VARIABLE = "MOCO_RUNTIME"
 
+LAST_ATTEMPT = "MOCO_LAST_ATTEMPT"
+"""Set where failures are recorded and no further attempt follows."""
+
 
 def runtime_json(study: Study) -> str:
     """Return the value of MOCO_RUNTIME for a study: settings of engines and scoring, and what happens to failed work."""
@@ -47,6 +50,11 @@ def engine_settings(model: str, identity: Mapping[str, Any]) -> EngineSettings:
     given = runtime_settings()
     runtime = given.get("models", {}).get(model, given.get("engine", {}))
     return EngineSettings.model_validate({**runtime, **identity})
+
+
+def records_items() -> bool:
+    """Return whether items without a reply are to be recorded as failed, instead of ending the job."""
+    return os.environ.get(LAST_ATTEMPT) == "1"
 
 
 def is_priced(model: str, *, served: bool) -> bool:

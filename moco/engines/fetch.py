@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from moco.engines.backlog import Backlog
-from moco.errors import WorkError
+from moco.errors import Unreplied, WorkError
 from moco.progress import Progress
 from moco.store.generations import Partition, Row
 
@@ -25,6 +25,7 @@ def fetch(
     label: str,
     flush_seconds: float,
     turn: AbstractContextManager[object] | None = None,
+    failed: dict[str, str] | None = None,
 ) -> tuple[dict[str, Row], set[str]]:
     """Return the stored rows of all requests, and the keys of those that were made now.
 
@@ -38,6 +39,7 @@ def fetch(
         label: What is asked for, in the plural.
         flush_seconds: Finished rows reach the disk at least this often, and those of others are looked for.
         turn: Held while something is made, where only one job may do so at a time.
+        failed: Takes in why requests got no reply, by key; left out, that is an error.
 
     Raises:
         WorkError: A row is still missing after that.
@@ -57,13 +59,18 @@ def fetch(
                 work.add(row)
                 progress.advance(len(work.rows) - progress.done)
             work.exchange()
+        except Unreplied as end:
+            if failed is None:
+                raise
+            failed |= end.reasons
+            log.warning("%s: %d %s recorded as failed: %s", who, len(end.reasons), label, end)
         finally:
             work.flush()
     log.info("%s", progress.summary())
     others = len(work.rows.keys() - work.made)
     if others:
         log.info("%s: %d %s came from another process meanwhile", who, others, label)
-    lost = missing.keys() - work.rows.keys()
+    lost = missing.keys() - work.rows.keys() - (failed or {}).keys()
     if lost:
         raise WorkError(f"{len(lost)} {label} are missing after the work", where=who, remedy="run again")
     return {**stored, **work.rows}, work.made

@@ -70,11 +70,13 @@ class Reply:
         response: What methods see.
         cached: It was in the store.
         seconds: Share of its batch when first generated.
+        failed: Why there is none; the response then is empty.
     """
 
     response: Response
     cached: bool
     seconds: float
+    failed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,13 @@ class Inference:
         """Return the loaded engines of several models, all in memory at once."""
         return self.room.together([(self.info(name), self._settings[name]) for name in names])
 
-    def run(self, jobs: Sequence[Job], label: str = "requests") -> list[Reply]:
+    def run(self, jobs: Sequence[Job], label: str = "requests", *, record: bool = False) -> list[Reply]:
         """Return replies in the order of `jobs`, working model by model.
+
+        Args:
+            jobs: What is asked.
+            label: What it is, in the plural.
+            record: Give a failed reply where a server gave none, instead of raising.
 
         Raises:
             WorkError: A reply is still missing after generation.
@@ -168,8 +175,12 @@ class Inference:
             by_model.setdefault(job.model, []).append(index)
         for model, indices in by_model.items():
             prepared = [self._prepare(jobs[index]) for index in indices]
-            stored, fresh = self._fetch(model, prepared, label)
+            failed: dict[str, str] = {}
+            stored, fresh = self._fetch(model, prepared, label, failed if record else None)
             for index, item in zip(indices, prepared, strict=True):
+                if item.key in failed:
+                    replies[index] = Reply(Response("", item.key), False, 0.0, failed[item.key])
+                    continue
                 replies[index] = make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh)
         return [replies[index] for index in range(len(jobs))]
 
@@ -186,13 +197,15 @@ class Inference:
         )
         return _Prepared(job, key, seed, rendered.flag, rendered.thinking, rendered.tokens)
 
-    def _fetch(self, model: str, prepared: Sequence[_Prepared], label: str) -> tuple[dict[str, Stored], set[str]]:
+    def _fetch(
+        self, model: str, prepared: Sequence[_Prepared], label: str, failed: dict[str, str] | None
+    ) -> tuple[dict[str, Stored], set[str]]:
         if self.info(model).server is not None:
             asked = {
                 item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
             }
             turn = one_at_a_time(self.store.partition(self.info(model).fingerprint).folder, model)
-            return self._through_store(model, asked, partial(self._ask, model), label, turn)
+            return self._through_store(model, asked, partial(self._ask, model), label, turn, failed)
         requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
         return self._through_store(model, requests, partial(self._generate, model), label)
 
@@ -209,6 +222,7 @@ class Inference:
         make: Callable[[Sequence[R]], Iterator[Stored]],
         label: str,
         turn: AbstractContextManager[object] | None = None,
+        failed: dict[str, str] | None = None,
     ) -> tuple[dict[str, Stored], set[str]]:
         return fetch(
             self.store.partition(self.info(model).fingerprint),
@@ -218,6 +232,7 @@ class Inference:
             label=label,
             flush_seconds=self._settings[model].flush_seconds,
             turn=turn,
+            failed=failed,
         )
 
     def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:

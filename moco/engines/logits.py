@@ -16,7 +16,17 @@ from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, ScoredText, TextJob
 from moco.engines.performance import load_rows, reply_row
 from moco.models.info import ModelInfo
-from moco.records import OPTION_LOGITS, PERF, REFERENCE_LOGITS, RESPONSE_LOGITS, Provenance, Schema, write_rows
+from moco.records import (
+    GENERATIONS,
+    OPTION_LOGITS,
+    PERF,
+    REFERENCE_LOGITS,
+    RESPONSE_LOGITS,
+    Provenance,
+    Schema,
+    read_rows,
+    write_rows,
+)
 from moco.store.generations import GenerationStore, Stored, store_root
 from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references
@@ -138,34 +148,52 @@ class LogitsJob:
     def _responses(self) -> None:
         decoding = Decoding.model_validate(self.spec["decoding"])
         places = [(*place, sample) for place in self._questions for sample in self.samples]
+        failed = {place: self._without_response(*place) for place in places}
         jobs = [
             Job(self.model, question.prompt, decoding, self.seed, sample)
             for task, split, sample in places
             for question in self._questions[task, split]
+            if question.uid not in failed[task, split, sample]
         ]
         replies = self._inference.run(jobs, "plain responses")
         keys = [reply.response.key for reply in replies]
         stored = self._inference.store.partition(self._info.fingerprint).find(keys)
         order = iter(replies)
         for task, split, sample in places:
-            mine = [(question.uid, next(order)) for question in self._questions[task, split]]
-            rows = [_response_row(uid, sample, stored[reply.response.key]) for uid, reply in mine]
-            work = [(stored[reply.response.key], reply.cached) for _, reply in mine]
+            reasons = failed[task, split, sample]
+            uids = [question.uid for question in self._questions[task, split]]
+            mine = {uid: next(order) for uid in uids if uid not in reasons}
+            rows = [
+                _response_row(uid, sample, stored[mine[uid].response.key])
+                if uid in mine
+                else _failed_row("response", uid, sample, reasons[uid])
+                for uid in uids
+            ]
+            work = [(stored[reply.response.key], reply.cached) for reply in mine.values()]
             self._write(task, split, sample, rows, work)
+
+    def _without_response(self, task: str, split: str, sample: int) -> dict[str, str]:
+        """Return the items whose plain response failed, with the reason; it is not asked for again."""
+        name = self.spec["decoding_name"]
+        path = self.results / paths.generation(self.model, task, split, name, self.seed, sample)
+        if not path.is_file():
+            return {}
+        rows = read_rows(path, GENERATIONS, ["uid", "status", "reason"])
+        return {row["uid"]: row["reason"] for row in rows if row["status"] == "failed"}
 
     def write_failed(self, reason: str) -> None:
         """Write files in which every item failed."""
-        schema = _SCHEMAS[self.kind]
         for (task, split), questions in self._questions.items():
             for sample in self.samples if self.kind == "response" else (0,):
-                nothing = dict.fromkeys(schema.columns.names)
-                failed = {**nothing, "status": "failed", "reason": reason}
-                if self.kind == "response":
-                    failed["sample"] = sample
-                rows = [{**failed, "uid": question.uid} for question in questions]
+                rows = [_failed_row(self.kind, question.uid, sample, reason) for question in questions]
                 path = self._path(task, split, sample)
-                write_rows(path, schema, rows, Provenance("logits", self.spec))
+                write_rows(path, _SCHEMAS[self.kind], rows, Provenance("logits", self.spec))
                 write_rows(Path(paths.perf(str(path))), PERF, (), Provenance("logits", self.spec))
+
+
+def _failed_row(kind: Kind, uid: str, sample: int, reason: str) -> dict[str, Any]:
+    row = {**dict.fromkeys(_SCHEMAS[kind].columns.names), "uid": uid, "status": "failed", "reason": reason}
+    return {**row, "sample": sample} if kind == "response" else row
 
 
 def _letters(question: Question) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
-from moco.config.runtime import engine_settings
+from moco.config.runtime import engine_settings, records_items
 from moco.engines.inference import Inference, Job, Reply
 from moco.engines.performance import load_rows, reply_row
 from moco.models.info import ModelInfo
@@ -53,7 +53,7 @@ def generate_plain(
         for (model, task), split, sample in places
         for question in questions[task, split]
     ]
-    replies = iter(inference.run(jobs, "plain responses"))
+    replies = iter(inference.run(jobs, "plain responses", record=records_items()))
     loads = load_rows(inference.room)
     for (model, task), split, sample in places:
         path = results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
@@ -70,21 +70,24 @@ def _write(
     model: str,
     loads: Sequence[Mapping[str, Any]],
 ) -> None:
-    ok = {"sample": sample, "status": "ok", "reason": None}
     write_rows(
         path,
         GENERATIONS,
-        (
-            {"uid": question.uid, **ok, **{name: getattr(reply.response, name) for name in _FIELDS}}
-            for question, reply in rows
-        ),
+        ({"uid": question.uid, "sample": sample, **_row(reply)} for question, reply in rows),
         provenance,
     )
     perf = {
         reply.response.key: reply_row(model, reply.response.key, cached=reply.cached, seconds=reply.seconds)
         for _, reply in rows
+        if reply.failed is None
     }
     write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
+
+
+def _row(reply: Reply) -> dict[str, Any]:
+    if reply.failed is not None:
+        return {"status": "failed", "reason": reply.failed, **dict.fromkeys(_FIELDS)}
+    return {"status": "ok", "reason": None, **{name: getattr(reply.response, name) for name in _FIELDS}}
 
 
 def write_failed(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from moco import paths
-from moco.config.runtime import is_priced
+from moco.config.runtime import is_priced, records_items
 from moco.digest import canonical_json, digest
 from moco.errors import WorkError
 from moco.methods import state as states
 from moco.methods.asking import AskedReplies
 from moco.methods.base import Answer, Response, State
-from moco.methods.context import AnswerContext, LogitsSource, PlainSource, Run
-from moco.methods.job import MethodJob, perf_path
+from moco.methods.context import AnswerContext, FailedItems, Generate, LogitsSource, PlainSource, Run
+from moco.methods.job import Failure, MethodJob, perf_path
 from moco.methods.lockstep import Lockstep
 from moco.methods.logits import Logits, LogitsKind
 from moco.records import (
@@ -98,20 +98,37 @@ class AnswerJob(MethodJob):
             in_files = [place for place in declared if place[0] not in self._asked]
             failed = self.failed_inputs(task, [split], in_files, self.needs.answer.logits)
             missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
-            usable = [question for question in questions if question.uid not in missing]
-            asked = AskedReplies(usable, generate, self._stored)
-            ctx = AnswerContext(
-                plain=self._plain(task, split, declared, asked),
-                logits=self._logits(task, split, declared, asked),
-                live=generate if self.needs.answer.live else None,
-                run=run,
-                extracts=self.needs.answer.extracts,
-                **self.common(usable, generate),
-            )
-            rows = checked_answers(self.method.answer(ctx, state), usable)
-            return [*rows, *(self._failed(uid, why) for uid, why in missing.items())], ctx.calls
+            while True:
+                usable = [question for question in questions if question.uid not in missing]
+                ctx = self._context(task, split, run, usable, None if generate is None else _whole(generate))
+                try:
+                    rows = checked_answers(self.method.answer(ctx, state), usable)
+                except FailedItems as failure:
+                    # Answered anew without them: all other replies are in the store by now.
+                    missing |= failure.reasons
+                    continue
+                return [*rows, *(self._failed(uid, why) for uid, why in missing.items())], ctx.calls
 
         return work
+
+    @property
+    def records_items(self) -> bool:
+        """Whether failures are recorded and no further attempt follows."""
+        return records_items()
+
+    def _context(
+        self, task: str, split: str, run: Run, usable: Sequence[Question], generate: Generate | None
+    ) -> AnswerContext:
+        declared = self._declared(task, run)
+        asked = AskedReplies(usable, generate, self._stored) if generate is not None else None
+        return AnswerContext(
+            plain=self._plain(task, split, declared, asked),
+            logits=self._logits(task, split, declared, asked),
+            live=generate if self.needs.answer.live else None,
+            run=run,
+            extracts=self.needs.answer.extracts,
+            **self.common(usable, generate),
+        )
 
     def _state(self, task: str) -> tuple[str | None, State]:
         if self.needs.fit is None:
@@ -143,11 +160,13 @@ class AnswerJob(MethodJob):
     def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
         return self.inference.store.partition(self.infos[model].fingerprint).find(keys)
 
-    def _plain(self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies) -> PlainSource:
+    def _plain(
+        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies | None
+    ) -> PlainSource:
         read = self.plain_reader(task, [split], declared)
 
         def named(model: str, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
-            if model in self._asked:
+            if asked is not None and model in self._asked:
                 self.require_plain(model, sample, declared)
                 return asked.plain(model, sample, items)
             return read(self._fitted(task, model) if model in self.needs.models else model, sample, items)
@@ -155,13 +174,13 @@ class AnswerJob(MethodJob):
         return named
 
     def _logits(
-        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies
+        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies | None
     ) -> LogitsSource:
         kinds = self.needs.answer.logits
         read = self.logits_reader(task, [split], kinds, declared)
 
         def named(model: str, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
-            if kind == "response" and model in self._asked:
+            if asked is not None and kind == "response" and model in self._asked:
                 self.require_logits(model, kind, sample, kinds, declared)
                 return asked.logits(model, sample, items)
             return read(model, kind, sample, items)
@@ -211,6 +230,19 @@ class AnswerJob(MethodJob):
                 for number in range(self._answers(task))
             ]
             self._write(task, split, rows, [])
+
+
+def _whole(generate: Generate) -> Generate:
+    """Return a run of requests that ends the answering where one of them got no reply."""
+
+    def run(requests: Sequence[Any]) -> Sequence[Any]:
+        replies = generate(requests)
+        reasons = {reply.uid: reply.reason for reply in replies if isinstance(reply, Failure)}
+        if reasons:
+            raise FailedItems(reasons)
+        return replies
+
+    return run
 
 
 def _renumbered(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -28,6 +28,18 @@ _SAMPLES_OF_A_RUN = 1_000  # more than a method ever asks of one prompt
 T = TypeVar("T")
 
 
+class FailedItems(Exception):
+    """Requests of an answer got no reply.
+
+    Attributes:
+        reasons: Why, by item.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+
 def _undeclared(what: str) -> Callable[..., Any]:
     def refuse(*_arguments: Any) -> Any:
         raise RequestError(f"the method uses {what} that its `needs` does not declare", remedy="declare it in `needs`")

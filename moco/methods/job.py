@@ -41,6 +41,14 @@ from moco.store.generations import GenerationStore, store_root
 from moco.tasks.item import Question
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What a request gave that got no reply: its item, and why."""
+
+    uid: str
+    reason: str
+
+
 @dataclass
 class MethodJob:
     """One method on one pool and one batch of tasks.
@@ -231,13 +239,23 @@ class MethodJob:
 
         return read
 
-    def execute(self, requests: Sequence[Request | JointWork]) -> list[Response | JointResponse]:
+    @property
+    def records_items(self) -> bool:
+        """Whether items whose requests get no reply are recorded as failed, instead of ending the job."""
+        return False
+
+    def execute(self, requests: Sequence[Request | JointWork]) -> list[Response | JointResponse | Failure]:
         """Run requests of all tasks of the batch, model by model, then those that several models decode together."""
-        answered: dict[int, Response | JointResponse] = {}
+        answered: dict[int, Response | JointResponse | Failure] = {}
         own = [(index, request) for index, request in enumerate(requests) if isinstance(request, Request)]
-        replies = self.inference.run([self._job(request) for _, request in own])
-        answered.update((index, reply.response) for (index, _), reply in zip(own, replies, strict=True))
-        self._replies.update({reply.response.key: reply for reply in replies})
+        replies = self.inference.run([self._job(request) for _, request in own], record=self.records_items)
+        for (index, request), reply in zip(own, replies, strict=True):
+            if reply.failed is not None:
+                answered[index] = Failure(request.uid, f"{self._job(request).model}: {reply.failed}")
+                continue
+            answered[index] = reply.response
+            # What is asked again later comes from the store; the first time says what it took.
+            self._replies.setdefault(reply.response.key, reply)
         joint: dict[tuple[tuple[str, ...], Combination], list[tuple[int, JointRequest]]] = {}
         for index, work in enumerate(requests):
             if isinstance(work, JointWork):

@@ -10,16 +10,18 @@ from support.llm_server import Answer, LanguageServer, reply
 from moco import paths
 from moco.config.engine import EngineSettings
 from moco.config.models import ServerModel
+from moco.config.runtime import LAST_ATTEMPT
 from moco.config.tasks import TaskEntry
 from moco.engines.logits import LogitsJob
 from moco.engines.plain import generate_plain
+from moco.errors import WorkError
 from moco.methods.answering import AnswerJob
 from moco.methods.catalogue import make_method
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
-from moco.records import ANSWERS, CALLS, COSTS, GENERATIONS, PERF, read_rows
-from moco.scoring.files import score_plain
-from moco.tasks.prepare import prepare
+from moco.records import ANSWERS, CALLS, COSTS, GENERATIONS, PERF, RESPONSE_LOGITS, SCORES, read_rows
+from moco.scoring.files import score_answers, score_plain
+from moco.tasks.prepare import prepare, read_questions
 
 TASKS = ("t", "u")
 POOL = ["near", "mid", "far"]
@@ -51,6 +53,10 @@ def answered(asked, _number):
     step = {"logprob": top, "top_logprobs": [{"logprob": top}, *({"logprob": -3.0 - place} for place in range(4))]}
     message = {"role": "assistant", "content": text}
     return Answer(reply(asked, message=message, logprobs={"content": [step] * 3}))
+
+
+SILENT = {"mid": 3, "far": 5}
+"""Test items, by number, to which a model gives no text where the server is told so."""
 
 
 @pytest.fixture
@@ -133,6 +139,21 @@ def study(tmp_path, server, clean_environment):
     return make
 
 
+def withholds(folder):
+    """Return the uids of the items that some model refuses, and let the server refuse them."""
+    questions = {
+        model: read_questions(folder.results / paths.task_folder("t"), "test")[place] for model, place in SILENT.items()
+    }
+
+    def answer(asked, number):
+        if asked.body["model"] in SILENT and questions[asked.body["model"]].prompt in asked.prompt:
+            return Answer(reply(asked, finish_reason="content_filter"))
+        return answered(asked, number)
+
+    folder.server.answer = answer
+    return {model: question.uid for model, question in questions.items()}
+
+
 def by_model(requests):
     return Counter(asked.body["model"] for asked in requests)
 
@@ -209,3 +230,68 @@ def test_served_models_are_priced_where_nothing_says_otherwise(study, clean_envi
     priced = study("priced", [])
     clean_environment.delenv("MOCO_RUNTIME")
     assert sum(by_model(priced.answer("random")).values()) == len(TASKS) * ITEMS
+
+
+def failed(rows):
+    return {row["uid"]: row["reason"] for row in rows if row["status"] == "failed"}
+
+
+def test_an_item_without_a_reply_is_a_failed_row_of_its_own(study, clean_environment):
+    folder = study("recorded", [])
+    silent = withholds(folder)
+    with pytest.raises(WorkError, match="withheld"):
+        folder.generate("test")
+    clean_environment.setenv(LAST_ATTEMPT, "1")
+    before = len(folder.server.asked)
+    folder.generate("test", ["far"], [0])
+    assert len(folder.server.asked) - before == len(TASKS) * ITEMS, "the logits of a failed item are not asked for"
+    rows = plain(folder, "far", "t")
+    assert failed(rows) == {silent["far"]: "the reply was withheld (finish_reason content_filter)"}
+    assert all((row["text"] is None) == (row["status"] == "failed") for row in rows)
+    assert not failed(plain(folder, "far", "u"))
+    where = paths.logits("response", "far", "t", "test", "default", 1, 0)
+    assert failed(read_rows(folder.results / where, RESPONSE_LOGITS)) == failed(rows)
+
+
+@pytest.mark.parametrize("priced", [[], ["mid", "far"]])
+@pytest.mark.parametrize("variant", ["sure", "ask", "route", "random"])
+def test_answers_that_need_a_missing_reply_fail_and_no_others(study, clean_environment, variant, priced):
+    whole = study("whole", priced)
+    clean_environment.setenv(LAST_ATTEMPT, "1")
+    whole.generate("test", [name for name in POOL if name not in priced])
+    whole.fit(variant)
+    whole.answer(variant)
+    unbroken = {row["uid"]: row for row in whole.files(variant)[0]}
+    calls = {(row["model"], row["uid"]) for row in whole.calls(variant)}
+    folder = study("silent", priced)
+    silent = withholds(folder)
+    folder.generate("test", [name for name in POOL if name not in priced])
+    folder.fit(variant)
+    folder.answer(variant)
+    rows = {row["uid"]: row for row in folder.files(variant)[0]}
+    needed = {uid for model, uid in silent.items() if not priced or (model, uid) in calls}
+    reasons = failed(rows.values())
+    assert reasons.keys() == needed
+    assert priced or len(needed) == len(SILENT)
+    assert all("withheld" in why and why.split(":")[0] in SILENT for why in reasons.values())
+    assert {uid: row for uid, row in rows.items() if uid not in needed} == {
+        uid: row for uid, row in unbroken.items() if uid not in needed
+    }
+    assert not needed & {row["uid"] for row in folder.calls(variant) if row["uid"] in rows}
+    source = paths.answers("p", "t", variant, 1, "test")
+    score_answers(folder.results, "t", "test", source, {"scorer": "strict", "type": "exact_match"})
+    scores = read_rows(folder.results / paths.scores("strict", source), SCORES)
+    assert failed(scores) == reasons
+    assert all(row["score"] is None for row in scores if row["status"] == "failed")
+
+
+def test_without_recording_an_item_without_a_reply_ends_the_job(study):
+    folder = study("stopped", POOL)
+    silent = withholds(folder)
+    with pytest.raises(WorkError, match="withheld"):
+        folder.generate("test", ["far"])
+    with pytest.raises(WorkError, match="withheld"):
+        folder.answer("ask")
+    assert silent
+    assert not list(folder.results.rglob("test/default/seed1/s0.parquet"))
+    assert not list(folder.results.rglob("answers/**/*.parquet"))

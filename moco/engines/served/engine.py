@@ -11,7 +11,7 @@ from moco.engines.backlog import as_backlog
 from moco.engines.base import ServedRequest
 from moco.engines.served.client import Client, Unanswered
 from moco.engines.served.wire import PATHS, read_reply, request_body
-from moco.errors import WorkError
+from moco.errors import Unreplied
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -28,14 +28,15 @@ class _Work:
 
     Attributes:
         end: Set when no further request is begun.
-        failures: Requests without a reply, in the order in which they ended.
+        failures: Why requests got no reply, by key, in the order in which they ended.
     """
 
     def __init__(self, requests: Sequence[ServedRequest]) -> None:
         self.end = threading.Event()
-        self.failures: list[Unanswered] = []
-        self._begun = self._answered = 0
-        self._waiting = as_backlog(requests).waiting()
+        self.failures: dict[str, Unanswered] = {}
+        self._backlog = as_backlog(requests)
+        self._waiting = self._backlog.waiting()
+        self._answered: set[str] = set()
         self._results: queue.SimpleQueue[Stored | Exception | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._in_a_row = 0
@@ -46,7 +47,7 @@ class _Work:
             try:
                 reply = answer(request, self.end)
             except Unanswered as failure:
-                self._failed(failure)
+                self._failed(request.key, failure)
             except Exception as error:
                 self._results.put(error)
             else:
@@ -56,13 +57,11 @@ class _Work:
 
     def _next(self) -> ServedRequest | None:
         with self._lock:
-            request = None if self.end.is_set() else next(self._waiting, None)
-            self._begun += request is not None
-            return request
+            return None if self.end.is_set() else next(self._waiting, None)
 
-    def _failed(self, failure: Unanswered) -> None:
+    def _failed(self, key: str, failure: Unanswered) -> None:
         with self._lock:
-            self.failures.append(failure)
+            self.failures[key] = failure
             self._in_a_row += 1
             if failure.hopeless or self._in_a_row >= _GIVE_UP:
                 self.end.set()
@@ -76,12 +75,12 @@ class _Work:
             if result is None:
                 threads -= 1
             else:
-                self._answered += 1
+                self._answered.add(result.key)
                 yield result
 
-    def unanswered(self) -> int:
-        """Return how many requests no reply has come for, once every thread has ended."""
-        return self._begun - self._answered + sum(1 for _ in self._waiting)
+    def unanswered(self) -> list[str]:
+        """Return the keys of the requests that no reply has left for, here or from another process."""
+        return [key for key in self._backlog.left() if key not in self._answered]
 
 
 class ServedModel:
@@ -113,7 +112,7 @@ class ServedModel:
         A request without a reply does not keep the others from theirs, unless several in a row end like that.
 
         Raises:
-            WorkError: A request got no reply; those that did have been yielded.
+            Unreplied: A request got no reply; those that did have been yielded.
         """
         self._client.take_turn()
         work = _Work(requests)
@@ -131,9 +130,12 @@ class ServedModel:
         finally:
             work.end.set()
         if work.failures:
-            first = next((each for each in work.failures if each.hopeless), work.failures[0])
-            what = f"{first.what} ({work.unanswered()} of {len(requests)} not answered)"
-            raise WorkError(what, where=first.where, remedy=first.remedy)
+            failures = list(work.failures.values())
+            first = next((each for each in failures if each.hopeless), failures[0])
+            unanswered = work.unanswered()
+            what = f"{first.what} ({len(unanswered)} of {len(requests)} not answered)"
+            reasons = {key: work.failures.get(key, first).what for key in unanswered}
+            raise Unreplied(what, reasons, where=first.where, remedy=first.remedy)
 
     def _answer(self, request: ServedRequest, end: threading.Event) -> Stored:
         body = request_body(self._server, self._settings, request)

@@ -435,3 +435,31 @@ def test_the_next_job_keeps_the_pace_of_the_last(serve, asking):
         asking(server, {"per_minute": 300}).run(jobs([question]))
     times = [each.time for each in server.asked]
     assert all(later - earlier > 0.15 for earlier, later in pairwise(times))
+
+
+def test_recorded_requests_fail_alone_with_their_own_reasons(serve, asking):
+    refused = {QUESTIONS[2]: 400, QUESTIONS[7]: 500}
+
+    def answer(asked, _number):
+        status = refused.get(asked.prompt)
+        return Answer({"error": f"no {status}"}, status=status) if status else Answer(reply(asked))
+
+    server = serve(answer)
+    inference = asking(server, {"concurrency": 2, "retries": 1})
+    replies = inference.run(jobs(), record=True)
+    reasons = {job.prompt: each.failed for job, each in zip(jobs(), replies, strict=True) if each.failed}
+    assert reasons.keys() == refused.keys()
+    assert reasons[QUESTIONS[2]].startswith("HTTP 400: ")
+    assert reasons[QUESTIONS[7]].startswith("no reply in 2 attempts: HTTP 500: ")
+    assert all(each.response.text for each in replies if not each.failed)
+    refused.clear()
+    before = len(server.asked)
+    assert not any(each.failed for each in inference.run(jobs(), record=True))
+    assert sorted(server.prompts()[before:]) == sorted([QUESTIONS[2], QUESTIONS[7]])
+
+
+def test_a_server_that_is_gone_is_not_asked_for_each_item_that_is_recorded(serve, asking):
+    server = serve(lambda _asked, _number: Answer("gone", status=503))
+    replies = asking(server, {"concurrency": 1, "retries": 0}).run(jobs(), record=True)
+    assert len(server.asked) == 3
+    assert all(each.failed.startswith("no reply: HTTP 503") for each in replies)
