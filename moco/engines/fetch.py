@@ -104,7 +104,8 @@ class _Work(Generic[R, Row]):
         if row.key in self.rows:
             self.backlog.evade()
         else:
-            self.rows[row.key] = self._unsaved[row.key] = row
+            self._unsaved[row.key] = row
+            self.rows[row.key] = self._partition.brief(row)
         if time.monotonic() - self._last >= self._flush_seconds:
             self.exchange()
 

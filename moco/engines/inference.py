@@ -18,7 +18,7 @@ from moco.errors import RequestError
 from moco.methods.base import Response
 from moco.models.info import ModelInfo
 from moco.registry import did_you_mean
-from moco.store.generations import GenerationStore, Stored
+from moco.store.generations import GenerationStore, Stored, StoredReply
 from moco.store.keys import messages_digest, prompt_digest, request_key, text_key
 
 R = TypeVar("R")
@@ -57,7 +57,7 @@ class ScoredText:
         cached: It was in the store.
     """
 
-    stored: Stored
+    stored: StoredReply
     prompt_flag: str
     cached: bool
 
@@ -199,7 +199,7 @@ class Inference:
 
     def _fetch(
         self, model: str, prepared: Sequence[_Prepared], label: str, failed: dict[str, str] | None
-    ) -> tuple[dict[str, Stored], set[str]]:
+    ) -> tuple[dict[str, StoredReply], set[str]]:
         if self.info(model).server is not None:
             asked = {
                 item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
@@ -223,7 +223,7 @@ class Inference:
         label: str,
         turn: AbstractContextManager[object] | None = None,
         failed: dict[str, str] | None = None,
-    ) -> tuple[dict[str, Stored], set[str]]:
+    ) -> tuple[dict[str, StoredReply], set[str]]:
         return fetch(
             self.store.partition(self.info(model).fingerprint),
             requests,
@@ -268,7 +268,7 @@ class Inference:
         return TextRequest(key, prompt, text)
 
 
-def make_reply(row: Stored, flag: str, thinking: bool, *, cached: bool) -> Reply:
+def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> Reply:
     """Return a stored reply as methods see it."""
     text, thought = visible_text(row.text, thinking=thinking)
     response = Response(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
-from moco.engines.inference import Inference, Job, ScoredText, TextJob
+from moco.engines.inference import Inference, Job, Reply, ScoredText, TextJob
 from moco.engines.performance import load_rows, reply_row
 from moco.models.info import ModelInfo
 from moco.records import (
@@ -27,7 +27,7 @@ from moco.records import (
     read_rows,
     write_rows,
 )
-from moco.store.generations import GenerationStore, Stored, store_root
+from moco.store.generations import GenerationStore, Stored, StoredReply, store_root
 from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references
 
@@ -102,7 +102,7 @@ class LogitsJob:
         split: str,
         sample: int,
         rows: Sequence[Mapping[str, Any]],
-        work: Sequence[tuple[Stored, bool]],
+        work: Sequence[tuple[StoredReply, bool]],
     ) -> None:
         """Write a file and, beside it, what its rows took; the loads of the whole job stand in its first file."""
         provenance = Provenance("logits", self.spec, {"model": self._info.fingerprint})
@@ -155,9 +155,7 @@ class LogitsJob:
             for question in self._questions[task, split]
             if question.uid not in failed[task, split, sample]
         ]
-        replies = self._inference.run(jobs, "plain responses")
-        keys = [reply.response.key for reply in replies]
-        stored = self._inference.store.partition(self._info.fingerprint).find(keys)
+        replies, stored = self._whole(jobs)
         order = iter(replies)
         for task, split, sample in places:
             reasons = failed[task, split, sample]
@@ -181,6 +179,19 @@ class LogitsJob:
         rows = read_rows(path, GENERATIONS, ["uid", "status", "reason"])
         return {row["uid"]: row["reason"] for row in rows if row["status"] == "failed"}
 
+    def _whole(self, jobs: Sequence[Job]) -> tuple[list[Reply], dict[str, Stored]]:
+        """Return replies and, by key, what is stored of them, alternatives to their tokens included."""
+        replies = self._inference.run(jobs, "plain responses")
+        partition = self._inference.store.partition(self._info.fingerprint)
+        stored = partition.find({reply.response.key for reply in replies}, Stored)
+        # A look-up of replies reads no alternatives: where these are damaged, the replies are lost only now.
+        while lost := [place for place, reply in enumerate(replies) if reply.response.key not in stored]:
+            again = self._inference.run([jobs[place] for place in lost], "plain responses")
+            for place, reply in zip(lost, again, strict=True):
+                replies[place] = reply
+            stored |= partition.find({reply.response.key for reply in again}, Stored)
+        return replies, stored
+
     def write_failed(self, reason: str) -> None:
         """Write files in which every item failed."""
         for (task, split), questions in self._questions.items():
@@ -200,7 +211,7 @@ def _letters(question: Question) -> str:
     return LETTERS[: len(question.options or ())]
 
 
-def _work(scored: ScoredText) -> tuple[Stored, bool]:
+def _work(scored: ScoredText) -> tuple[StoredReply, bool]:
     return scored.stored, scored.cached
 
 

@@ -158,7 +158,7 @@ class AnswerJob(MethodJob):
         return frozenset(priced)
 
     def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
-        return self.inference.store.partition(self.infos[model].fingerprint).find(keys)
+        return self.inference.store.partition(self.infos[model].fingerprint).find(keys, Stored)
 
     def _plain(
         self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies | None

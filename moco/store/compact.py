@@ -13,7 +13,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from moco.store.generations import Partition
-from moco.store.shard import read_table, stamp_of, write_shard
+from moco.store.shard import read_rows, stamp_of, write_shard
 from moco.store.survey import damaged_shards
 
 SMALL_BYTES = 16 * 2**20
@@ -82,7 +82,7 @@ def _groups(partition: Partition[Any], small_bytes: int, full_bytes: int) -> Ite
 
 def _merge(partition: Partition[Any], group: dict[Path, Any]) -> None:
     schema = partition.layout.schema
-    tables = [read_table(path, schema, rows) for path, rows in group.items() if len(rows)]
+    tables = [read_rows(path, schema, rows, schema.names) for path, rows in group.items() if len(rows)]
     # Where only whole shards are dropped, what is left may have the bytes and so the name of one that is there.
     merged = tables and write_shard(partition.folder, min(map(stamp_of, group)), pa.concat_tables(tables))
     for path in group:

@@ -1,36 +1,51 @@
 """The store of model output: immutable, checksummed Parquet shards, one folder per model, any number of writers.
 
-A shard is named `<time>-<first 16 digits of the SHA-256 of its bytes>.parquet`, written under a temporary name and
-renamed. Nothing is ever changed in place, so readers need no locks and a killed writer leaves no half-written shard.
-When two writers stored the same request, the older shard counts.
+A shard is named `<time>-<checksums>.parquet`, written under a temporary name and renamed. Nothing is ever changed in
+place, so readers need no locks and a killed writer leaves no half-written shard. When two writers stored the same
+request, the older shard counts.
 """
 
 import gc
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from moco.store.shard import LATER, SUFFIX, DamagedShard, read_keys, read_table, to_columns, write_shard
+from moco.store.shard import (
+    LATER,
+    SUFFIX,
+    DamagedShard,
+    as_indices,
+    as_numpy,
+    as_strings,
+    read_keys,
+    read_rows,
+    to_columns,
+    write_shard,
+)
 
 log = logging.getLogger("moco")
 
 DAMAGED = ".damaged"
 """Ending of the name of a shard that was set aside."""
 
+_READERS = 4
+"""Shards that are read at once."""
 
-@dataclass(frozen=True)
-class Stored:
-    """One reply as it came from a model.
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReply:
+    """What a model wrote, as look-ups give it: without the alternatives to its tokens, which are most of the bytes.
 
     Attributes:
         key: Of the request.
@@ -40,10 +55,6 @@ class Stored:
         tokens: Token ids of the reply, end-of-sequence token included; -1 each where a server gave log-probabilities,
             since it gives no ids, and none where it gave none.
         logprobs: Raw (untempered) log-probability of each token, rounded to 1e-6.
-        top_k: Number K of stored alternatives per token.
-        top_ids: K most likely token ids per token, flat: len(tokens) * K.
-        top_logprobs: Their raw log-probabilities, likewise.
-        tail: Probability mass outside the K, per token.
         seconds: Share of its batch's time when it was generated.
         written: Tokens of the reply as a server counted them; None: those of `tokens`.
         reported: What a server called its own state (`system_fingerprint`).
@@ -55,10 +66,6 @@ class Stored:
     prompt_tokens: int
     tokens: list[int]
     logprobs: list[float]
-    top_k: int
-    top_ids: list[int]
-    top_logprobs: list[float]
-    tail: list[float]
     seconds: float
     written: int | None = None
     reported: str | None = None
@@ -67,6 +74,23 @@ class Stored:
     def completion_tokens(self) -> int:
         """Tokens of the reply."""
         return len(self.tokens) if self.written is None else self.written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(StoredReply):
+    """A whole reply as it came from a model.
+
+    Attributes:
+        top_k: Number K of stored alternatives per token.
+        top_ids: K most likely token ids per token, flat: len(tokens) * K.
+        top_logprobs: Their raw log-probabilities, likewise.
+        tail: Probability mass outside the K, per token.
+    """
+
+    top_k: int
+    top_ids: list[int]
+    top_logprobs: list[float]
+    tail: list[float]
 
 
 @dataclass(frozen=True)
@@ -98,6 +122,8 @@ class Keyed(Protocol):
 
 
 Row = TypeVar("Row", bound=Keyed)
+View = TypeVar("View", bound=Keyed)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,8 +132,8 @@ class Layout(Generic[Row]):
 
     Attributes:
         folder: Below the store.
-        row: Their class; its fields are the columns.
-        schema: Types of the columns.
+        row: The class of what look-ups give; its fields are columns.
+        schema: Types of all columns.
     """
 
     folder: str
@@ -124,7 +150,7 @@ def _layout(folder: str, row: type[Row], *, later: Sequence[str] = (), **columns
 
 GENERATED = _layout(
     "generations",
-    Stored,
+    StoredReply,
     later=("written", "reported"),
     key=pa.string(),
     text=pa.string(),
@@ -174,13 +200,13 @@ class _Index:
     def __init__(self, keys: Mapping[str, pa.Array]) -> None:
         self._names = list(keys)
         self._ends = np.cumsum([len(each) for each in keys.values()])
-        self._keys = pa.concat_arrays(keys.values()) if keys else pa.array([], pa.string())
+        self._keys = pa.chunked_array(list(keys.values()), pa.string())
 
     def places(self, keys: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Return the rows of known keys by shard, ascending; of a key that is there twice, the first place."""
-        hits = pc.index_in(self._keys, value_set=pa.array(keys, pa.string()))
-        known = np.flatnonzero(pc.is_valid(hits).to_numpy(zero_copy_only=False))
-        _, first = np.unique(hits.take(known).to_numpy(), return_index=True)
+        hits = pc.index_in(self._keys, value_set=as_strings(keys)).combine_chunks()
+        known = as_numpy(pc.indices_nonzero(pc.is_valid(hits))).astype(np.int64)
+        _, first = np.unique(as_numpy(hits.drop_null()), return_index=True)
         chosen = np.sort(known[first])
         shard = np.searchsorted(self._ends, chosen, side="right")
         starts = np.concatenate([[0], self._ends])
@@ -205,11 +231,10 @@ class Partition(Generic[Row]):
     def refresh(self) -> bool:
         """Take in shards that appeared since the last look, and return whether there were any."""
         before = len(self._keys)
-        for path in self.shards():
-            if path.name in self._keys or path.name in self._refused:
-                continue
+        new = [path for path in self.shards() if path.name not in self._keys and path.name not in self._refused]
+        for path, keys in _read_each(new, lambda path: read_keys(path, self.layout.schema)):
             try:
-                self._add(path.name, read_keys(path, self.layout.schema))
+                self._add(path.name, keys())
             except FileNotFoundError:
                 continue
             except DamagedShard as damage:
@@ -248,38 +273,60 @@ class Partition(Generic[Row]):
             self._index = _Index({name: self._keys[name] for name in sorted(self._keys)})
         return self._index.places(keys)
 
-    def find(self, keys: Iterable[str]) -> dict[str, Row]:
-        """Return the stored rows among `keys`; damaged shards are set aside and their keys are missing."""
+    @overload
+    def find(self, keys: Iterable[str]) -> dict[str, Row]: ...
+
+    @overload
+    def find(self, keys: Iterable[str], view: type[View]) -> dict[str, View]: ...
+
+    def find(self, keys: Iterable[str], view: type[Any] | None = None) -> dict[str, Any]:
+        """Return the stored rows among `keys`; shards found damaged are set aside and their keys are missing.
+
+        Args:
+            keys: Of the requests.
+            view: Class of the rows, such as `Stored`; its fields are the columns that are read. Left out, the layout's.
+        """
         wanted = list(dict.fromkeys(keys))
-        found: dict[str, Row] = {}
+        found: dict[str, Any] = {}
         complete = looked_again = False
         while not complete:
             self.refresh()
-            complete = True
-            for name, rows in self._places([key for key in wanted if key not in found]).items():
-                path = self.folder / name
-                try:
-                    table = read_table(path, self.layout.schema, rows, checked=name in self._checked)
-                except FileNotFoundError:  # compacted or pruned by another process
-                    self._forget(name)
-                    complete = False
-                    continue
-                except DamagedShard as damage:
-                    self.set_aside(path, str(damage))
-                    complete = False
-                    continue
-                self._checked.add(name)
-                with _collector_paused():
-                    found.update((row.key, row) for row in self._rows(table))
+            complete = self._look([key for key in wanted if key not in found], view or self.layout.row, found)
             if complete and len(found) < len(wanted) and not looked_again:
                 # A listing that a compaction overtakes may show neither the old shards nor the one that replaces them.
                 looked_again, complete = True, not self.refresh()
         return found
 
-    def _rows(self, table: pa.Table) -> Iterator[Row]:
-        columns = to_columns(table)
-        for values in zip(*columns.values(), strict=True):
-            yield self.layout.row(**dict(zip(columns, values, strict=True)))
+    def _look(self, keys: Sequence[str], view: type[Any], found: dict[str, Any]) -> bool:
+        """Add known rows to `found`, and return whether every shard could be read."""
+        columns = [field.name for field in fields(view) if field.name != "key"]
+        places = {self.folder / name: rows for name, rows in self._places(keys).items()}
+
+        def read(path: Path) -> pa.Table:
+            checked = path.name in self._checked
+            return read_rows(path, self.layout.schema, places[path], columns, checked=checked)
+
+        complete = True
+        for path, table in _read_each(list(places), read):
+            try:
+                read_now = table()
+            except FileNotFoundError:  # compacted or pruned by another process
+                self._forget(path.name)
+                complete = False
+                continue
+            except DamagedShard as damage:
+                self.set_aside(path, str(damage))
+                complete = False
+                continue
+            self._checked.add(path.name)
+            own = self._keys[path.name].take(as_indices(places[path])).to_pylist()
+            with _collector_paused():
+                found.update(zip(own, _rows(own, read_now, view), strict=True))
+        return complete
+
+    def brief(self, row: Keyed) -> Row:
+        """Return a row that was made now as a look-up would give it."""
+        return self.layout.row(**{field.name: getattr(row, field.name) for field in fields(self.layout.row)})
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Rename a damaged shard, so that it is kept but counts no more."""
@@ -290,7 +337,7 @@ class Partition(Generic[Row]):
             path.rename(path.with_name(path.name + DAMAGED))
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add one shard; rows whose key is already known are left out.
+        """Add one shard of whole rows, replies as `Stored`; rows whose key is already known are left out.
 
         Raises:
             WorkError: The disk is full.
@@ -307,6 +354,21 @@ class Partition(Generic[Row]):
         self._add(path.name, table["key"].combine_chunks())
 
 
+def _rows(keys: Sequence[str], table: pa.Table, view: type[View]) -> Iterator[View]:
+    columns = {"key": keys, **to_columns(table)}
+    for values in zip(*columns.values(), strict=True):
+        yield view(**dict(zip(columns, values, strict=True)))
+
+
+def _read_each(paths: Sequence[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, Callable[[], T]]]:
+    """Read files some at a time, and yield each, in order, with what gives its content or raises its error."""
+    if not paths:
+        return
+    with ThreadPoolExecutor(_READERS) as pool:
+        for path, future in [(path, pool.submit(read, path)) for path in paths]:
+            yield path, future.result
+
+
 class GenerationStore:
     """All stored model output, by model.
 
@@ -318,7 +380,7 @@ class GenerationStore:
         self.root = root
         self._partitions: dict[tuple[str, str], Partition[Any]] = {}
 
-    def partition(self, fingerprint: str) -> Partition[Stored]:
+    def partition(self, fingerprint: str) -> Partition[StoredReply]:
         """Return the stored replies of a model."""
         return self._partition(GENERATED, fingerprint)
 

@@ -1,8 +1,13 @@
-"""One shard: an immutable Parquet file that carries the checksum of its bytes in its name."""
+"""One shard: an immutable Parquet file that carries checksums in its name.
+
+The last one is of all its bytes. The one before it is of the footer, which says what lies where; every page of data has
+a checksum of its own. So what is read can be checked without reading the rest. Older shards have only the last one.
+"""
 
 import errno
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +21,12 @@ from moco.errors import WorkError
 from moco.records.files import replace_file
 
 SUFFIX = ".parquet"
-_GROUP_ROWS = 1000
+_GROUP_BYTES = 16 * 2**20
+_FOOTER_GUESS = 2**16
+_PARTS_OF_NAME = 3
 _REPEATING = ["finish"]
+_QUICK = ("key", "tokens", "logprobs")
+"""Columns that every look-up reads and that hardly get smaller: another compression is read twice as fast."""
 LATER = {b"later": b"yes"}
 """Metadata of a column that older shards do not have."""
 
@@ -38,11 +47,26 @@ def write_shard(folder: Path, stamp: int, table: pa.Table) -> Path:
     """
     sink = pa.BufferOutputStream()
     # Numbers and keys hardly repeat: dictionaries of them cost time and room.
-    pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS, use_dictionary=_REPEATING)
-    data = sink.getvalue()
-    path = folder / f"{stamp:020d}-{_digest(data)}{SUFFIX}"
+    pq.write_table(
+        table,
+        sink,
+        compression={leaf: "lz4" if name in _QUICK else "zstd" for name, leaf in _leaves(table.schema).items()},
+        row_group_size=max(1, len(table) * _GROUP_BYTES // max(1, table.nbytes)),
+        use_dictionary=_REPEATING,
+        write_page_checksum=True,
+    )
+    data = memoryview(sink.getvalue())
+    footer = data[-_footer_bytes(data) :]
+    path = folder / f"{stamp:020d}-{_digest(footer)}-{_digest(data)}{SUFFIX}"
     replace_file(path, lambda temporary: temporary.write_bytes(data))
     return path
+
+
+def _leaves(schema: pa.Schema) -> dict[str, str]:
+    """Return the names of the columns as Parquet has them."""
+    return {
+        field.name: f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema
+    }
 
 
 def stamp_of(path: Path) -> int:
@@ -57,47 +81,115 @@ def read_keys(path: Path, schema: pa.Schema) -> pa.Array:
         DamagedShard: It cannot be read, or has other columns.
         FileNotFoundError: It is gone.
     """
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), _opened(path) as file:
         _check_columns(file, schema)
-        return file.read(columns=["key"])["key"].combine_chunks()
+        return file.read(columns=["key"], use_threads=False)["key"].combine_chunks()
 
 
-def read_table(
-    path: Path, schema: pa.Schema, rows: NDArray[np.int64] | None = None, *, checked: bool = False
-) -> pa.Table:
-    """Return rows of a shard.
-
-    Args:
-        path: The shard.
-        schema: Types of the columns.
-        rows: Their numbers, ascending; all when left out.
-        checked: Its checksum was right before, so only the row groups in question are read.
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Return a whole shard, after comparing all its bytes with its name.
 
     Raises:
         DamagedShard: The checksum is wrong, it cannot be read, or it has other columns.
         FileNotFoundError: It is gone.
     """
-    with _reading(path):
-        source: Any = path
-        if not checked:
-            data = path.read_bytes()
-            if _digest(data) != _digest_in_name(path):
-                raise DamagedShard("checksum differs")
-            source = pa.BufferReader(data)
-        with pq.ParquetFile(source) as file:
-            _check_columns(file, schema)
-            return _completed(file.read() if rows is None else _take(file, rows), schema)
+    with _reading(path), _opened_whole(path) as file:
+        _check_columns(file, schema)
+        return _completed(file.read(), schema)
 
 
-def _take(file: pq.ParquetFile, rows: NDArray[np.int64]) -> pa.Table:
-    """Return rows from their row groups."""
+def read_rows(
+    path: Path, schema: pa.Schema, rows: NDArray[np.int64], columns: Sequence[str], *, checked: bool = False
+) -> pa.Table:
+    """Return some columns of some rows of a shard; nothing else is read or checked, unless the shard is an older one.
+
+    Args:
+        path: The shard.
+        schema: Types of all columns.
+        rows: Numbers of the rows, ascending.
+        columns: Names.
+        checked: All bytes were right before, so even of an older shard only the row groups in question are read.
+
+    Raises:
+        DamagedShard: As for `read_table`, as far as it concerns what is read.
+        FileNotFoundError: It is gone.
+    """
+    whole = not checked and _footer_digest(path) is None
+    with _reading(path), _opened_whole(path) if whole else _opened(path) as file:
+        _check_columns(file, schema)
+        return _completed(_take(file, rows, columns), pa.schema([schema.field(name) for name in columns]))
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    """Return a shard whose footer was compared with its name and whose pages will be checked; an older one unchecked.
+
+    The file is open: use it as a context manager.
+    """
+    expected = _footer_digest(path)
+    if expected is None:
+        return pq.ParquetFile(path)
+    footer = _read_footer(path)
+    if _digest(footer) != expected:
+        raise DamagedShard("checksum of the footer differs")
+    metadata = pq.read_metadata(pa.BufferReader(footer))
+    return pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
+
+
+def _opened_whole(path: Path) -> pq.ParquetFile:
+    data = path.read_bytes()
+    if _digest(data) != _digest_in_name(path):
+        raise DamagedShard("checksum differs")
+    return pq.ParquetFile(pa.BufferReader(data))
+
+
+def _read_footer(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _FOOTER_GUESS))
+        tail = file.read()
+        length = _footer_bytes(tail)
+        if length > len(tail):
+            file.seek(max(0, size - length))
+            tail = file.read()
+    return tail[-length:]
+
+
+def _footer_bytes(data: Any) -> int:
+    """Return how many of the last bytes of a Parquet file are its footer: its length stands before the magic number."""
+    return int.from_bytes(data[-8:-4], "little") + 8
+
+
+def _take(file: pq.ParquetFile, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+    """Return rows from their row groups; of columns that the file does not have, nothing."""
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     ends = np.cumsum(sizes)
     group_of = np.searchsorted(ends, rows, side="right")
     groups = np.unique(group_of)
     # What the groups that are left out would have held moves every later row up.
     skipped = np.cumsum([0 if group in groups else size for group, size in enumerate(sizes)])
-    return file.read_row_groups(groups.tolist()).take(rows - skipped[group_of])
+    names = set(file.schema_arrow.names)
+    known = [name for name in columns if name in names]
+    table = file.read_row_groups(groups.tolist(), columns=known, use_threads=False)
+    return table.take(as_indices(rows - skipped[group_of]))
+
+
+def as_indices(numbers: NDArray[np.int64]) -> pa.Array:
+    """Return numbers as Arrow has them; `pa.array` would import pandas, which takes longer than thousands of look-ups."""
+    return pa.Array.from_buffers(
+        pa.int64(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers, np.int64))]
+    )
+
+
+def as_numpy(numbers: pa.Array) -> NDArray[Any]:
+    """Return numbers of Arrow, none of them null, as an array; `to_numpy` would import pandas, likewise."""
+    return np.from_dlpack(numbers)
+
+
+def as_strings(texts: Sequence[str]) -> pa.Array:
+    """Return texts as Arrow has them, likewise."""
+    data = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(data), pa.py_buffer(ends), pa.py_buffer(b"".join(data)))
 
 
 def to_columns(table: pa.Table) -> dict[str, list[Any]]:
@@ -108,14 +200,15 @@ def to_columns(table: pa.Table) -> dict[str, list[Any]]:
 def _values(array: pa.Array) -> list[Any]:
     if not pa.types.is_list(array.type):
         return list(array.to_pylist())
-    flat = array.flatten().to_numpy()
-    ends = np.cumsum(array.value_lengths().to_numpy()).tolist()
+    flat = as_numpy(array.flatten())
+    ends = np.cumsum(as_numpy(array.value_lengths())).tolist()
     return [flat[start:end].tolist() for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _check_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
-    known = pa.schema([field for field in schema if field.name in file.schema_arrow.names or field.metadata != LATER])
-    if not file.schema_arrow.equals(known):
+    found = file.schema_arrow
+    names = set(found.names)
+    if not found.equals(pa.schema([field for field in schema if field.name in names or field.metadata != LATER])):
         raise DamagedShard("has other columns than this store")
 
 
@@ -133,6 +226,12 @@ def _digest(data: Any) -> str:
 
 def _digest_in_name(path: Path) -> str:
     return path.stem.rpartition("-")[2]
+
+
+def _footer_digest(path: Path) -> str | None:
+    """Return the digest of the footer that a shard's name holds; None for an older one, without page checksums."""
+    parts = path.stem.split("-")
+    return parts[1] if len(parts) == _PARTS_OF_NAME else None
 
 
 @contextmanager

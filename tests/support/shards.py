@@ -1,9 +1,10 @@
 """Rows for stores, and ways in which disks damage files."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
-from moco.store.generations import Stored
+from moco.store.generations import Stored, StoredReply
 
 
 def reply(key: str, text: str = "x", tokens: int = 4) -> Stored:
@@ -22,6 +23,11 @@ def reply(key: str, text: str = "x", tokens: int = 4) -> Stored:
         tail=[0.01] * tokens,
         seconds=0.1,
     )
+
+
+def brief(row: Stored) -> StoredReply:
+    """Return what a look-up gives of a stored reply."""
+    return StoredReply(**{field.name: getattr(row, field.name) for field in fields(StoredReply)})
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -53,3 +59,6 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "one bit in the footer": lambda data: data[:-200] + _flip(data[-200:], 0.3),
     "one bit in the footer's length": lambda data: data[:-8] + _flip(data[-8:-4], 0.4) + data[-4:],
 }
+
+BEYOND_REPLIES = frozenset({"one bit in the magic number", "a block of zeros", "one bit in the middle of the data"})
+"""Damages that leave what look-ups of replies read as it was: they hit the alternatives to tokens, or nothing."""

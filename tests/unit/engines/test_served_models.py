@@ -20,7 +20,7 @@ from moco.engines.inference import Inference, Job
 from moco.engines.served.client import _retry_after
 from moco.errors import RequestError, WorkError
 from moco.models.resolve import resolve
-from moco.store.generations import GenerationStore
+from moco.store.generations import GenerationStore, Stored
 
 HOT = Decoding(max_new_tokens=6, temperature=0.5, top_p=0.8)
 GREEDY = Decoding(max_new_tokens=6, temperature=0)
@@ -318,11 +318,9 @@ def test_the_key_is_sent_and_written_nowhere(serve, asking, monkeypatch, tmp_pat
     assert texts(asking(server, {"key_env": "WISE_KEY"}).run(jobs(["What is my key?"]))) == ["Your key is [key]"]
     output = capfd.readouterr()
     written = [caplog.text, output.out, output.err, repr(caught.value), repr(inference.info("far"))]
-    from moco.store.generations import Stored
-
     partition = inference.store.partition(inference.info("far").fingerprint)
     keys = [key for path in partition.shards() for key in pq.read_table(path)["key"].to_pylist()]
-    rows = partition.find(keys)
+    rows = partition.find(keys, Stored)
     assert len(rows) == 4
     assert all(isinstance(row, Stored) for row in rows.values())
     written += [repr(row) for row in rows.values()]
@@ -389,7 +387,7 @@ def test_log_probabilities_are_read_where_they_are_offered(serve, asking, api, g
     assert wanted.items() <= server.asked[0].body.items()
     assert one.response.mean_logprob == -0.875
     assert one.response.completion_tokens == 3
-    [row] = inference.store.partition(inference.info("far").fingerprint).find([one.response.key]).values()
+    [row] = inference.store.partition(inference.info("far").fingerprint).find([one.response.key], Stored).values()
     assert row.tokens == [-1, -1]
     assert row.top_k == 2
     assert row.top_ids == [-1] * 4

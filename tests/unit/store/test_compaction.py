@@ -10,7 +10,7 @@ from support.shards import DAMAGES, reply, shard_files
 
 from moco.store import compact as compaction
 from moco.store.compact import compact
-from moco.store.generations import GENERATED, MEASURED, Measured, Partition
+from moco.store.generations import GENERATED, MEASURED, Measured, Partition, Stored
 
 
 def keys(first: int, count: int) -> list[str]:
@@ -29,7 +29,7 @@ def written(folder, *spans: tuple[int, int]) -> Partition:
 
 
 def everything(folder, count: int = 100) -> dict:
-    return Partition(folder, GENERATED).find(keys(0, count))
+    return Partition(folder, GENERATED).find(keys(0, count), Stored)
 
 
 def test_small_shards_become_one_and_the_older_reply_still_counts(tmp_path):
@@ -41,7 +41,7 @@ def test_small_shards_become_one_and_the_older_reply_still_counts(tmp_path):
     assert done.bytes[1] < done.bytes[0]
     (path,) = shard_files(partition.folder)
     assert everything(partition.folder) == before
-    assert partition.find(keys(0, 100)) == before
+    assert partition.find(keys(0, 100), Stored) == before
     assert len(before) == 25
     assert compact(Partition(partition.folder, GENERATED)).shards == (1, 1)
     assert shard_files(partition.folder) == [path]
@@ -113,7 +113,7 @@ def test_an_open_reader_finds_what_moved(tmp_path):
     reader.refresh()
     before = everything(partition.folder)
     compact(partition)
-    assert reader.find(keys(0, 30)) == before
+    assert reader.find(keys(0, 30), Stored) == before
     reader.write([reply("k0001", "again"), reply("new")])
     assert everything(partition.folder)["k0001"].text == "k0001 of 0"
 
@@ -160,6 +160,6 @@ def test_compaction_beside_processes_that_read_and_write(tmp_path):
     assert rounds > 3
     expected = {f"{name}{number}": reply(f"{name}{number}") for name in "ab" for number in range(150)}
     compact(Partition(folder, GENERATED))
-    assert Partition(folder, GENERATED).find(expected) == expected
+    assert Partition(folder, GENERATED).find(expected, Stored) == expected
     assert len(shard_files(folder)) == 1
     assert not list(folder.glob("*.damaged"))

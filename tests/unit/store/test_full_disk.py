@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support.shards import reply, shard_files
+from support.shards import brief, reply, shard_files
 
 from moco.engines.fetch import fetch
 from moco.errors import WorkError
@@ -39,7 +39,7 @@ def resumed(folder, finished: int) -> None:
     assert not list(folder.rglob("*.damaged"))
     made: list[str] = []
     found = job(folder, made)
-    assert found == {key: reply(key, noise(key)) for key in KEYS}
+    assert found == {key: brief(reply(key, noise(key))) for key in KEYS}
     assert made == KEYS[finished:]
 
 
@@ -89,7 +89,7 @@ from pathlib import Path
 
 from moco.errors import WorkError
 from moco.store.generations import GENERATED, Partition
-from support.shards import reply
+from support.shards import brief, reply
 
 partition = Partition(Path(sys.argv[1]), GENERATED)
 partition.write([reply("small")])

@@ -33,7 +33,7 @@ def shards(partition: Partition) -> list:
 def test_replies_come_back_whole(tmp_path):
     rows = [stored("a", "é\n"), stored("b", "")]
     Partition(tmp_path / "m", GENERATED).write(rows)
-    found = Partition(tmp_path / "m", GENERATED).find(["b", "a", "c", "a"])
+    found = Partition(tmp_path / "m", GENERATED).find(["b", "a", "c", "a"], Stored)
     assert found == {"a": rows[0], "b": rows[1]}
 
 
@@ -189,7 +189,7 @@ def test_rewards_and_vectors_lie_beside_replies_and_are_never_mistaken_for_them(
     store.partition("ab" * 32).write([stored("a")])
     store.measures("ab" * 32).write([Measured("a", [0.5, -1.25], 7, 0.1)])
     again = GenerationStore(tmp_path)
-    assert again.partition("ab" * 32).find(["a"])["a"] == stored("a")
+    assert again.partition("ab" * 32).find(["a"], Stored)["a"] == stored("a")
     assert again.measures("ab" * 32).find(["a", "b"]) == {"a": Measured("a", [0.5, -1.25], 7, 0.1)}
     assert again.measures("cd" * 32).find(["a"]) == {}
 
@@ -202,6 +202,6 @@ def test_shards_from_before_served_models_are_read(tmp_path):
     pq.write_table(old, tmp_path / "new")
     digest = hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()[:16]
     (tmp_path / "new").rename(tmp_path / f"1-{digest}.parquet")
-    found = Partition(tmp_path, GENERATED).find(["a"])
+    found = Partition(tmp_path, GENERATED).find(["a"], Stored)
     assert found == {"a": stored("a")}
     assert found["a"].completion_tokens == 2

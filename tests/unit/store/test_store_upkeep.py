@@ -12,7 +12,7 @@ from moco.cli import main
 from moco.models.fingerprint import checkpoint_digest
 from moco.records import CALLS, Provenance, write_json, write_rows
 from moco.store.artifacts import ArtifactStore
-from moco.store.generations import GenerationStore, Measured
+from moco.store.generations import GenerationStore, Measured, Stored
 
 ADD, OTHER, JUDGE, JOINT = "a" * 64, "0123456789" + "b" * 54, "c" * 64, "d" * 64
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -207,5 +207,5 @@ def test_compact_by_the_verb(project, capsys):
     assert moco(project, "compact") == 0
     assert len(shard_files(project / ".moco/store/generations/aa")) == 1
     assert "2 shards" in capsys.readouterr().out
-    found = GenerationStore(project / ".moco/store").partition(ADD).find(["a1", "a2", "a3"])
+    found = GenerationStore(project / ".moco/store").partition(ADD).find(["a1", "a2", "a3"], Stored)
     assert found == {"a1": reply("a1", tokens=3), "a2": reply("a2", tokens=5), "a3": reply("a3", tokens=7)}
