@@ -105,6 +105,11 @@ def perf(path: str) -> str:
     return path.removesuffix(".parquet") + "_perf.parquet"
 
 
+def job_perf(path: str) -> str:
+    """What each model did in a job, beside the job's first Parquet file."""
+    return path.removesuffix(".parquet") + "_job_perf.parquet"
+
+
 def fitted_model(pool: str, task: str, method: str, seed: object, name: str) -> str:
     """Slug of a model that a fit makes; user slugs contain no `--`."""
     return f"{pool}--{task}--{method}--s{seed}--{name}"

@@ -1,4 +1,4 @@
-"""Progress of long work: plain log lines with rate and time left, at most one every ten seconds."""
+"""Progress of long work: one line that is rewritten on a terminal, elsewhere plain log lines every ten seconds."""
 
 import logging
 import sys
@@ -6,12 +6,23 @@ import time
 
 log = logging.getLogger("moco")
 
+_CLEAR_LINE = "\r\033[K"
+
+
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes log lines where a line of progress may stand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream.isatty():
+            self.stream.write(_CLEAR_LINE)
+        super().emit(record)
+
 
 def set_up_logging() -> None:
     """Send log lines of the package to standard error, with the time."""
     if log.handlers:
         return
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -41,7 +52,7 @@ class Progress:
         self.done += count
         now = time.monotonic()
         if self._terminal and (now - self._last >= 0.2 or self.done >= self.total):
-            sys.stderr.write("\r\033[K" + self._line(now) + ("\n" if self.done >= self.total else ""))
+            sys.stderr.write(_CLEAR_LINE + self._line(now) + ("\n" if self.done >= self.total else ""))
             sys.stderr.flush()
             self._last = now
         elif not self._terminal and now - self._last >= self.interval:
@@ -51,15 +62,18 @@ class Progress:
     def summary(self) -> str:
         """Return one line on the finished work."""
         seconds = time.monotonic() - self._start
-        return f"{self.label}: {self.done} in {_duration(seconds)}, {self.done / max(seconds, 1e-9):.1f}/s"
+        return f"{self.label}: {self.done} in {duration(seconds)}, {self.done / max(seconds, 1e-9):.1f}/s"
 
     def _line(self, now: float) -> str:
         rate = self.done / max(now - self._start, 1e-9)
         left = (self.total - self.done) / rate if rate else 0
-        return f"{self.label}: {self.done}/{self.total}, {rate:.1f}/s, about {_duration(left)} left"
+        return f"{self.label}: {self.done}/{self.total}, {rate:.1f}/s, about {duration(left)} left"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as a person says it."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -8,11 +8,11 @@ import pandas as pd
 
 from moco.analysis.costs import load_costs
 from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE
-from moco.analysis.paid import load_paid
+from moco.analysis.paid import load_jobs, load_paid
 from moco.analysis.render import Cell, Quantity, Table
 from moco.analysis.results import Spec
 from moco.methods.base import LEVELS
-from moco.methods.costs import FLOPS_PER_TOKEN, ROLES
+from moco.methods.costs import CANDIDATES, FLOPS_PER_TOKEN, ROLES
 
 GIGA = 1e9
 
@@ -20,7 +20,7 @@ _ORDERS = {
     "level": ("single", *LEVELS),
     "stage": tuple(FLOPS_PER_TOKEN),
     "role": ROLES,
-    "part": ("plain responses", "fit", "made models' responses", "answer"),
+    "part": ("plain responses", "fit", "made models' responses", "logits", "answer", "scoring"),
 }
 _SUMMED = ["calls", "prompt_tokens", "completion_tokens", "flops", "loads"]
 
@@ -41,7 +41,7 @@ def moco_cost(spec: Spec, results: Path) -> Table:
     """Return what every single model and method costs, by stage and model."""
     frame = load_costs(spec, results)
     # Names of candidates are digests, and a search may have hundreds.
-    frame["model"] = frame["model"].where(frame["role"] != "candidate", "candidates of the search")
+    frame["model"] = frame["model"].where(frame["role"] != "candidate", CANDIDATES)
     # A fit that serves all tasks is listed in full with each of them.
     whole = frame["scope"] == "pool"
     frame = pd.concat(
@@ -101,6 +101,34 @@ def moco_paid(spec: Spec, results: Path) -> Table:
         " job had finished counts as cached.",
     )
     return Table(f"Study {spec['study']}: paid cost", columns, tuple(rows), notes)
+
+
+def moco_jobs(spec: Spec, results: Path) -> Table:
+    """Return what every model did in every job behind the results that lie in the folder."""
+    rows: list[tuple[Cell, ...]] = []
+    for row in _ordered(load_jobs(spec, results), ["pool", "level", "name", "part"]):
+        new = row["items"] - row["cached"]
+        seconds, tokens = row["seconds"], row["made_tokens"] or row["read_tokens"]
+        seed = "-" if row["seed"] is None else str(row["seed"])
+        where = (row["pool"] or "-", row["name"], row["part"], ", ".join(row["tasks"]), ", ".join(row["splits"]), seed)
+        cached: Cell = row["cached"] / row["items"] if row["items"] else "-"
+        speed: Cell = Quantity(tokens / seconds) if new and seconds else "-"
+        counts = (int(row["items"]), cached, int(row["made_tokens"]), int(row["read_tokens"]))
+        loads = (int(row["loads"]), Quantity(row["load_seconds"]))
+        rows.append((*where, row["model"], *counts, Quantity(seconds), speed, *loads))
+    columns = (
+        *("pool", "system", "part", "tasks", "splits", "seed", "model"),
+        *("items", "cached (%)", "new tokens", "tokens read"),
+        *("measured seconds", "measured tokens/s", "loads", "measured load seconds"),
+    )
+    notes = (
+        "One row per job and model that worked in it, the models that judge replies included; a job works on all tasks"
+        " of a batch. Jobs that ask no model for anything are not listed.",
+        "New tokens are written ones, tokens read are those of prompts and given texts, both for items that were not in"
+        " the store. Seconds lack loading, and have the reading of the store. Tokens/s are new tokens per second, or"
+        " tokens read where nothing was written. Joint replies go by all their models, loads by each of them.",
+    )
+    return Table(f"Study {spec['study']}: what the jobs did", columns, tuple(rows), notes)
 
 
 def _paid_row(names: tuple[str, ...], sums: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -25,7 +25,7 @@ CLASSES = {
 }
 """What each class of repeatability promises."""
 
-_COSTS = ("moco_cost", "moco_paid_perf")
+_COSTS = ("moco_cost", "moco_paid_perf", "moco_jobs_perf")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
-from moco.analysis.cost_tables import GIGA, moco_cost, moco_paid
+from moco.analysis.cost_tables import GIGA, moco_cost, moco_jobs, moco_paid
 from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes
 from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
@@ -117,6 +117,7 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_main": moco_main,
     "moco_cost": moco_cost,
     "moco_paid_perf": moco_paid,
+    "moco_jobs_perf": moco_jobs,
     "scorer_difference": scorer_difference,
     "data_quality": data_quality,
 }

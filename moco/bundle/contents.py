@@ -47,7 +47,7 @@ def _existing(results: Path) -> Iterator[str]:
 
 def _measured(name: str) -> str:
     """Return the file that a performance file stands beside, or the file itself."""
-    return re.sub(r"_perf\.parquet$", ".parquet", name)
+    return re.sub(r"(_job)?_perf\.parquet$", ".parquet", name)
 
 
 def _patterns(plan: Plan) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from moco import paths
 from moco.cli.attempts import add_attempt_options
@@ -71,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> None:
     from moco.engines.judging import job_tools
     from moco.errors import RequestError
+    from moco.records import Provenance
     from moco.scoring.files import score_answers, score_plain
 
     missing = [f"--{name}" for name in _JOB if getattr(options, name) is None]
@@ -81,6 +83,7 @@ def _score(options: argparse.Namespace) -> None:
 
         set_up_logging()
     tools = job_tools(options.results, options.spec)
+    judges: Any = tools.models
     for task in options.tasks:
         source = _source(options, task)
         if options.model is not None:
@@ -88,6 +91,15 @@ def _score(options: argparse.Namespace) -> None:
             score_plain(options.results, task, options.split, source, options.spec, tools, samples=samples)
         else:
             score_answers(options.results, task, options.split, source, options.spec, tools)
+    if judges is not None:
+        files = [
+            options.results / paths.scores(options.spec["scorer"], _source(options, task)) for task in options.tasks
+        ]
+        system = options.model if options.model is not None else options.method
+        about = {"pool": options.pool, "system": system, "tasks": options.tasks}
+        judges.inference.accounts.close(
+            files, {**about, "splits": [options.split], "seed": options.seed}, Provenance("score", options.spec)
+        )
 
 
 def record_failure(options: argparse.Namespace, reason: str) -> None:

@@ -50,6 +50,11 @@ class ServedRequest:
     decoding: Decoding
     seed: int | None
 
+    @property
+    def width(self) -> int:
+        """About as many tokens as the request occupies; a token has some four characters."""
+        return len(self.prompt) // 4 + self.decoding.max_new_tokens
+
 
 @dataclass(frozen=True)
 class TextRequest:

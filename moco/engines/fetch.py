@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from moco.engines.backlog import Backlog
+from moco.engines.performance import RequestProgress, Wide
 from moco.errors import Unreplied, WorkError
-from moco.progress import Progress
 from moco.store.generations import Partition, Row
 
 log = logging.getLogger("moco")
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Wide)
 
 
 def fetch(
@@ -50,14 +50,17 @@ def fetch(
     if not missing:
         return stored, set()
     work = _Work(partition, missing, flush_seconds)
-    progress = Progress(f"{who}: {label}", len(missing))
     with turn or nullcontext():
         try:
             if turn is not None:  # others had theirs before
                 work.exchange()
-            for row in make(work.backlog):
+            rows = make(work.backlog)
+            # Only here, since `make` loads the model.
+            progress = RequestProgress(f"{who}: {label}", missing, cached=len(stored))
+            for row in rows:
                 work.add(row)
-                progress.advance(len(work.rows) - progress.done)
+                progress.made(row)
+                progress.taken(work.backlog.taken)
             work.exchange()
         except Unreplied as end:
             if failed is None:
@@ -66,7 +69,6 @@ def fetch(
             log.warning("%s: %d %s recorded as failed: %s", who, len(end.reasons), label, end)
         finally:
             work.flush()
-    log.info("%s", progress.summary())
     others = len(work.rows.keys() - work.made)
     if others:
         log.info("%s: %d %s came from another process meanwhile", who, others, label)

@@ -11,6 +11,7 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
 from moco.engines.fetch import fetch
+from moco.engines.performance import Accounts, Wide
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
 from moco.engines.served.turn import one_at_a_time
@@ -21,7 +22,7 @@ from moco.registry import did_you_mean
 from moco.store.generations import GenerationStore, Stored, StoredReply
 from moco.store.keys import messages_digest, prompt_digest, request_key, text_key
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Wide)
 
 SERVED = {"kind": "server"}
 """Identity of the engine of every served model: what a server computes with is not known."""
@@ -100,6 +101,7 @@ class Inference:
 
     Attributes:
         parameters: Number of parameters of every model that was known at any time; None where it is not known.
+        accounts: What every model did so far.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Inference:
         self._renderers: dict[str, Renderer] = {}
         self.parameters = {name: info.parameters for name, info in models.items()}
         self.room = EngineRoom(root, lambda: self._models.values())
+        self.accounts = Accounts(self.room)
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:
         """Make a further model known, for instance a candidate of a search."""
@@ -224,16 +227,19 @@ class Inference:
         turn: AbstractContextManager[object] | None = None,
         failed: dict[str, str] | None = None,
     ) -> tuple[dict[str, StoredReply], set[str]]:
-        return fetch(
-            self.store.partition(self.info(model).fingerprint),
-            requests,
-            make,
-            who=model,
-            label=label,
-            flush_seconds=self._settings[model].flush_seconds,
-            turn=turn,
-            failed=failed,
-        )
+        with self.accounts.of(model) as account:
+            stored, fresh = fetch(
+                self.store.partition(self.info(model).fingerprint),
+                requests,
+                make,
+                who=model,
+                label=label,
+                flush_seconds=self._settings[model].flush_seconds,
+                turn=turn,
+                failed=failed,
+            )
+            account.add(stored.values(), fresh)
+        return stored, fresh
 
     def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:
         """Return the log-probabilities of texts in the order of `jobs`, working model by model.

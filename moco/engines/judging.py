@@ -117,12 +117,14 @@ class LoadedJudges:
         return MeasureRequest(key, tokens, pooling, positions)
 
     def _measured(self, what: str, name: str, requests: Sequence[MeasureRequest], make: Make) -> list[Measured]:
-        stored, _ = fetch(
-            self.inference.store.measures(self.inference.info(name).fingerprint),
-            {request.key: request for request in requests},
-            make,
-            who=name,
-            label={"reward": "rewards", "embed": "vectors"}[what],
-            flush_seconds=self.inference.settings(name).flush_seconds,
-        )
+        with self.inference.accounts.of(name) as account:
+            stored, fresh = fetch(
+                self.inference.store.measures(self.inference.info(name).fingerprint),
+                {request.key: request for request in requests},
+                make,
+                who=name,
+                label={"reward": "rewards", "embed": "vectors"}[what],
+                flush_seconds=self.inference.settings(name).flush_seconds,
+            )
+            account.add(stored.values(), fresh)
         return [stored[request.key] for request in requests]

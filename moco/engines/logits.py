@@ -74,6 +74,13 @@ class LogitsJob:
         """
         makers = {"options": self._options, "reference": self._references, "response": self._responses}
         makers[self.kind]()
+        samples = self.samples if self.kind == "response" else [0]
+        about = {"system": self.model, "tasks": list(self.tasks), "splits": list(self.splits)}
+        self._inference.accounts.close(
+            [self._path(*place, sample) for place in self._questions for sample in samples],
+            {**about, "seed": self.seed if self.kind == "response" else None},
+            Provenance("logits", self.spec),
+        )
 
     @cached_property
     def _info(self) -> ModelInfo:

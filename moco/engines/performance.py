@@ -1,8 +1,186 @@
-"""Rows of performance files: what a job really did, how long it took, and what came from the store."""
+"""What a job really did: progress while it works, performance files and a summary per model at its end."""
 
-from typing import Any
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+from moco import paths
 from moco.engines.room import EngineRoom
+from moco.progress import Progress, duration
+from moco.records import JOB_PERF, Provenance, write_rows
+from moco.store.generations import Keyed
+
+log = logging.getLogger("moco")
+
+
+class Wide(Protocol):
+    """A request whose size is known before it is made."""
+
+    @property
+    def width(self) -> int:
+        """Most tokens that it occupies."""
+        ...
+
+
+class RequestProgress(Progress):
+    """Progress of requests to a model: how many are done, tokens per second, and the time left.
+
+    Long requests come first, so the time left is estimated from the tokens that the requests occupy.
+
+    Args:
+        label: What is being done.
+        requests: Those to be made, by store key.
+        cached: How many more were in the store.
+        interval: Seconds between lines.
+    """
+
+    def __init__(self, label: str, requests: Mapping[str, Wide], cached: int, interval: float = 10.0) -> None:
+        super().__init__(label, cached + len(requests), interval)
+        self.done = self._cached = cached
+        self._widths = {key: request.width for key, request in requests.items()}
+        self._all, self._worked, self._made, self._read = sum(self._widths.values()), 0, 0, 0
+
+    def made(self, row: Keyed) -> None:
+        """Report a finished request."""
+        self._worked += self._widths.pop(row.key, 0)
+        self._made += row.made_tokens
+        self._read += row.read_tokens
+        self.advance()
+
+    def taken(self, keys: AbstractSet[str]) -> None:
+        """Report requests that another process has stored, all so far."""
+        fresh = keys & self._widths.keys()
+        if fresh:
+            self._all -= sum(self._widths.pop(key) for key in fresh)
+            self._cached += len(fresh)
+            self.advance(len(fresh))
+
+    def _line(self, now: float) -> str:
+        seconds = max(now - self._start, 1e-9)
+        stored = f" ({self._cached:,} in the store)" if self._cached else ""
+        speed = (
+            f"{self._made / seconds:,.0f} new tokens/s" if self._made else f"{self._read / seconds:,.0f} tokens/s read"
+        )
+        line = f"{self.label} {self.done:,}/{self.total:,}{stored}, {speed}"
+        if self._worked and self.done < self.total:
+            line += f", about {duration(seconds * (self._all - self._worked) / self._worked)} left"
+        return line
+
+
+@dataclass
+class Account:
+    """What one model did in one job.
+
+    Attributes:
+        items: Requests, those that the store had included.
+        cached: Those that the store had.
+        read_tokens: Tokens that the model read for the others; a prompt that several texts share counts with each.
+        made_tokens: Tokens that it wrote for them.
+        seconds: From asking the store to the last result, without loading.
+        loads: Times that it was loaded.
+        load_seconds: What that took.
+    """
+
+    items: int = 0
+    cached: int = 0
+    read_tokens: int = 0
+    made_tokens: int = 0
+    seconds: float = 0.0
+    loads: int = 0
+    load_seconds: float = 0.0
+
+    def add(self, rows: Iterable[Keyed], fresh: Iterable[str]) -> None:
+        """Count finished requests, each with its key once."""
+        fresh = set(fresh)
+        for row in rows:
+            self.items += 1
+            if row.key not in fresh:
+                self.cached += 1
+                continue
+            self.read_tokens += row.read_tokens
+            self.made_tokens += row.made_tokens
+
+    def line(self) -> str:
+        """Return what a person wants to know of it."""
+        loads = (
+            f"{self.loads} load{'s' * (self.loads > 1)} in {duration(self.load_seconds)}" if self.loads else "no load"
+        )
+        if not self.items:
+            return loads
+        parts = [f"{self.items:,} items, {self.cached:,} in the store"]
+        count, kind = (self.made_tokens, "new tokens") if self.made_tokens else (self.read_tokens, "tokens read")
+        if self.items > self.cached:
+            parts.append(f"{count:,} {kind}, {count / max(self.seconds, 1e-9):,.0f}/s")
+        return "; ".join([*parts, loads, f"{duration(self.seconds + self.load_seconds)} in all"])
+
+
+class Accounts:
+    """What every model did in one job.
+
+    Args:
+        room: Of the job's loaded models.
+    """
+
+    def __init__(self, room: EngineRoom) -> None:
+        self._room = room
+        self._accounts: dict[str, Account] = {}
+        self._names: dict[str, str] = {}
+
+    def group(self, model: str, name: str) -> None:
+        """Count a model, of which there may be hundreds, under a common name."""
+        self._names[model] = name
+
+    @contextmanager
+    def of(self, model: str) -> Iterator[Account]:
+        """Give a model's account, and count the seconds until it is left, without loads."""
+        account = self._account(model)
+        started, loading = time.monotonic(), self._loading()
+        yield account
+        account.seconds += time.monotonic() - started - (self._loading() - loading)
+
+    def _account(self, model: str) -> Account:
+        return self._accounts.setdefault(self._names.get(model, model), Account())
+
+    def _loading(self) -> float:
+        return sum(load.seconds for load in self._room.loaded)
+
+    def finished(self) -> dict[str, Account]:
+        """Return the accounts by model; joint replies go by the names of all their models."""
+        for account in self._accounts.values():
+            account.loads, account.load_seconds = 0, 0.0
+        for load in self._room.loaded:
+            account = self._account(load.model)
+            account.loads += 1
+            account.load_seconds += load.seconds
+        return dict(self._accounts)
+
+    def close(self, files: Sequence[Path], about: Mapping[str, Any], provenance: Provenance) -> None:
+        """Say in one line per model what a job did, and write it beside the first of its files.
+
+        Args:
+            files: All that the job writes; what an earlier job left beside the others is removed.
+            about: What the job was: `pool`, `system`, `tasks`, `splits`, `seed`.
+            provenance: Of the job.
+        """
+        accounts = self.finished()
+        for model, account in accounts.items():
+            log.info("%s in total: %s", model, account.line())
+        first, *others = dict.fromkeys(files)
+        common = {"job": provenance.verb, "pool": None, "seed": None, **about}
+        rows = [{**common, "model": model, **vars(account)} for model, account in accounts.items()]
+        write_rows(job_perf_path(first), JOB_PERF, rows, provenance)
+        for path in others:
+            job_perf_path(path).unlink(missing_ok=True)
+
+
+def job_perf_path(path: Path) -> Path:
+    """Return the file of a job's accounts beside one of its record files."""
+    return Path(paths.job_perf(str(path)))
 
 
 def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str, Any]:

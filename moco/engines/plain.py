@@ -55,6 +55,13 @@ def generate_plain(
     ]
     replies = iter(inference.run(jobs, "plain responses", record=records_items()))
     loads = load_rows(inference.room)
+    files = [
+        results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
+        for (model, task), split, sample in places
+    ]
+    tasks = list(dict.fromkeys(task for _, task in pairs))
+    about = {"system": ", ".join(infos), "tasks": tasks, "splits": list(splits), "seed": seed}
+    inference.accounts.close(files, about, Provenance("generate", spec))
     for (model, task), split, sample in places:
         path = results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
         rows = [(question, next(replies)) for question in questions[task, split]]

@@ -73,6 +73,8 @@ class AnswerJob(MethodJob):
                 loads,
             )
             loads = []
+        files = [self.results / paths.calls(self.pool, task, self.variant, self.seed, split) for task in self.tasks]
+        self.close_accounts(files, "answer", [split])
 
     def _answers(self, task: str) -> int:
         return int(self.spec["tasks"][task]["answers"])

@@ -22,6 +22,9 @@ FLOPS_PER_TOKEN = {"answer": 2, "fit": 2, "train": 6}
 ROLES = ("member", "fitted", "candidate")
 """What a model is to a method: of its pool, made by its fit, or tried by its search."""
 
+CANDIDATES = "candidates of the search"
+"""What all candidates of a search go by together."""
+
 _SHARED = ("plain", "logits")
 
 

@@ -13,6 +13,7 @@ from moco.errors import FailedInput, RequestError, WorkError
 from moco.methods import state as states
 from moco.methods.base import Recipe
 from moco.methods.context import FitContext
+from moco.methods.costs import CANDIDATES
 from moco.methods.job import MethodJob, perf_path
 from moco.methods.lockstep import Lockstep
 from moco.records import (
@@ -66,6 +67,9 @@ class FitJob(MethodJob):
             rows = [{**row, "cached": row["cached"] or stored} for row in read_rows(path, PERF)]
             write_rows(path, PERF, [*rows, *loads], Provenance("fit", self.spec))
             loads = []
+        folders = [self.results / paths.fit_folder(self.pool, task, self.variant, self.seed) for task in self.tasks]
+        assert self.needs.fit is not None
+        self.close_accounts([folder / states.CALLS for folder in folders], "fit", self.needs.fit.splits)
 
     def _publish(self, task: str, folder: Path) -> None:
         target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
@@ -190,6 +194,7 @@ class Candidates:
         root = self._job.results.resolve().parent
         info = build_merge(name, recipe, infos, folder, root)
         self._job.inference.add(info, engine_settings(name, info.engine))
+        self._job.inference.accounts.group(name, CANDIDATES)
         return name
 
     def discard(self, name: str) -> None:

@@ -34,6 +34,7 @@ from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,
     SCORES,
+    Provenance,
     read_frame,
     read_rows,
 )
@@ -283,7 +284,14 @@ class MethodJob:
             JointJob(request.prompt, request.decoding or self.decoding, self.seed, request.sample)
             for request in requests
         ]
-        replies = JointInference(self.inference, models).run(jobs, combination)
+        with self.inference.accounts.of(" + ".join(dict.fromkeys(models))) as account:
+            replies = JointInference(self.inference, models).run(jobs, combination)
+            for reply in {each.reply.response.key: each.reply for each in replies}.values():
+                account.items += 1
+                account.cached += reply.cached
+                if not reply.cached:
+                    account.read_tokens += reply.response.prompt_tokens
+                    account.made_tokens += reply.response.completion_tokens
         self._replies.update({each.reply.response.key: each.reply for each in replies})
         return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
 
@@ -299,6 +307,17 @@ class MethodJob:
     def load_rows(self) -> list[dict[str, Any]]:
         """Return the loads of the whole job; they belong into the performance file of its first task."""
         return load_rows(self.inference.room)
+
+    def close_accounts(self, files: Sequence[Path], verb: str, splits: Sequence[str]) -> None:
+        """Say and write what every model did in this job; arguments as for `Accounts.close`."""
+        about = {
+            "pool": self.pool,
+            "system": self.variant,
+            "tasks": self.tasks,
+            "splits": list(splits),
+            "seed": self.seed,
+        }
+        self.inference.accounts.close(files, about, Provenance(verb, self.spec))
 
     def cost_rows(
         self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"

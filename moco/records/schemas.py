@@ -193,3 +193,22 @@ PERF = _schema(
     cached=_BOOL,
     seconds=_FLOAT,  # of a reply: its share of its batch, as measured when first generated
 )
+
+JOB_PERF = _schema(
+    "job_perf",
+    1,
+    job=_TEXT,  # verb
+    pool=_TEXT,  # null for jobs of a single model
+    system=_TEXT,  # model or method variant whose job it is
+    tasks=pa.list_(_TEXT),
+    splits=pa.list_(_TEXT),
+    seed=_INT,  # of the run; null where it does not matter
+    model=_TEXT,  # that worked; joint replies have the names of all their models
+    items=_LONG,  # requests, those in the store included
+    cached=_LONG,  # requests that were in the store
+    read_tokens=_LONG,  # for what was not; of joint replies, by their first model
+    made_tokens=_LONG,  # written for what was not
+    seconds=_FLOAT,  # of this, without loads
+    loads=_LONG,
+    load_seconds=_FLOAT,
+)

@@ -75,6 +75,16 @@ class StoredReply:
         """Tokens of the reply."""
         return len(self.tokens) if self.written is None else self.written
 
+    @property
+    def made_tokens(self) -> int:
+        """Tokens that the model wrote: none of a given text."""
+        return 0 if self.finish == "scored" else self.completion_tokens
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that the model read: the prompt, and a given text."""
+        return self.prompt_tokens + (len(self.tokens) if self.finish == "scored" else 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stored(StoredReply):
@@ -109,6 +119,16 @@ class Measured:
     tokens: int
     seconds: float
 
+    @property
+    def made_tokens(self) -> int:
+        """Tokens that the model wrote."""
+        return 0
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that the model read."""
+        return self.tokens
+
 
 class Keyed(Protocol):
     """A stored row."""
@@ -118,6 +138,16 @@ class Keyed(Protocol):
     @property
     def key(self) -> str:
         """Of the request."""
+        ...
+
+    @property
+    def made_tokens(self) -> int:
+        """Tokens that the model wrote."""
+        ...
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that the model read."""
         ...
 
 

@@ -13,7 +13,7 @@ from moco.analysis.frontier import frontier, moco_cost_frontier, points
 from moco.analysis.render import Quantity, cell_text
 from moco.analysis.tables import make_table, write_table
 from moco.errors import WorkError
-from moco.records import CALLS, GENERATIONS, PERF, Provenance, write_rows
+from moco.records import CALLS, GENERATIONS, JOB_PERF, PERF, Provenance, write_rows
 
 MFLOP = 2 * SIZE / 1e9
 """GFLOPs of one token of a model of usual size."""
@@ -203,8 +203,57 @@ def test_paid_is_what_was_new(pair):
     assert rows[1]["measured tokens/s"] == "-"
 
 
+def accounts(results, path, job, **changes):
+    """Write what one model did in a job."""
+    row = {
+        **{
+            "job": job,
+            "pool": None,
+            "system": "small",
+            "tasks": ["t"],
+            "splits": ["test"],
+            "seed": 1,
+            "model": "small",
+        },
+        **{"items": 4, "cached": 1, "read_tokens": 30, "made_tokens": 12, "seconds": 2.0},
+        **{"loads": 1, "load_seconds": 0.5},
+        **changes,
+    }
+    write_rows(results / paths.job_perf(path), JOB_PERF, [row], Provenance(job))
+
+
+def test_every_job_tells_what_each_model_did(pair):
+    pair.method("p", "m", "text", "t", [1] * 4, [1] * 4)
+    plain = paths.generation("small", "t", "test", "default", 1, 0)
+    accounts(pair.results, plain, "generate")
+    accounts(pair.results, paths.logits("options", "big", "t", "test", "default", 1, 0), "logits", seed=None)
+    judged = paths.scores("strict", paths.answers("p", "t", "m", 2, "test"))
+    accounts(pair.results, judged, "score", model="verifier", seed=2, made_tokens=0)
+    accounts(pair.results, paths.scores("strict", plain), "score", model="verifier", items=4, cached=4, seconds=0.1)
+    fit = f"{paths.fit_folder('p', '_all', 'm', 1)}/calls.parquet"
+    accounts(pair.results, fit, "fit", model="reward")
+    accounts(pair.results, paths.generation("stranger", "t", "test", "default", 1, 0), "generate")
+    names = ("pool", "system", "part", "seed", "model", "items", "cached (%)", "new tokens", "tokens read", "loads")
+    rows = rows_of(pair, "moco_jobs_perf")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("-", "small", "plain responses", "1", "small", 4, 0.25, 12, 30, 1),
+        ("-", "small", "scoring", "1", "verifier", 4, 1.0, 12, 30, 1),
+        ("-", "big", "logits", "-", "small", 4, 0.25, 12, 30, 1),
+        ("p", "m", "fit", "1", "reward", 4, 0.25, 12, 30, 1),
+        ("p", "m", "scoring", "2", "verifier", 4, 0.25, 0, 30, 1),
+    ]
+    speeds = [row["measured tokens/s"] for row in rows]
+    assert [speed if speed == "-" else speed.value for speed in speeds] == [6.0, "-", 6.0, 6.0, 15.0]
+    paid = {(row["system"], row["part"]): row for row in rows_of(pair, "moco_paid_perf")}
+    # Plain responses and fits have files of their own that tell more.
+    assert paid.keys() == {("small", "scoring"), ("big", "logits"), ("m", "scoring"), ("total", "-")}
+    assert paid["big", "logits"]["new tokens"] == 42
+    assert paid["total", "-"]["loads made"] == 3
+
+
 def test_without_performance_files_nothing_is_said_to_be_paid(pair):
     assert rows_of(pair, "moco_paid_perf") == []
+    assert rows_of(pair, "moco_jobs_perf") == []
 
 
 def systems(study):
