@@ -112,7 +112,7 @@ class Account:
         )
         if not self.items:
             return loads
-        parts = [f"{self.items:,} items, {self.cached:,} in the store"]
+        parts = [f"{self.items:,} item{'s' * (self.items > 1)}, {self.cached:,} in the store"]
         count, kind = (self.made_tokens, "new tokens") if self.made_tokens else (self.read_tokens, "tokens read")
         if self.items > self.cached:
             parts.append(f"{count:,} {kind}, {count / max(self.seconds, 1e-9):,.0f}/s")
@@ -138,12 +138,13 @@ class Accounts:
     @contextmanager
     def of(self, model: str) -> Iterator[Account]:
         """Give a model's account, and count the seconds until it is left, without loads."""
-        account = self._account(model)
+        account = self.account(model)
         started, loading = time.monotonic(), self._loading()
         yield account
         account.seconds += time.monotonic() - started - (self._loading() - loading)
 
-    def _account(self, model: str) -> Account:
+    def account(self, model: str) -> Account:
+        """Return a model's account, or the one that it shares."""
         return self._accounts.setdefault(self._names.get(model, model), Account())
 
     def _loading(self) -> float:
@@ -154,7 +155,7 @@ class Accounts:
         for account in self._accounts.values():
             account.loads, account.load_seconds = 0, 0.0
         for load in self._room.loaded:
-            account = self._account(load.model)
+            account = self.account(load.model)
             account.loads += 1
             account.load_seconds += load.seconds
         return dict(self._accounts)

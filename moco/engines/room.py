@@ -68,13 +68,11 @@ class EngineRoom:
         Raises:
             RequestError: One of them runs in another program, where it cannot be stepped.
         """
-        from moco.engines.transformers import TransformersEngine
-
         for info, settings in models:
             if settings.kind != "transformers":
                 what = f"runs in {settings.kind}, which cannot be stepped with others"
                 raise RequestError(what, where=f"models.{info.name}", remedy="give it engine: {kind: transformers}")
-        return list(self._resident(models, TransformersEngine))
+        return list(self._resident(models, _writer))
 
     def served(self, info: ModelInfo, settings: EngineSettings) -> "ServedModel":
         """Return a served model, which is not loaded: it keeps its pace over all requests of the job."""
@@ -86,15 +84,11 @@ class EngineRoom:
 
     def reward_model(self, info: ModelInfo, settings: EngineSettings) -> RewardEngine:
         """Return a loaded model that rates replies."""
-        from moco.engines.measures import RewardModel
-
-        return self._resident([(info, settings)], RewardModel)[0]
+        return self._resident([(info, settings)], _reward_model)[0]
 
     def encoder(self, info: ModelInfo, settings: EngineSettings) -> EmbedEngine:
         """Return a loaded model that maps texts to vectors."""
-        from moco.engines.measures import TextEncoder
-
-        return self._resident([(info, settings)], TextEncoder)[0]
+        return self._resident([(info, settings)], _encoder)[0]
 
     def _vllm(self, info: ModelInfo, settings: EngineSettings) -> Engine:
         """Return a model that a worker serves; a base and adapters on it share one."""
@@ -155,3 +149,24 @@ class EngineRoom:
             self._engines.popitem()[1].close()
         while self._served:
             self._served.popitem()[1].close()
+
+
+# What takes seconds to import is imported here, so that it counts as loading.
+
+
+def _writer(info: ModelInfo, root: Path, settings: EngineSettings) -> LiveEngine:
+    from moco.engines.transformers import TransformersEngine
+
+    return TransformersEngine(info, root, settings)
+
+
+def _reward_model(info: ModelInfo, root: Path, settings: EngineSettings) -> RewardEngine:
+    from moco.engines.measures import RewardModel
+
+    return RewardModel(info, root, settings)
+
+
+def _encoder(info: ModelInfo, root: Path, settings: EngineSettings) -> EmbedEngine:
+    from moco.engines.measures import TextEncoder
+
+    return TextEncoder(info, root, settings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moco import paths
 from moco.config.decoding import Decoding
@@ -40,6 +40,9 @@ from moco.records import (
 )
 from moco.store.generations import GenerationStore, store_root
 from moco.tasks.item import Question
+
+if TYPE_CHECKING:
+    from moco.decoding.joint import JointReply
 
 
 @dataclass(frozen=True)
@@ -284,16 +287,20 @@ class MethodJob:
             JointJob(request.prompt, request.decoding or self.decoding, self.seed, request.sample)
             for request in requests
         ]
-        with self.inference.accounts.of(" + ".join(dict.fromkeys(models))) as account:
-            replies = JointInference(self.inference, models).run(jobs, combination)
-            for reply in {each.reply.response.key: each.reply for each in replies}.values():
-                account.items += 1
-                account.cached += reply.cached
-                if not reply.cached:
-                    account.read_tokens += reply.response.prompt_tokens
-                    account.made_tokens += reply.response.completion_tokens
+        replies = JointInference(self.inference, models).run(jobs, combination)
+        for together in {each.reply.response.key: each for each in replies}.values():
+            self._account_jointly(together)
         self._replies.update({each.reply.response.key: each.reply for each in replies})
         return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
+
+    def _account_jointly(self, together: "JointReply") -> None:
+        account, reply = self.inference.accounts.account(" + ".join(together.prompt_tokens)), together.reply
+        account.items += 1
+        account.cached += reply.cached
+        if not reply.cached:
+            account.read_tokens += sum(together.prompt_tokens.values())
+            account.made_tokens += reply.response.completion_tokens
+            account.seconds += reply.seconds
 
     def perf_rows(self, calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return times and cache hits of the requests that this job made for a task."""

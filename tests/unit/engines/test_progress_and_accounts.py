@@ -179,7 +179,7 @@ def test_a_job_ends_with_a_line_per_model_and_writes_the_same(job, tmp_path, lin
     job.close(files, about, Provenance("generate", {}))
     assert lines() == [
         "m in total: 4 items, 2 in the store; 8 new tokens, 2/s; 1 load in 3.0 s; 8.0 s in all",
-        "judge in total: 1 items, 0 in the store; 50 tokens read, 25/s; no load; 2.0 s in all",
+        "judge in total: 1 item, 0 in the store; 50 tokens read, 25/s; no load; 2.0 s in all",
         "candidates in total: 2 items, 0 in the store; 10 new tokens, 10/s; 2 loads in 1.0 s; 2.0 s in all",
     ]
     assert not stale.exists()
