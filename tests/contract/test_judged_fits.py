@@ -11,7 +11,7 @@ from moco.engines.judging import job_tools
 from moco.methods.base import AnswerNeeds, FitNeeds, Method, Needs, State, method
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
-from moco.records import read_json
+from moco.records import JOB_PERF, read_json, read_rows
 from moco.tasks.prepare import prepare, read_questions
 
 pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
@@ -60,6 +60,12 @@ def test_a_fit_scores_answers_of_its_own_with_the_judge(results):
 
     scoring = {"reward": "judge", "second_reward": None, "max_length": 64}
     found = fit(scoring)
+    calls = paths.fit_folder("p", "t", "control_judged", 1) + "/calls.parquet"
+    # Replies and references of three items.
+    [judge] = read_rows(results / paths.job_perf(calls), JOB_PERF)
+    assert (judge["job"], judge["system"], judge["model"]) == ("fit", "control_judged", "judge")
+    assert (judge["items"], judge["cached"], judge["loads"], judge["made_tokens"]) == (6, 0, 1, 0)
+    assert judge["read_tokens"] > 0
     questions = read_questions(results / paths.task_folder("t"), "dev")
     models = job_tools(results, {"scoring": scoring}).models
     pairs = [(item.prompt, f"reply to {item.question}") for item in questions]

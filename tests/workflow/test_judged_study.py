@@ -8,7 +8,7 @@ import pytest
 from support.projects import Project, new_project
 
 from moco import paths
-from moco.records import ANSWERS, SCORES, read_rows
+from moco.records import ANSWERS, JOB_PERF, SCORES, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +49,15 @@ def test_a_method_gives_several_answers_that_are_scored_as_one(judged):
     scored = read_rows(judged.results / paths.scores("strict", path), SCORES)
     [model] = {row["models"][0] for row in answers}
     assert [row["score"] for row in scored] == [row["score"] for row in scores(judged, "diverse", model)]
+
+
+def test_judges_are_in_the_tables_of_cost(judged):
+    path = paths.scores("strict", paths.generation("add", "rated", "test", "default", 1, 0))
+    rows = read_rows(judged.results / paths.job_perf(path), JOB_PERF)
+    assert {row["job"] for row in rows} == {"score"}
+    assert all(row["items"] > 0 for row in rows)
+    for name in ("moco_jobs_perf", "moco_paid_perf"):
+        assert ",scoring," in (judged.results / f"tables/{name}.csv").read_text()
 
 
 def test_the_table_has_rewards_in_their_own_unit(judged):

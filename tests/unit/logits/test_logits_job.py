@@ -1,8 +1,12 @@
 """Cached logits on real tiny checkpoints: what is in the files, and that methods on them load no model."""
 
+import dataclasses
 import json
 import math
+import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.real_study import SmallStudy
 
@@ -12,7 +16,7 @@ from moco.engines.logits import LogitsJob
 from moco.errors import FailedInput
 from moco.methods.logits_files import failed_logits, read_logits
 from moco.methods.state import read_state
-from moco.records import ANSWERS, CALLS, GENERATIONS, PERF, read_frame, read_rows, write_json
+from moco.records import ANSWERS, CALLS, GENERATIONS, JOB_PERF, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references
 
 SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 6, "test": 5}}
@@ -119,6 +123,48 @@ def test_what_was_really_done_stands_beside_the_files(study):
     assert [row["model"] for row in perf if row["kind"] == "load"] == ["a"]
     looked_up = read_rows(study.results / paths.perf(paths.logits("response", "a", "t", "test", "default", 1, 0)), PERF)
     assert {(row["kind"], row["cached"]) for row in looked_up} == {("reply", True)}
+
+
+def test_every_logits_job_tells_what_its_model_did(study):
+    path = paths.logits("options", "a", "q", "test", "default", 1, 0)
+    [row] = read_rows(study.results / paths.job_perf(path), JOB_PERF)
+    assert (row["job"], row["system"], row["model"], row["tasks"]) == ("logits", "a", "a", ["q"])
+    assert (row["items"], row["cached"], row["made_tokens"], row["loads"]) == (5 * 8, 0, 0, 1)
+    assert row["read_tokens"] > 0
+    looked_up = [
+        row
+        for path in (study.results / "logits/a").rglob("*_job_perf.parquet")
+        for row in read_rows(path, JOB_PERF)
+        if "t" in row["tasks"] and row["job"] == "logits"
+    ]
+    assert looked_up
+    assert all(each["items"] == each["cached"] > 0 and each["loads"] == 0 for each in looked_up)
+
+
+def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
+    """Replies are looked up without their alternatives, so the job finds out only when it wants these."""
+    results = tmp_path / "results"
+    shutil.copytree(study.results, results)
+    shutil.copytree(study.results.parent / ".moco", tmp_path / ".moco")
+    job = next(job for job in study.logits_jobs() if job.kind == "response" and job.model == "a")
+    whole = {path.relative_to(results): path.read_bytes() for path in (results / "logits/a").rglob("s*.parquet")}
+    for path in (tmp_path / ".moco/store/generations").rglob("*.parquet"):
+        place = pq.ParquetFile(path).metadata.row_group(0)
+        [column] = (
+            place.column(index)
+            for index in range(place.num_columns)
+            if place.column(index).path_in_schema.startswith("top_logprobs")
+        )
+        data = bytearray(path.read_bytes())
+        data[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+        path.write_bytes(data)
+    again = dataclasses.replace(job, results=results)
+    again.run()
+    assert again._inference.room.loads == 1
+    assert "set aside, its requests will be generated again" in caplog.text
+    for name, before in whole.items():
+        if not name.stem.endswith("_perf"):
+            assert pq.read_table(results / name) == pq.read_table(pa.BufferReader(before))
 
 
 @pytest.mark.parametrize("pool", ["p", "copies"])
