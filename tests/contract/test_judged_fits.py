@@ -1,9 +1,12 @@
 """Fits on tasks that models score: answers of their own are judged, and another judge is another fit."""
 
+import json
+
 import pytest
 from support.checkpoints import judge_checkpoints
 
 from moco import paths
+from moco.cli import main
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.config.tasks import TaskEntry
@@ -11,7 +14,7 @@ from moco.engines.judging import job_tools
 from moco.methods.base import AnswerNeeds, FitNeeds, Method, Needs, State, method
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
-from moco.records import JOB_PERF, read_json, read_rows
+from moco.records import GENERATIONS, JOB_PERF, Provenance, read_json, read_rows, write_rows
 from moco.tasks.prepare import prepare, read_questions
 
 pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
@@ -73,3 +76,21 @@ def test_a_fit_scores_answers_of_its_own_with_the_judge(results):
     assert models.inference.room.loads == 0
     assert found["data"]["scores"] == {uid: rating.reward for uid, rating in expected.items()}
     assert fit({**scoring, "max_length": 20}) != found
+
+
+def test_scoring_tells_what_the_judge_did(results, capsys):
+    source = paths.generation("one", "t", "test", "default", 1, 0)
+    questions = read_questions(results / paths.task_folder("t"), "test")
+    blank = dict.fromkeys(GENERATIONS.columns.names)
+    rows = [{**blank, "uid": item.uid, "sample": 0, "status": "ok", "text": f"{item.uid}!"} for item in questions]
+    write_rows(results / source, GENERATIONS, rows, Provenance("generate"))
+    scoring = {"reward": "judge", "second_reward": None, "max_length": 64}
+    spec = {"scorer": "strict", "type": "reward_model", "scoring": scoring}
+    command = ["score", "--results", str(results), "--tasks", "t", "--split", "test", "--seed", "1", "--model", "one"]
+    command += ["--decoding", "default", "--sample", "0", "--spec", json.dumps(spec)]
+    for cached, loads in ((0, 1), (6, 0)):
+        assert main(command) == 0
+        [row] = read_rows(results / paths.job_perf(paths.scores("strict", source)), JOB_PERF)
+        assert (row["job"], row["system"], row["model"], row["splits"]) == ("score", "one", "judge", ["test"])
+        assert (row["items"], row["cached"], row["loads"]) == (6, cached, loads)
+    assert "judge in total: 6 items, 6 in the store; no load; " in capsys.readouterr().err
