@@ -10,9 +10,13 @@ from moco.records.files import read_json
 
 
 def forget_failures(results: Path) -> list[Path]:
-    """Remove every record file with a failed row, every failed fit, merge and model, and return what was removed."""
+    """Remove every record file with a failed row, every failed fit, merge and model, and return what was removed.
+
+    Where there are any, tables, figures and report go too: Snakemake makes no missing file while what it was needed for
+    is there.
+    """
     removed = []
-    for folder in ("generations", "answers", "scores"):
+    for folder in ("generations", "logits", "answers", "scores"):
         for path in sorted((results / folder).rglob("*.parquet")):
             if _has_failed_rows(path):
                 path.unlink()
@@ -25,6 +29,9 @@ def forget_failures(results: Path) -> list[Path]:
             if "failed" in read_json(path):
                 path.unlink()
                 removed.append(path)
+    if removed:
+        for output in (*results.glob("tables/*"), *results.glob("figures/*"), *results.glob("report.html")):
+            output.unlink()
     return removed
 
 
