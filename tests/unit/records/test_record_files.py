@@ -11,6 +11,7 @@ from moco import records
 from moco.errors import WorkError
 from moco.records import (
     ANSWERS,
+    OPTION_LOGITS,
     SCORES,
     Provenance,
     Schema,
@@ -195,7 +196,22 @@ def test_recorded_failures_are_forgotten_and_nothing_else(tmp_path):
     write_json(tmp_path / "fits/p/t/n/seed1/fit.json", {})
     write_json(tmp_path / "models/a/model.json", {"failed": "x"})
     write_json(tmp_path / "models/b/model.json", {"name": "b"})
+    lost = {**dict.fromkeys(OPTION_LOGITS.columns.names), "uid": "a", "status": "failed", "reason": "killed"}
+    write_rows(tmp_path / "logits/m/t/test/options.parquet", OPTION_LOGITS, [lost], Provenance("logits"))
+    outputs = ("tables/x.csv", "figures/x.pdf", "report.html")
+    for name in outputs:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("made of failures")
     removed = {str(path.relative_to(tmp_path)) for path in forget_failures(tmp_path)}
-    assert removed == {"scores/strict/bad.parquet", "fits/p/t/m/seed1", "models/a/model.json"}
+    assert removed == {
+        "scores/strict/bad.parquet",
+        "logits/m/t/test/options.parquet",
+        "fits/p/t/m/seed1",
+        "models/a/model.json",
+    }
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"scores/strict/good.parquet", "fits/p/t/n/seed1/fit.json", "models/b/model.json"}
+    for name in outputs:
+        (tmp_path / name).write_text("made of what is left")
+    assert forget_failures(tmp_path) == []
+    assert all((tmp_path / name).exists() for name in outputs)
