@@ -42,6 +42,7 @@ _PURPOSE: dict[Role, str] = {
     "second_reward": "purpose: reward",
     "encoder": "purpose: embed",
 }
+_COLDEST, _HOTTEST = 0.01, 2.0  # temperatures of vLLM: it changes what is below without a word, and refuses what is above
 _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
 
 
@@ -150,6 +151,12 @@ def _engines(study: Study) -> Iterator[Problem]:
             what = f"{entry.gpus} for an engine that splits {name} over {settings.tensor_parallel}"
             own.append(Problem(f"models.{name}.gpus", what, f"set gpus: {settings.tensor_parallel}"))
         found.update(dict.fromkeys(own))
+    if any(not isinstance(entry, ServerModel) and study.engine_of(name).kind == "vllm" for name, entry in study.models.items()):
+        for preset, decoding in study.decoding.items():
+            if decoding.temperature > _HOTTEST or 0 < decoding.temperature < _COLDEST:
+                what = f"{decoding.temperature} is not served by vllm"
+                remedy = f"use 0, or {_COLDEST} to {_HOTTEST}"
+                yield Problem(f"decoding.{preset}.temperature", what, remedy)
     yield from found
 
 

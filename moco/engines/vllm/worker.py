@@ -128,7 +128,7 @@ class _Server:
                 prompt = {"type": "token", "prompt_token_ids": request["prompt"]}
                 params = _params(request, batch.top_logprobs)
                 self._engine.add_request(request["id"], prompt, params, lora_request=adapter)
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
+        except Exception as error:
             traceback.print_exc()
             self._engine.abort_request([request["id"] for request in content["requests"]])
             raise _Refused(_first_line(error)) from None
