@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from moco.devices import device_count
+from moco.engines.vllm.environment import installed, python_path
 from moco.errors import RequestError
 from moco.store.generations import store_root
 
@@ -34,7 +35,17 @@ def findings(results: Path) -> list[Finding]:
     Args:
         results: The results folder, whose disk is measured.
     """
-    return [_python(), _torch(), _gpus(), _slurm(), _sandbox(), _cores(), _disk(results), _store(results)]
+    return [
+        _python(),
+        _torch(),
+        _vllm(results),
+        _gpus(),
+        _slurm(),
+        _sandbox(),
+        _cores(),
+        _disk(results),
+        _store(results),
+    ]
 
 
 def _installed(package: str) -> str | None:
@@ -57,6 +68,15 @@ def _torch() -> Finding:
         "no torch and transformers",
         "scores, tables, figures and report can be made; for models: pip install moco[run]",
     )
+
+
+def _vllm(results: Path) -> Finding:
+    python = python_path(results.resolve().parent)
+    found = installed(python)
+    if found is None:
+        return Finding("vllm", f"none at {python}", "no models with engine vllm; to have them: make install-vllm")
+    device = "GPUs" if found.device == "gpu" else "the CPU"
+    return Finding("vllm", f"vllm {found.version} for {device}, {python}", "models run with engine vllm")
 
 
 def _gpus() -> Finding:

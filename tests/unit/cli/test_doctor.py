@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from support.fake_vllm import fake_environment
 
 from moco.cli import main
 from moco.machine import findings
@@ -12,7 +13,7 @@ def test_doctor_names_every_part_of_the_machine(tmp_path, capsys, monkeypatch):
     assert main(["doctor", "--results", str(tmp_path / "results")]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = {line.split()[0]: line for line in lines if not line.startswith(" ")}
-    assert list(found) == ["python", "engines", "gpus", "slurm", "bubblewrap", "cores", "disk", "store"]
+    assert list(found) == ["python", "engines", "vllm", "gpus", "slurm", "bubblewrap", "cores", "disk", "store"]
     assert found["gpus"].split() == ["gpus", "3"]
 
 
@@ -22,6 +23,19 @@ def test_doctor_imports_no_torch(tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True).returncode == 0
+
+
+def test_the_environment_of_vllm_is_found_where_it_is_installed(tmp_path, clean_environment):
+    def vllm():
+        return next(finding for finding in findings(tmp_path / "results") if finding.name == "vllm")
+
+    assert vllm().found == f"none at {tmp_path / '.venv-vllm/bin/python'}"
+    assert "make install-vllm" in vllm().allows
+    fake_environment(tmp_path / ".venv-vllm")
+    assert vllm().found.startswith("vllm 0.0.1 for the CPU, ")
+    elsewhere = fake_environment(tmp_path / "elsewhere", "vllm")
+    clean_environment.setenv("MOCO_VLLM_PYTHON", str(elsewhere))
+    assert vllm().found == f"vllm 0.0.1 for GPUs, {elsewhere}"
 
 
 @pytest.fixture

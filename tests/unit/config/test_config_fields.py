@@ -133,10 +133,18 @@ def test_a_slice_holds_identity_only_at_every_depth():
 
 def test_runtime_and_numerics_never_enter_the_identity_of_an_engine():
     usual = EngineSettings()
+    other_values = {
+        "attention": "eager",
+        "device": "cpu",
+        "reproducible": "batch",
+        "compile": True,
+        "gpu_share": 0.5,
+        "python": "/x/python",
+    }
     for name in EngineSettings.model_fields:
         if EngineSettings.role(name) == "identity":
             continue
-        changed = {"attention": "eager", "device": "cpu"}.get(name, 7)
+        changed = other_values.get(name, 7)
         other = EngineSettings.model_validate({name: changed})
         assert other.key() == usual.key()
         assert other.slice("runtime", "numerics") != usual.slice("runtime", "numerics")
