@@ -32,7 +32,7 @@ def test_models_in_vllm_take_part_like_others(study):
 
 
 def test_base_and_adapter_are_one_load_of_a_job(study):
-    path = paths.perf(paths.answers("trio", "mixed", "text_multiagent_refine", 1, "test"))
+    path = paths.perf(paths.calls("trio", "mixed", "text_multiagent_refine", 1, "test"))
     rows = read_rows(study.results / path, PERF)
     loads = [row["model"] for row in rows if row["kind"] == "load"]
     assert sorted(loads) == ["base", "small"]
