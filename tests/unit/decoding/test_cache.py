@@ -1,14 +1,18 @@
 """The cache with room holds what the cache of transformers holds."""
 
 import random
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from transformers import DynamicCache, LlamaConfig, MistralConfig
+from transformers import DynamicCache, LlamaConfig, MistralConfig, MistralForCausalLM
 from transformers.cache_utils import DynamicLayer
 
+from moco.config.decoding import Decoding
 from moco.decoding.cache import RoomyLayer, can_be_stacked, stacked
-from moco.decoding.loop import _close_ranks
+from moco.decoding.loop import Row, _close_ranks, decode_batch
+from moco.decoding.stepper import Stepper
 
 HEADS, SIZE = 2, 3
 
@@ -80,9 +84,33 @@ def test_only_caches_of_all_positions_are_stacked():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_rows_from_behind_take_the_places_of_those_that_leave(seed):
-    import numpy as np
-
     leaving = np.random.default_rng(seed).random(12) < seed / 19
     order = _close_ranks(leaving)
     assert sorted(order) == np.flatnonzero(~leaving).tolist()
     assert all(source == place or (leaving[place] and source >= len(order)) for place, source in enumerate(order))
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_replies_are_the_same_alone_whatever_the_cache(window):
+    sizes = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 2}
+    config = MistralConfig(
+        **sizes, intermediate_size=64, vocab_size=300, sliding_window=window, initializer_range=0.2, head_dim=32
+    )
+    torch.manual_seed(1)
+    model = MistralForCausalLM(config).double().eval()
+    draw = random.Random(3)
+    prompts = sorted(([draw.randrange(300) for _ in range(draw.randrange(2, 30))] for _ in range(7)), key=len)
+    prompts[3] = prompts[2]
+
+    def replies(numbers) -> dict[str, list[int]]:
+        rows = [
+            Row(str(n), prompts[n], Decoding(max_new_tokens=3 + 5 * n % 24, temperature=1.0, top_p=1.0), n)
+            for n in numbers
+        ]
+        start = partial(lambda read: [Stepper(model, torch.device("cpu"), read)], [row.prompt for row in rows])
+        return {row.key: row.tokens for row in decode_batch(start, lambda logits: logits[0], rows, frozenset(), 3)}
+
+    together = replies(range(7))
+    assert [len(together[str(n)]) for n in range(7)] == [3 + 5 * n % 24 for n in range(7)]
+    for n in range(7):
+        assert replies([n])[str(n)] == together[str(n)]
