@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from transformers.utils import logging
-from workload import Run, Shape, bare, build_checkpoint, moco, prompts, token_ids, unique_tokens
+from workload import Run, Shape, build_checkpoint, moco_generate, model_generate, prompts, token_ids, unique_tokens
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -89,25 +89,25 @@ def compare(options: argparse.Namespace, scratch: Path, checkpoint: Path) -> Non
         flush=True,
     )
     few = texts[:: max(1, len(texts) // 16)]
-    warm = moco(scratch / "warm", checkpoint, few, greedy, settings)
-    bare(checkpoint, few, warm.replies, greedy, settings, 8)
+    warm = moco_generate(scratch / "warm", checkpoint, few, greedy, settings)
+    model_generate(checkpoint, few, warm.replies, greedy, settings, 8)
 
-    ours = moco(scratch / "greedy", checkpoint, texts, greedy, settings)
+    ours = moco_generate(scratch / "greedy", checkpoint, texts, greedy, settings)
     show("moco generate, greedy, no alternatives", ours)
     floor(ours, unique, settings.batch_rows)
     theirs = {}
     for rows in options.rows:
-        theirs[rows] = bare(checkpoint, texts, ours.replies, greedy, settings, rows)
+        theirs[rows] = model_generate(checkpoint, texts, ours.replies, greedy, settings, rows)
         show(f"model.generate, greedy, batches of {rows}", theirs[rows])
     best = fastest(theirs)
-    unsorted = bare(checkpoint, texts, ours.replies, greedy, settings, 8, ordered=False)
+    unsorted = model_generate(checkpoint, texts, ours.replies, greedy, settings, 8, ordered=False)
     show("model.generate, greedy, 8 in file order", unsorted)
 
     recorded = settings.model_copy(update={"top_logprobs": TOP_K})
-    ours_sampled = moco(scratch / "sampled", checkpoint, texts, sampled, recorded)
+    ours_sampled = moco_generate(scratch / "sampled", checkpoint, texts, sampled, recorded)
     show(f"moco generate, sampled, {TOP_K} alternatives", ours_sampled)
     floor(ours_sampled, unique, settings.batch_rows)
-    theirs_sampled = bare(checkpoint, texts, ours_sampled.replies, sampled, settings, best)
+    theirs_sampled = model_generate(checkpoint, texts, ours_sampled.replies, sampled, settings, best)
     show(f"model.generate, sampled, batches of {best}", theirs_sampled)
 
     if not options.no_exact:
@@ -115,12 +115,13 @@ def compare(options: argparse.Namespace, scratch: Path, checkpoint: Path) -> Non
         part = texts[::EXACT_SHARE]
         show(
             f"moco generate, exact mode, {len(part)} requests",
-            moco(scratch / "exact", checkpoint, part, sampled, exact),
+            moco_generate(scratch / "exact", checkpoint, part, sampled, exact),
         )
 
     quick = greedy.model_copy(update={"max_new_tokens": 2})
     loads = {
-        tasks: len(moco(scratch / f"tasks{tasks}", checkpoint, few, quick, settings, tasks).loads) for tasks in (1, 4)
+        tasks: len(moco_generate(scratch / f"tasks{tasks}", checkpoint, few, quick, settings, tasks).loads)
+        for tasks in (1, 4)
     }
     print(
         f"\nloads of a job: {loads[1]} with 1 task, {loads[4]} with 4\n"
@@ -141,7 +142,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--limit", type=int, default=48, help="longest reply, in tokens")
-    parser.add_argument("--reply", type=float, default=24, help="tokens after which one reply ends on average")
+    parser.add_argument(
+        "--reply",
+        type=float,
+        default=24,
+        help="tokens after which a reply ends on average; 1e9: all are of full length",
+    )
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256], help="batches of model.generate"
     )

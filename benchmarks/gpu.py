@@ -19,7 +19,7 @@ from typing import get_args
 
 import torch
 from transformers.utils import logging
-from workload import Run, Shape, Work, bare, build_checkpoint, measure, moco, prompts, token_ids
+from workload import Run, Shape, Work, build_checkpoint, measure, moco_generate, model_generate, prompts, token_ids
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -96,15 +96,15 @@ def compare(options: argparse.Namespace, scratch: Path) -> None:
             place = scratch / f"{kind}{top_k}"
 
             def ours(own: EngineSettings = own, place: Path = place) -> Run:
-                moco(place / "warm", checkpoint, few, decoding, own)
-                return moco(place / "run", checkpoint, texts, decoding, own)
+                moco_generate(place / "warm", checkpoint, few, decoding, own)
+                return moco_generate(place / "run", checkpoint, texts, decoding, own)
 
             run = attempt(what, ours)
             if run is not None and not lengths:
                 lengths = run.replies
     for rows in options.rows:
-        bare(checkpoint, few, lengths[: len(few)], decoding, settings, rows)
-        show(f"model.generate, batches of {rows}", bare(checkpoint, texts, lengths, decoding, settings, rows))
+        model_generate(checkpoint, few, lengths[: len(few)], decoding, settings, rows)
+        show(f"model.generate, batches of {rows}", model_generate(checkpoint, texts, lengths, decoding, settings, rows))
     if options.device == "cuda" and importlib.util.find_spec("vllm"):
         ids = token_ids(checkpoint, texts, settings, decoding.max_new_tokens)
         show("vllm", bare_vllm(checkpoint, ids, lengths, decoding, dtype))

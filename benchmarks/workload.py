@@ -130,8 +130,6 @@ class Forwards:
         self.started = time.perf_counter()
 
     def after(self, *_: Any) -> None:
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
         self.seconds += time.perf_counter() - self.started
 
 
@@ -237,7 +235,7 @@ def write_task(results: Path, name: str, texts: Sequence[str]) -> None:
     write_rows(results / paths.questions(name, SPLIT), QUESTIONS, rows, Provenance("prepare", {}))
 
 
-def moco(
+def moco_generate(
     root: Path, folder: Path, texts: Sequence[str], decoding: Decoding, settings: EngineSettings, tasks: int = 1
 ) -> Run:
     """Measure `moco generate` in this process, with an empty store.
@@ -297,7 +295,7 @@ class _EndAt(transformers.StoppingCriteria):
         return self._lengths <= input_ids.shape[1] - self._width
 
 
-def bare(
+def model_generate(
     folder: Path,
     texts: Sequence[str],
     lengths: Sequence[int],
@@ -327,9 +325,12 @@ def bare(
         )
         model.to(device).eval()
         loaded = time.perf_counter() - started
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
         model.generation_config = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
-            pad_token_id=0,
+            pad_token_id=tokenizer.pad_token_id,
             **(
                 {"do_sample": False}
                 if decoding.greedy
@@ -341,10 +342,12 @@ def bare(
                 }
             ),
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        turns = [[{"role": "user", "content": text}] for text in texts]
-        rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        if tokenizer.chat_template:
+            turns = [[{"role": "user", "content": text}] for text in texts]
+            rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        else:
+            ids = tokenizer(list(texts))["input_ids"]
         order = list(range(len(ids)))
         if ordered:
             order.sort(key=lambda place: -len(ids[place]))
