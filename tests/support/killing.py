@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -82,11 +82,11 @@ class Command:
             found += [Job(pid, verb) for verb in verbs[:1]]
         return found
 
-    def wait_for_job(self, verbs: Collection[str], seconds: float = 600) -> Job | None:
-        """Return a job with one of these verbs once there is one; None if the command ends before."""
+    def wait_for_job(self, verbs: Sequence[str], seconds: float = 600) -> Job | None:
+        """Return a job once there is one with any of these verbs, rather the first; None if the command ends before."""
         deadline = time.monotonic() + seconds
         while self.exit_code is None:
-            for job in self.jobs():
+            for job in sorted(self.jobs(), key=lambda job: [*verbs, job.verb].index(job.verb)):
                 if job.verb in verbs:
                     return job
             assert time.monotonic() < deadline, f"no job of {', '.join(verbs)} within {seconds} seconds"

@@ -5,13 +5,13 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 from filelock import FileLock
-from support.killing import Command, Job, kill
+from support.killing import Command, kill
 from support.projects import Project, new_project
 from support.stores import stored_keys
 
@@ -53,10 +53,11 @@ class Chaos:
         """Kill the study as often as planned; a stage that is over leaves its kills to what comes after it."""
         for _ in range(self._kills):
             command = Command(self._project, "snakemake", "--cores", "2", log=self.log)
-            job = command.wait_for_job(self._awaited())
+            awaited = self._awaited()
+            job = command.wait_for_job(awaited)
             assert job is not None, f"it ended after {dict(self.hits)}: {self.log.read_text()[-3000:]}"
             time.sleep(self._delay(job.verb))
-            self.hits[self._kill(command, job)] += 1
+            self.hits[self._kill(command, awaited)] += 1
 
     def _awaited(self) -> tuple[str, ...]:
         """Return what to wait for: the first stage that has not had its share, or what follows it."""
@@ -71,22 +72,20 @@ class Chaos:
         most = self._seconds.get(verb, 2.0)
         return most * self._random.random() ** 2 * (1.0 if self._hit_enough(verb) else 0.5)
 
-    def _kill(self, command: Command, awaited: Job) -> str:
-        """Kill one job or everything, and return the verb that was hit."""
-        jobs = command.jobs()
-        same = [job for job in jobs if job.verb == awaited.verb] or jobs
-        if same and self._random.random() < 0.25:
-            victim = self._random.choice(same)
-            kill(victim.pid)
+    def _kill(self, command: Command, awaited: Sequence[str]) -> str:
+        """Kill one job or everything, and return the verb that was hit, of several the one that is awaited most."""
+        jobs = sorted(command.jobs(), key=lambda job: [*awaited, job.verb].index(job.verb))
+        if jobs and self._random.random() < 0.25:
+            kill(jobs[0].pid)
             command.wait()
             self.ways["one process"] += 1
-            return victim.verb
-        command.kill()
-        assert command.processes() == []
-        # As README.md says: without it, snakemake takes the folder for locked.
-        self._project.snakemake("--unlock")
-        self.ways["all processes"] += 1
-        return same[0].verb if same else "between jobs"
+        else:
+            command.kill()
+            assert command.processes() == []
+            # As README.md says: without it, snakemake takes the folder for locked.
+            self._project.snakemake("--unlock")
+            self.ways["all processes"] += 1
+        return jobs[0].verb if jobs else "between jobs"
 
 
 def job_seconds(project: Project) -> dict[str, float]:
