@@ -25,6 +25,8 @@ STAGES = ("zoo", "generate", "fit")
 AFTER = ("merge", "answer", "score", "tabulate", "plot", "report")
 LEAST = 3
 KILLS = int(os.environ.get("MOCO_TEST_KILLS", "20"))
+"""How often it is killed; by hand, MOCO_TEST_KILLS=50 takes twice as long."""
+
 SEED = int(os.environ.get("MOCO_TEST_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
 """Of the stages that are killed, the times and whether a single process dies or all of them."""
 
