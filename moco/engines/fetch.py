@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from moco.engines.backlog import Backlog
-from moco.engines.performance import RequestProgress, Wide
+from moco.engines.performance import RequestProgress
 from moco.errors import Unreplied, WorkError
 from moco.store.generations import Partition, Row
 
 log = logging.getLogger("moco")
 
-R = TypeVar("R", bound=Wide)
+R = TypeVar("R")
 
 
 def fetch(

@@ -11,7 +11,7 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
 from moco.engines.fetch import fetch
-from moco.engines.performance import Accounts, Wide
+from moco.engines.performance import Accounts
 from moco.engines.render import Renderer, visible_text
 from moco.engines.room import EngineRoom
 from moco.engines.served.turn import one_at_a_time
@@ -22,7 +22,7 @@ from moco.registry import did_you_mean
 from moco.store.generations import GenerationStore, Stored, StoredReply
 from moco.store.keys import messages_digest, prompt_digest, request_key, text_key
 
-R = TypeVar("R", bound=Wide)
+R = TypeVar("R")
 
 SERVED = {"kind": "server"}
 """Identity of the engine of every served model: what a server computes with is not known."""

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from moco import paths
 from moco.engines.room import EngineRoom
@@ -18,15 +18,6 @@ from moco.store.generations import Keyed
 log = logging.getLogger("moco")
 
 
-class Wide(Protocol):
-    """A request whose size is known before it is made."""
-
-    @property
-    def width(self) -> int:
-        """Most tokens that it occupies."""
-        ...
-
-
 class RequestProgress(Progress):
     """Progress of requests to a model: how many are done, tokens per second, and the time left.
 
@@ -34,15 +25,15 @@ class RequestProgress(Progress):
 
     Args:
         label: What is being done.
-        requests: Those to be made, by store key.
+        requests: Those to be made, by store key; those that do not tell their `width` in tokens count alike.
         cached: How many more were in the store.
         interval: Seconds between lines.
     """
 
-    def __init__(self, label: str, requests: Mapping[str, Wide], cached: int, interval: float = 10.0) -> None:
+    def __init__(self, label: str, requests: Mapping[str, object], cached: int, interval: float = 10.0) -> None:
         super().__init__(label, cached + len(requests), interval)
         self.done = self._cached = cached
-        self._widths = {key: request.width for key, request in requests.items()}
+        self._widths = {key: int(getattr(request, "width", 1)) for key, request in requests.items()}
         self._all, self._worked, self._made, self._read = sum(self._widths.values()), 0, 0, 0
 
     def made(self, row: Keyed) -> None:
