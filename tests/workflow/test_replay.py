@@ -91,7 +91,7 @@ def test_with_items_everything_comes_out_again(tmp_path: Path):
     config = finished_study(tmp_path / "author")
     write_outputs(tmp_path / "author", config)
     reviewer = Reviewer(tmp_path / "reviewer", bundle_of(tmp_path / "author", config, "--with-tasks"))
-    assert reviewer.planned() == {"bundle": 1, "tabulate": 4, "plot": 2, "write_report": 1, "all": 1}
+    assert reviewer.planned() == {"bundle": 1, "tabulate": 5, "plot": 2, "write_report": 1, "all": 1}
     reviewer.snakemake()
     assert_equal_outputs(tmp_path / "author/results", reviewer.results)
     assert (reviewer.results / "report.html").is_file()

@@ -97,4 +97,4 @@ def test_a_study_without_methods_or_failures_has_a_report(study):
     page = (study.results / "report.html").read_text()
     assert Page(page).open == []
     assert "unheard-of" in page
-    assert page.count("<p>None.</p>") == 4
+    assert page.count("<p>None.</p>") == 5
