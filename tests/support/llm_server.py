@@ -76,6 +76,8 @@ class LanguageServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # else every reply waits 40 ms for an acknowledgement
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 asked = Asked(self.path, body, self.headers.get("Authorization"), time.monotonic())
