@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def _sums(frame: pd.DataFrame) -> dict[tuple[str, str, str, str, int], dict[str,
 def mean_cost(costs: Sequence[Cost]) -> Cost:
     """Return the mean of every number."""
     names = ("tokens", "flops", "loads", "learning", "shared_learning")
-    return Cost(**{name: sum(getattr(cost, name) for cost in costs) / len(costs) for name in names})
+    return Cost(**{name: fsum(getattr(cost, name) for cost in costs) / len(costs) for name in names})
 
 
 def over_tasks(costs: Iterable[Cost | None]) -> Cost | None:
@@ -166,4 +167,4 @@ def over_tasks(costs: Iterable[Cost | None]) -> Cost | None:
     mean = mean_cost(found)
     # A fit that serves all tasks is listed with each of them.
     shared = float(np.max([cost.shared_learning for cost in found]))  # not known where one is not
-    return Cost(mean.tokens, mean.flops, mean.loads, sum(cost.learning for cost in found), shared)
+    return Cost(mean.tokens, mean.flops, mean.loads, fsum(cost.learning for cost in found), shared)

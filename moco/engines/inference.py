@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from math import fsum
 from pathlib import Path
 from typing import TypeVar
 
@@ -285,6 +286,6 @@ def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> 
         prompt_flag=flag,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
-        mean_logprob=round(sum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
+        mean_logprob=round(fsum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
     )
     return Reply(response, cached, row.seconds)

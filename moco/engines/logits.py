@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from math import fsum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -240,7 +241,7 @@ def _option_row(question: Question, scored: Sequence[ScoredText]) -> dict[str, A
 
 
 def _total(scored: ScoredText) -> float:
-    return round(sum(scored.stored.logprobs), 6)
+    return round(fsum(scored.stored.logprobs), 6)
 
 
 def _reference_row(uid: str, text: str | None, scored: ScoredText | None) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Progress:
         self.step += 1
         self.recent.append(loss)
         if len(self.recent) == _CURVE_EVERY:
-            self.curve.append(round(sum(self.recent) / _CURVE_EVERY, 4))
+            self.curve.append(round(math.fsum(self.recent) / _CURVE_EVERY, 4))
             self.recent = []
 
 
