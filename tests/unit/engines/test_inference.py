@@ -1,11 +1,14 @@
 """Requests through the store: nothing twice, order kept, every model loaded once."""
 
+from dataclasses import replace
+
 import pytest
 from support.engines import interrupted
+from support.shards import brief, reply
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.inference import Inference, Job, TextJob
+from moco.engines.inference import Inference, Job, TextJob, make_reply
 from moco.errors import RequestError, WorkError
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
@@ -184,3 +187,8 @@ def test_a_text_is_not_taken_for_a_reply(make):
     (reply,) = inference.run([Job("one", QUESTIONS[0], GREEDY, seed=1)])
     (scored,) = inference.score_texts([TextJob("one", QUESTIONS[0], reply.response.text)])
     assert scored.stored.key != reply.response.key
+
+
+def test_a_mean_is_the_same_whatever_way_a_version_of_python_adds():
+    row = replace(brief(reply("k", tokens=3)), logprobs=[1e16, 1.0, -1e16])
+    assert make_reply(row, "ok", False, cached=False).response.mean_logprob == 0.333333
