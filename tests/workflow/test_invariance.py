@@ -24,7 +24,7 @@ def test_answering_by_hand_without_any_reference_gives_the_same(finished, projec
     removed = [*project.results.rglob("references.parquet"), *(project.results / "scores").rglob("*.parquet")]
     answered = [path for path in (project.results / "answers").rglob("*.parquet") if f"/{method}/" in str(path)]
     assert len(commands) == 2
-    assert len(answered) == 2 * 4
+    assert len(answered) == 2 * 5
     for path in removed + answered:
         path.unlink()
     for command in commands:
