@@ -93,7 +93,7 @@ def job_seconds(project: Project) -> dict[str, float]:
     for path in (project.results / "benchmarks").rglob("*.tsv"):
         stage = path.relative_to(project.results / "benchmarks").parts[0].partition("_")[0]
         if stage in found:
-            found[stage] += [float(row["s"]) for row in csv.DictReader(path.open(), delimiter="\t")]
+            found[stage] += [float(row["s"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
     return {stage: fmean(seconds) for stage, seconds in found.items()}
 
 
