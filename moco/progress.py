@@ -59,11 +59,6 @@ class Progress:
             log.info(self._line(now))
             self._last = now
 
-    def summary(self) -> str:
-        """Return one line on the finished work."""
-        seconds = time.monotonic() - self._start
-        return f"{self.label}: {self.done} in {duration(seconds)}, {self.done / max(seconds, 1e-9):.1f}/s"
-
     def _line(self, now: float) -> str:
         rate = self.done / max(now - self._start, 1e-9)
         left = (self.total - self.done) / rate if rate else 0

@@ -75,6 +75,28 @@ class TextRequest:
         """Tokens that the request occupies."""
         return len(self.prompt) + len(self.continuation)
 
+    def scored(self, text: str, logprobs: Sequence[float], seconds: float) -> Stored:
+        """Return the text with its log-probabilities as it is stored.
+
+        Args:
+            text: The decoded continuation.
+            logprobs: One per token of it.
+            seconds: Share of its batch's time.
+        """
+        return Stored(
+            key=self.key,
+            text=text,
+            finish="scored",
+            prompt_tokens=len(self.prompt),
+            tokens=list(self.continuation),
+            logprobs=list(logprobs),
+            top_k=0,
+            top_ids=[],
+            top_logprobs=[],
+            tail=[],
+            seconds=seconds,
+        )
+
 
 Pooling = Literal["mask", "padded"]
 """What a text's vector is the mean of: its own positions, or all positions of a text padded to full length."""

@@ -132,19 +132,8 @@ class TransformersEngine:
             scored = stepper.score([text.continuation for text in texts])
         seconds = (time.perf_counter() - started) / len(texts)
         for text, logprobs in zip(texts, scored, strict=True):
-            yield Stored(
-                key=text.key,
-                text=self.tokenizer.decode(text.continuation, skip_special_tokens=True),
-                finish="scored",
-                prompt_tokens=len(text.prompt),
-                tokens=list(text.continuation),
-                logprobs=[round(value, DECIMALS) for value in logprobs],
-                top_k=0,
-                top_ids=[],
-                top_logprobs=[],
-                tail=[],
-                seconds=seconds,
-            )
+            words = self.tokenizer.decode(text.continuation, skip_special_tokens=True)
+            yield text.scored(words, [round(value, DECIMALS) for value in logprobs], seconds)
 
 
 class _SharedPrompt:

@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from moco.digest import digest
+from moco.locks import locked
 from moco.records.files import write_json
 from moco.zoo.networks import save_network
 from moco.zoo.roster import ZooModel, lookup, recipe
@@ -44,19 +43,11 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
     if folder.is_dir() and not os.access(work, os.W_OK):
         return folder
     parent = None if model.parent is None else build(model.parent, cache, steps, seed)
-    lock = FileLock(cache / "zoo" / ".locks" / f"{folder.name}.lock")
-    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _log.info("zoo %s: waiting for the process that trains it", name)
-        lock.acquire()
-    try:
+    lock = cache / "zoo" / ".locks" / f"{folder.name}.lock"
+    with locked(lock, lambda: _log.info("zoo %s: waiting for the process that trains it", name)):
         if not folder.is_dir():
             _publish(model, recipe(name, steps, seed), folder, work, parent)
         shutil.rmtree(work, ignore_errors=True)
-    finally:
-        lock.release()
     return folder
 
 

@@ -224,19 +224,8 @@ class VllmModel:
                 yield asked[reply["id"]], reply
 
     def _scored(self, request: TextRequest, logprobs: Sequence[float], seconds: float) -> Stored:
-        return Stored(
-            key=request.key,
-            text=self._tokenizer.decode(request.continuation, skip_special_tokens=True),
-            finish="scored",
-            prompt_tokens=len(request.prompt),
-            tokens=list(request.continuation),
-            logprobs=list(logprobs),
-            top_k=0,
-            top_ids=[],
-            top_logprobs=[],
-            tail=[],
-            seconds=seconds,
-        )
+        text = self._tokenizer.decode(request.continuation, skip_special_tokens=True)
+        return request.scored(text, logprobs, seconds)
 
     def _stored(self, request: TokenRequest, reply: Mapping[str, Any]) -> Stored:
         return Stored(
