@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from moco import paths
 from moco.cli.attempts import add_attempt_options
@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=Path, help="recompute the cases of this file instead; may run code in it")
     parser.add_argument("--scorer", choices=["paper"], default="paper", help="rule set that the cases record")
     parser.add_argument("--json", action="store_true", help="print the result of --cases as one JSON object")
+    parser.add_argument(
+        "--isolation",
+        choices=["bwrap", "limits"],
+        default="bwrap",
+        help="how code in --cases is kept apart: in a sandbox of bubblewrap, or by limits on resources alone",
+    )
     add_attempt_options(parser)
 
 
@@ -64,7 +70,7 @@ def _together(options: argparse.Namespace, task: str) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Score every task of the batch, or compare recorded cases and return 1 when scores differ."""
     if options.cases is not None:
-        return _compare(options.cases, as_json=options.json)
+        return _compare(options.cases, options.isolation, as_json=options.json)
     _score(options)
     return 0
 
@@ -110,7 +116,7 @@ def record_failure(options: argparse.Namespace, reason: str) -> None:
         write_failed(options.results, task, options.split, _source(options, task), options.spec, reason)
 
 
-def _compare(path: Path, *, as_json: bool) -> int:
+def _compare(path: Path, isolation: Literal["bwrap", "limits"], *, as_json: bool) -> int:
     import json
     from dataclasses import asdict
 
@@ -119,7 +125,7 @@ def _compare(path: Path, *, as_json: bool) -> int:
     from moco.scoring.cases import disagreements, read_cases
 
     cases = read_cases(path)
-    differing = disagreements(cases, Tools(workers=usable_cores(), code=CodeTools()))
+    differing = disagreements(cases, Tools(workers=usable_cores(), code=CodeTools(isolation)))
     agree = len(cases) - len(differing)
     if as_json:
         found = {"cases": len(cases), "agree": agree, "disagreements": [asdict(each) for each in differing]}

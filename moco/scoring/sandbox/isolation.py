@@ -19,6 +19,9 @@ from moco.scoring.sandbox import guest
 from moco.scoring.sandbox.seccomp import system_call_filter
 
 Kind = Literal["bwrap", "limits"]
+ALLOW_LIMITS = (
+    "allow the weaker isolation: scoring.code.isolation: limits in a study, --isolation limits beside --cases"
+)
 
 PROCESSES = 16
 """Processes and threads of code under test."""
@@ -125,7 +128,7 @@ def candidates(kind: Kind) -> list[Isolation]:
         raise RequestError(
             "bubblewrap is not installed, so no code can be executed in a sandbox",
             where="scoring.code.isolation",
-            remedy="install bubblewrap, or allow the weaker isolation with scoring.code.isolation: limits",
+            remedy=f"install bubblewrap, or {ALLOW_LIMITS}",
         )
     ways = [True, False] if os.geteuid() == 0 else [False]
     return [Bubblewrap(program, as_root) for as_root in ways]

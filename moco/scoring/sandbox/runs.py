@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from moco.errors import RequestError, WorkError
 from moco.scoring.sandbox.guest import checker, script, worker
-from moco.scoring.sandbox.isolation import FILE_BYTES, Isolation, Kind, Place, candidates, kill
+from moco.scoring.sandbox.isolation import ALLOW_LIMITS, FILE_BYTES, Isolation, Kind, Place, candidates, kill
 
 _PROGRAMS = {program: f"guest.{program.__name__.rpartition('.')[2]}" for program in (checker, script, worker)}
 _LONGEST_VERDICT = 20_000
@@ -171,7 +171,7 @@ def runner(kind: Kind) -> Runner:
     raise RequestError(
         f"no code can be executed in a sandbox: {reasons[0]}",
         where="scoring.code.isolation",
-        remedy="allow bubblewrap to make namespaces, or allow the weaker isolation with scoring.code.isolation: limits",
+        remedy=f"allow bubblewrap to make namespaces, or {ALLOW_LIMITS}",
     )
 
 

@@ -112,3 +112,17 @@ def test_a_missing_or_empty_file_is_a_wrong_request(cases, capsys, tmp_path):
 def test_without_cases_the_options_of_a_job_are_needed(capsys):
     assert main(["score", "--tasks", "t", "--seed", "1"]) == 2
     assert capsys.readouterr().err == "moco score: missing --split, --spec; give them, or --cases FILE\n"
+
+
+SQUARE = ("coding", {"task": "mbpp", "test": "def check(f):\n    assert f(3) == 9\n"}, "def f(x):\n    return x * x\n")
+
+
+def test_code_in_cases_runs_with_the_isolation_that_is_asked_for(cases, capsys, monkeypatch):
+    row = line(*SQUARE, "def f(x):\n    return x * x", 1.0)
+    assert main(["score", "--cases", cases(row), "--isolation", "limits"]) == 0
+    assert capsys.readouterr().out == "1 of 1 cases agree\n"
+    monkeypatch.setenv("PATH", "")
+    assert main(["score", "--cases", cases(row)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "bubblewrap is not installed" in said
+    assert said.endswith("--isolation limits beside --cases")
