@@ -90,15 +90,15 @@ def moco_paid(spec: Spec, results: Path) -> Table:
             rows.append(_paid_row((row["pool"] or "-", row["name"], row["level"], row["part"]), row))
         rows.append(_paid_row(("all", "total", "-", "-"), dict(zip(sums.columns, sums.sum(), strict=True))))
     columns = (
-        *("pool", "system", "level", "part", "replies", "cached (%)", "new tokens", "loads made"),
-        *("measured seconds", "measured tokens/s"),
+        *("pool", "system", "level", "part", "replies", "cached (%)", "tokens read and written", "loads made"),
+        *("measured seconds of generating", "measured tokens written/s"),
     )
     notes = (
         "Paid: the work of the jobs that wrote the files of this folder. What was in the store cost nothing, so these"
         " numbers depend on what ran before, and the measured columns on the machine; `moco verify` leaves this table"
-        " out. Tokens/s are written tokens. Jobs that ask no model for anything are not listed.",
-        "Seconds are those of generating; loading a model and reading the store come on top. A request that a killed"
-        " job had finished counts as cached.",
+        " out. Jobs that ask no model for anything are not listed.",
+        "Loading a model, which is putting it into memory, and reading the store take further seconds. A request that"
+        " a killed job had finished counts as cached.",
     )
     return Table(f"Study {spec['study']}: paid cost", columns, tuple(rows), notes)
 
@@ -118,15 +118,16 @@ def moco_jobs(spec: Spec, results: Path) -> Table:
         rows.append((*where, row["model"], *counts, Quantity(seconds), speed, *loads))
     columns = (
         *("pool", "system", "part", "tasks", "splits", "seed", "model"),
-        *("items", "cached (%)", "new tokens", "tokens read"),
-        *("measured seconds", "measured tokens/s", "loads", "measured load seconds"),
+        *("items", "cached (%)", "tokens written", "tokens read"),
+        *("measured seconds with the store", "measured tokens/s", "loads", "measured load seconds"),
     )
     notes = (
         "One row per job and model that worked in it, the models that judge replies included; a job works on all tasks"
         " of a batch. Jobs that ask no model for anything are not listed.",
-        "New tokens are written ones, tokens read are those of prompts and given texts, both for items that were not in"
-        " the store. Seconds lack loading, and have the reading of the store. Tokens/s are new tokens per second, or"
-        " tokens read where nothing was written. Joint replies go by all their models, loads by each of them.",
+        "Tokens written are those of replies, tokens read those of prompts and given texts, both for items that were"
+        " not in the store. Seconds are those of generating and of reading the store, without loading. Tokens/s are"
+        " tokens written per second, or tokens read where nothing was written. Replies that several models make token"
+        " by token have one row that names all of them, and a row each for their loads.",
     )
     return Table(f"Study {spec['study']}: what the jobs did", columns, tuple(rows), notes)
 

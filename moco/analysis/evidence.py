@@ -95,7 +95,7 @@ def _section(comparison: Comparison, pool: str, task: str) -> list[str]:
         (model, "single", _interval(comparison.single(model, task)), "", "") for model in comparison.models(pool)
     ]
     rows.append(("oracle router", "oracle", _interval(oracle), "", ""))
-    rows += [(c.variant, c.level, c.mean, _signed(c.gain), _VERDICTS[c.sign]) for c in found]
+    rows += [(c.variant, c.level, c.mean, signed(c.gain), _VERDICTS[c.sign]) for c in found]
     for level, variant in comparison.variants(pool):
         outcome = comparison.method(pool, variant, task)
         if outcome.estimate is None and outcome is not NOT_COMPARED:
@@ -116,7 +116,8 @@ def _interval(outcome: Outcome) -> Cell:
     return outcome.text if outcome.estimate is None else outcome.estimate.interval()
 
 
-def _signed(gain: Interval) -> str:
+def signed(gain: Interval) -> str:
+    """Return a gain in points with its interval."""
     mean, low, high = (number_text(value) for value in (gain.mean, gain.low, gain.high))
     return f"{'+' if gain.mean > 0 else ''}{mean} [{low}, {high}]"
 

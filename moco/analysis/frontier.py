@@ -87,7 +87,7 @@ def moco_cost_frontier(spec: Spec, results: Path) -> Drawing:
         place_labels(one, [Label(each.gflops, 100 * each.accuracy.mean, _name(each)) for each in found])
     notes = (
         "Accuracy: average over tasks as in table moco_main, with its interval as a vertical line. The line is the"
-        " Pareto frontier: no cheaper system is better. The best single model is chosen on the test items themselves,"
+        " Pareto frontier: no system is both cheaper and better than one on it. The best single model is chosen on the test items themselves,"
         " which nobody can do beforehand, and so it is not on the frontier; its cost is that of the models chosen.",
         "Cost: answering one test item, as the mean over the same tasks; what a fit or training costs is not part of it"
         " (see table moco_main). " + ATTRIBUTED,
@@ -113,13 +113,14 @@ def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
         axes.text(0.02, 0.5, "no system has an average accuracy and a cost", transform=axes.transAxes, va="center")
         axes.set(xticks=[], yticks=[])
         return
-    costs, means = [each.gflops for each in found], [100 * each.accuracy.mean for each in found]
+    costs = [each.gflops for each in found]
     axes.set_xscale("log")
     # Room for names at both sides.
     room = max((max(costs) / min(costs)) ** 0.12, 1.25)
     axes.set_xlim(min(costs) / room, max(costs) * room)
-    space = max(0.1 * (max(means) - min(means)), 1.5)
-    axes.set_ylim(min(means) - space, max(means) + space)
+    low, high = 100 * min(each.accuracy.low for each in found), 100 * max(each.accuracy.high for each in found)
+    space = max(0.05 * (high - low), 1.5)
+    axes.set_ylim(low - space, high + space)
     close = max(costs) / min(costs) < 300
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -10,12 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from moco.analysis.comparison import Comparison
+from moco.analysis.evidence import claims, signed
 from moco.analysis.figures import FIGURES, make_figure
 from moco.analysis.render import Cell, Quantity, Table, bounds_text, cell_text, number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
 from moco.analysis.tables import make_table, tables_of
 from moco.methods.base import LEVELS
+from moco.methods.catalogue import method_class, method_ids
 from moco.records.files import replace_file
 
 CLASSES = {
@@ -24,6 +26,14 @@ CLASSES = {
     "sampled": "seeded, but results may vary with the way in which requests are batched, and with a server that answers",
 }
 """What each class of repeatability promises."""
+
+_LEVELS = {
+    "api": "which model answers is decided question by question",
+    "text": "what models wrote is compared, combined or passed on",
+    "logit": "models choose every token together",
+    "weight": "the weights of models are merged into one model",
+    "control": "no collaboration, for comparison",
+}
 
 _COSTS = ("moco_cost", "moco_paid_perf", "moco_jobs_perf")
 
@@ -59,6 +69,47 @@ def _table(name: str, table: Table) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Finding:
+    """How the methods of a pool did on a task, beside its best single model; gains are in points.
+
+    Attributes:
+        pool: The pool.
+        task: The task.
+        best: The mean of the best single model.
+        above: Names and gains of methods whose whole interval is above zero.
+        below: The same, below zero.
+        unclear: Names of all others.
+    """
+
+    pool: str
+    task: str
+    best: str
+    above: list[str]
+    below: list[str]
+    unclear: list[str]
+
+
+def _findings(comparison: Comparison) -> Iterator[_Finding]:
+    for pool in comparison.spec["pools"]:
+        for task in comparison.tasks(pool):
+            found, best = claims(comparison, pool, task), comparison.best_single(pool, task).estimate
+            if found and best is not None:
+                named = {
+                    sign: [f"{each.variant} {signed(each.gain)}" for each in found if each.sign == sign]
+                    for sign in (1, -1)
+                }
+                unclear = [each.variant for each in found if not each.sign]
+                yield _Finding(pool, task, number_text(best.interval().mean), named[1], named[-1], unclear)
+
+
+def _summaries(spec: Spec) -> dict[str, str]:
+    """Return the first sentence on the method of each variant, where this installation has it."""
+    known = set(method_ids())
+    used = {entry["variant"]: entry["method"] for entry in spec["methods"] if entry["method"] in known}
+    return {variant: (method_class(id).__doc__ or "").partition("\n")[0] for variant, id in used.items()}
+
+
 def _failures(comparison: Comparison) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in comparison.summaries:
@@ -76,14 +127,17 @@ def _unreadable(comparison: Comparison) -> Table:
         for each in comparison.summaries
         if each.unparsed or each.invalid
     )
-    columns = ("pool", "system", "task", "unparsed rows", "invalid rows", "rows")
-    notes = ("Unparsed replies count as wrong. Invalid items are broken at the source and left out.",)
+    columns = ("pool", "system", "task", "unreadable replies", "invalid rows", "rows")
+    notes = (
+        "Replies in which no answer is found count as wrong. Invalid items are broken at the source and left out."
+        " Results without either are not listed.",
+    )
     return Table("Replies without a readable answer, and invalid items", columns, rows, notes)
 
 
 def _not_applicable(spec: Spec) -> Table:
     rows = tuple((e["pool"], e["variant"], e["task"], e["reason"]) for e in spec["not_applicable"])
-    return Table("Pairs that do not apply", ("pool", "method", "task", "reason"), rows)
+    return Table("Combinations that do not apply", ("pool", "method", "task", "reason"), rows)
 
 
 def _flat(provenance: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -128,6 +182,9 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         spec=spec,
         repeatability=CLASSES.get(spec["class"], ""),
         levels={level: names for level, names in levels.items() if names},
+        words=_LEVELS,
+        summaries=_summaries(spec),
+        findings=list(_findings(comparison)),
         tables=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name not in _COSTS],
         costs=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name in _COSTS],
         figures=[_figure(name, spec, results) for name in FIGURES],

@@ -188,7 +188,7 @@ def test_paid_is_what_was_new(pair):
     perf(pair.results, paths.generation("big", "t", "test", "default", 1, 0), GENERATIONS, [])
     other = paths.generation("stranger", "t", "test", "default", 1, 0)
     perf(pair.results, other, GENERATIONS, [("f", 1, False, 100.0)])
-    names = ("pool", "system", "part", "replies", "new tokens", "loads made")
+    names = ("pool", "system", "part", "replies", "tokens read and written", "loads made")
     rows = rows_of(pair, "moco_paid_perf")
     assert [tuple(row[name] for name in names) for row in rows] == [
         ("-", "small", "plain responses", 2, 30, 1),
@@ -198,9 +198,9 @@ def test_paid_is_what_was_new(pair):
         ("all", "total", "-", 6, 59, 4),
     ]
     assert [row["cached (%)"] for row in rows] == [0.0, 1.0, 0.0, 0.5, pytest.approx(2 / 6)]
-    assert [row["measured seconds"].value for row in rows] == [5.0, 0.0, 0.5, 4.0, 9.5]
-    assert rows[0]["measured tokens/s"].value == 2.0
-    assert rows[1]["measured tokens/s"] == "-"
+    assert [row["measured seconds of generating"].value for row in rows] == [5.0, 0.0, 0.5, 4.0, 9.5]
+    assert rows[0]["measured tokens written/s"].value == 2.0
+    assert rows[1]["measured tokens written/s"] == "-"
 
 
 def accounts(results, path, job, **changes):
@@ -233,7 +233,7 @@ def test_every_job_tells_what_each_model_did(pair):
     fit = f"{paths.fit_folder('p', '_all', 'm', 1)}/calls.parquet"
     accounts(pair.results, fit, "fit", model="reward")
     accounts(pair.results, paths.generation("stranger", "t", "test", "default", 1, 0), "generate")
-    names = ("pool", "system", "part", "seed", "model", "items", "cached (%)", "new tokens", "tokens read", "loads")
+    names = ("pool", "system", "part", "seed", "model", "items", "cached (%)", "tokens written", "tokens read", "loads")
     rows = rows_of(pair, "moco_jobs_perf")
     assert [tuple(row[name] for name in names) for row in rows] == [
         ("-", "small", "plain responses", "1", "small", 4, 0.25, 12, 30, 1),
@@ -247,7 +247,7 @@ def test_every_job_tells_what_each_model_did(pair):
     paid = {(row["system"], row["part"]): row for row in rows_of(pair, "moco_paid_perf")}
     # Plain responses and fits have files of their own that tell more.
     assert paid.keys() == {("small", "scoring"), ("big", "logits"), ("m", "scoring"), ("total", "-")}
-    assert paid["big", "logits"]["new tokens"] == 42
+    assert paid["big", "logits"]["tokens read and written"] == 42
     assert paid["total", "-"]["loads made"] == 3
 
 

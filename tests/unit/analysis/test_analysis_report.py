@@ -1,9 +1,14 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from jinja2 import StrictUndefined, Template
 
+from moco.analysis.figures import FIGURES
 from moco.analysis.report import write_report
+from moco.analysis.tables import TABLES
 from moco.workflow.plan import Plan
 
 PROVENANCE = {"versions": {"moco": "1.2.3", "python": "3.11.9"}, "command": "run <demo>", "extras": ["a", "b"]}
@@ -65,7 +70,7 @@ def test_page_shows_cells_reasons_and_provenance(page):
         "best single (test)",
         "failed: timeout",
         "not applicable: no reference & no options",
-        "Pairs that do not apply",
+        "Combinations that do not apply",
         "the same bits come out again",
         "versions.moco",
         "1.2.3",
@@ -74,6 +79,24 @@ def test_page_shows_cells_reasons_and_provenance(page):
     ):
         assert part in text
     assert re.search(r'<td class="number" data-key="0\.8"><b>80\.0</b> <span>\[\S+, 100\.0\]</span>', page)
+
+
+def test_the_overview_says_which_methods_are_above_the_best_single_model(study):
+    study.task("t", domain="")
+    study.spec["pools"] = {"p": ["a", "b"]}
+    study.single("a", "t", [1, 0] * 20)
+    study.single("b", "t", [0, 0] * 20)
+    study.method("p", "good", "text", "t", [1, 1] * 20, method="text_majority_vote")
+    study.method("p", "bad", "text", "t", [0, 0] * 20, method="of_nobody")
+    study.method("p", "same", "control", "t", [1, 0] * 20, method="control_random")
+    write_report(study.spec, study.results, study.results / "report.html", {})
+    text = " ".join("".join(Page((study.results / "report.html").read_text()).text).split())
+    assert "Pool p, task t, where the best single model has 50.0: above it good +50.0 [" in text
+    assert "; below it bad -50.0 [" in text
+    assert "; not separable from it same." in text
+    assert "2 methods, 1 control and 1 task were compared" in text
+    assert "what models wrote is compared, combined or passed on bad good: " in text
+    assert "no collaboration, for comparison same: " in text
 
 
 def test_failures_are_listed_with_their_coverage(page):
@@ -98,3 +121,14 @@ def test_a_study_without_methods_or_failures_has_a_report(study):
     assert Page(page).open == []
     assert "unheard-of" in page
     assert page.count("<p>None.</p>") == 5
+
+
+@pytest.mark.parametrize(("template", "wildcard", "names"), [("table", "table", TABLES), ("figure", "figure", FIGURES)])
+def test_every_table_and_figure_has_a_caption_of_its_own(template, wildcard, names):
+    text = (Path(__file__).parents[3] / f"workflow/report/{template}.rst").read_text()
+    captions = {}
+    for name in names:
+        job = SimpleNamespace(wildcards=SimpleNamespace(**{wildcard: name}), config={"study": "demo"})
+        captions[name] = Template(text, undefined=StrictUndefined).render(snakemake=job)
+        assert f"**{name}** of study demo" in captions[name]
+    assert len({caption.replace(name, "") for name, caption in captions.items()}) == len(names)
