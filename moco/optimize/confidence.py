@@ -23,7 +23,7 @@ def top_share(logits: ResponseLogits) -> float:
         raise WorkError(
             f"{logits.top_k} alternatives per token are stored, {TOP} are needed", remedy="raise engine.top_logprobs"
         )
-    shares = [1 / sum(math.exp(each - step[0]) for each in step[:TOP]) for step in logits.top_logprobs]
+    shares = [1 / math.fsum(math.exp(each - step[0]) for each in step[:TOP]) for step in logits.top_logprobs]
     return math.fsum(shares) / len(shares)
 
 

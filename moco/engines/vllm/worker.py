@@ -229,7 +229,7 @@ def _generated(output: Any, top_logprobs: int) -> Message:
             best = [entry for entry in best if entry[0] != token]
         content["top_ids"] += [entry[0] for entry in best]
         content["top_logprobs"] += [_rounded(entry[1].logprob) for entry in best]
-        content["tail"].append(_rounded(max(0.0, 1 - sum(math.exp(entry[1].logprob) for entry in best))))
+        content["tail"].append(_rounded(max(0.0, 1 - math.fsum(math.exp(entry[1].logprob) for entry in best))))
     return {**content, "finish": reply.finish_reason}
 
 

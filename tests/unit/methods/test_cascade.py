@@ -76,6 +76,13 @@ def test_the_default_statistic_is_the_top_token_s_share_of_five_per_token():
     assert quantile_probability(logits, 1.0) == pytest.approx(math.exp(-0.2))
 
 
+def test_the_share_of_the_top_five_is_added_exactly():
+    # Adding one after the other gives another last bit, and not in every version of Python.
+    top = (-0.302104, -1.302516, -1.832661, -2.739033, -2.899819)
+    logits = ResponseLogits((1,), (top[0],), 5, ((1, 2, 3, 4, 5),), (top,), (0.0,))
+    assert top_share(logits) == 0.5727326286916343
+
+
 def test_an_empty_response_is_no_confidence_and_too_few_alternatives_are_an_error():
     empty = ResponseLogits((), (), 5, (), (), ())
     assert [top_share(empty), likelihood(empty), quantile_probability(empty, 0.5)] == [0, 0, 0]
