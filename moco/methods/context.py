@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from moco.errors import RequestError
 from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
+from moco.records import read_json, write_json
 from moco.scoring import Case, Extraction, Tools, score_cases, scorer_for
 from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
@@ -369,7 +370,8 @@ class FitContext(_Context):
         discard: Deletes such a model.
         corpus: Gives an outside corpus.
         train: Training entry points by name.
-        workdir: Survives failure; keyed by the fit's inputs.
+        workdir: Survives failure; keyed by the fit's inputs. What is kept there without `remembered` must not spare
+            a resumed fit any call, since calls are what a method costs.
         settings: As for `AnswerContext`.
     """
 
@@ -456,6 +458,38 @@ class FitContext(_Context):
     def discard(self, name: str) -> None:
         """Delete a model made by `merge`."""
         self._discard(name)
+
+    def remembered(self, name: str, work: Callable[[], T]) -> T:
+        """Return what `work` returns; what an interrupted fit has worked out before is read from its work folder.
+
+        The calls that the work made count again, so that an interruption changes neither result nor cost.
+
+        Args:
+            name: Of the work, different for any other of this fit; becomes a file's name.
+            work: Asks models, scores replies, and returns JSON values with texts as keys.
+        """
+        if self.workdir is None:
+            return work()
+        path = self.workdir / "remembered" / f"{name}.json"
+        if not path.exists():
+            calls, rounds = len(self.calls), self._round
+            value = work()
+            made = {
+                "value": value,
+                "calls": self.calls[calls:],
+                "rounds": self._round - rounds,
+                "references": sorted(self.references_used),
+            }
+            write_json(path, made)
+            return value
+        made = read_json(path)
+        for call in made["calls"]:
+            self._seen.add((call["uid"], call["purpose"], call["model"], call["sample"]))
+            self._calls_of[call["uid"]] = call["call"] + 1
+        self.calls += made["calls"]
+        self._round += made["rounds"]
+        self.references_used.update(made["references"])
+        return cast(T, made["value"])
 
     def corpus(self, name: str) -> Any:
         """Return an outside corpus that `needs` declares."""

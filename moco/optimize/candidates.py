@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from moco.digest import digest
 from moco.methods.base import Recipe, Request
 from moco.methods.context import FitContext
 from moco.tasks.item import Question
@@ -16,7 +17,7 @@ def candidate_scores(
     questions: Sequence[Question] | None = None,
     purpose: str = "candidate",
 ) -> dict[str, float]:
-    """Return a candidate's scores by item; broken items are left out.
+    """Return a candidate's scores by item; broken items are left out. An interrupted fit remembers them.
 
     Args:
         ctx: Of the fit.
@@ -27,14 +28,20 @@ def candidate_scores(
     """
     asked = ctx.questions if questions is None else questions
     decoding = ctx.decoding.model_copy(update={"temperature": 0.0}) if greedy else ctx.decoding
-    name = ctx.merge(candidate) if isinstance(candidate, Recipe) else candidate
-    requests = [Request(name, item.uid, item.prompt, purpose, decoding=decoding) for item in asked]
-    try:
-        replies = ctx.generate(requests)
-    finally:
-        if isinstance(name, str):
-            ctx.discard(name)
-    return ctx.score({item.uid: reply.text for item, reply in zip(asked, replies, strict=True)})
+
+    def scores() -> dict[str, float]:
+        name = ctx.merge(candidate) if isinstance(candidate, Recipe) else candidate
+        requests = [Request(name, item.uid, item.prompt, purpose, decoding=decoding) for item in asked]
+        try:
+            replies = ctx.generate(requests)
+        finally:
+            if isinstance(name, str):
+                ctx.discard(name)
+        return ctx.score({item.uid: reply.text for item, reply in zip(asked, replies, strict=True)})
+
+    about = candidate.as_json() if isinstance(candidate, Recipe) else candidate
+    name = digest(about, purpose, decoding.model_dump(), [item.uid for item in asked])
+    return ctx.remembered(f"candidate-{name[:32]}", scores)
 
 
 def mean_score(scores: Mapping[str, float]) -> float:

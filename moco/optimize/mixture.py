@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from moco.methods.context import FitContext
-from moco.optimize.journal import SearchJournal
 from moco.optimize.swarm import Swarm, SwarmState, Vector
 
 UNITS = 1_000_000
@@ -72,13 +71,13 @@ class MixtureSearch:
 
     Args:
         swarm: Moves the particles.
-        journal: Remembers scores and states; a journal of an earlier run is continued.
         score: Scores weights; higher is better.
     """
 
-    def __init__(self, swarm: Swarm, journal: SearchJournal, score: Callable[[Units], float]) -> None:
-        self._swarm, self._journal, self._score = swarm, journal, score
-        self._known: dict[Units, float] = {tuple(one["units"]): one["dev"] for one in journal.candidates}
+    def __init__(self, swarm: Swarm, score: Callable[[Units], float]) -> None:
+        self._swarm, self._score = swarm, score
+        self._known: dict[Units, float] = {}
+        self._record: list[dict[str, Any]] = []
 
     def run(self, mixture: Mixture, *, population: int, iterations: int, at_rest: bool, baselines: bool) -> SwarmState:
         """Return the swarm's last state.
@@ -90,21 +89,15 @@ class MixtureSearch:
             at_rest: Begin with velocities of zero.
             baselines: Also score equal weights and every model alone, first.
         """
-        known = self._journal.last_state()
-        if known is not None:
-            state = SwarmState.from_json(known)
-        else:
-            positions = self._swarm.random_positions(population, len(mixture.members))
-            state = self._swarm.start(positions, at_rest=at_rest)
-            if baselines:
-                state = self._with_baselines(state, mixture)
-            self._journal.save(0, state.as_json())
-        for iteration in range(len(state.bests) + 1, iterations + 1):
+        positions = self._swarm.random_positions(population, len(mixture.members))
+        state = self._swarm.start(positions, at_rest=at_rest)
+        if baselines:
+            state = self._with_baselines(state, mixture)
+        for iteration in range(1, iterations + 1):
             if state.finished:
                 break
             scores = [self._scored(softmax(position), "swarm", iteration) for position in state.positions]
             state = self._swarm.update(state, scores)
-            self._journal.save(iteration, state.as_json())
         return state
 
     def _with_baselines(self, state: SwarmState, mixture: Mixture) -> SwarmState:
@@ -119,9 +112,8 @@ class MixtureSearch:
     def _scored(self, units: Units, origin: str, iteration: int) -> float:
         if units not in self._known:
             self._known[units] = self._score(units)
-            self._journal.add(
-                {"units": list(units), "dev": self._known[units], "origin": origin, "iteration": iteration}
-            )
+            found = {"dev": self._known[units], "origin": origin, "iteration": iteration}
+            self._record.append({"weights": as_weights(units), **found})
         return self._known[units]
 
     def best(self, count: int) -> list[tuple[Units, float]]:
@@ -130,7 +122,4 @@ class MixtureSearch:
 
     def record(self) -> list[dict[str, Any]]:
         """Return all candidates in the order they were scored, with weights, score, origin and iteration."""
-        return [
-            {"weights": as_weights(one["units"]), **{key: one[key] for key in ("dev", "origin", "iteration")}}
-            for one in self._journal.candidates
-        ]
+        return list(self._record)

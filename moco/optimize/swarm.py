@@ -1,13 +1,13 @@
 """Particle swarms: points that move towards the best they have seen and the best any has seen, away from the worst.
 
 A swarm knows vectors and scores, not what they stand for: weights of a merge before a softmax, coefficients of a linear
-combination of models, inclinations of a graph. Every random number has a name (which update, which particle), so the
-state is all that a search must remember.
+combination of models, inclinations of a graph. Every random number has a name (which update, which particle), so a
+search that is run again scores the same positions again, and may look their scores up.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -141,20 +141,6 @@ class SwarmState:
         """Return the state after somebody else scored a position: it draws the particles while it is the best."""
         better = self.best_score is None or score > self.best_score
         return replace(self, best=position, best_score=score) if better else self
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the state as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "SwarmState":
-        """Return the state that `as_json` wrote."""
-        particles = tuple(Particle(**_frozen(particle)) for particle in data["particles"])
-        return cls(**{**_frozen(data), "particles": particles})
-
-
-def _frozen(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 class Swarm:

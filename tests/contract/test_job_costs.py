@@ -1,6 +1,7 @@
 """What jobs load and what they say it cost, with the real engine."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -13,7 +14,7 @@ from moco.engines.plain import generate_plain
 from moco.methods.answering import AnswerJob
 from moco.methods.base import Recipe, Request, State
 from moco.methods.catalogue import make_method, method_class
-from moco.methods.fitting import FitJob
+from moco.methods.fitting import Candidates, FitJob
 from moco.models.info import ModelInfo
 from moco.models.resolve import resolve
 from moco.records import CALLS, COSTS, PERF, read_rows
@@ -136,6 +137,40 @@ def test_a_search_loads_every_candidate_once_and_from_the_store_nothing(results,
     assert len(paid) == 12
     assert all(row["cached"] for row in paid)
     assert [read_rows(path.with_name("costs.parquet"), COSTS) for path in files] == before
+
+
+SEARCH = {"base": "one", "mode": "optimized", "population": 2, "max_iterations": 2, "scale": 0.5}
+
+
+def test_an_interrupted_search_costs_what_an_undisturbed_one_does(results, tmp_path, monkeypatch):
+    method, made = "weight_dare_ties", []
+
+    class Lost(Exception):
+        pass
+
+    def fit(folder):
+        FitJob(folder, {**spec(method, SEARCH), "further_models": {"one": "one"}}, "p", method, 1).run()
+        rows = [read_rows(path, CALLS) for path in fit_files(folder, method)]
+        costs = [read_rows(path.with_name("costs.parquet"), COSTS) for path in fit_files(folder, method)]
+        return rows, costs, [path.with_name("fit.json").read_bytes() for path in fit_files(folder, method)]
+
+    def make(self, recipe):
+        made.append((str(recipe), self._scratch))
+        if len(made) == 6:
+            raise Lost
+        return whole_make(self, recipe)
+
+    whole_make = Candidates.make
+    other = tmp_path / "other/results"
+    shutil.copytree(results, other)
+    monkeypatch.setattr(Candidates, "make", make)
+    with pytest.raises(Lost):
+        fit(results)
+    resumed = fit(results)
+    # Only the candidate that each of the two tasks was scoring is made again.
+    assert len(set(made)) >= len(made) - 2
+    monkeypatch.setattr(Candidates, "make", whole_make)
+    assert resumed == fit(other)
 
 
 def test_a_cached_response_costs_as_much_and_loads_nothing(results):

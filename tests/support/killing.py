@@ -24,6 +24,20 @@ class Job:
     pid: int
     verb: str
 
+    def wait_until_it_used(self, cpu_seconds: float) -> None:
+        """Return once it has computed that long, which other work on this machine does not change, or is over."""
+        while (used := self._cpu_seconds()) is not None and used < cpu_seconds:
+            time.sleep(_PAUSE)
+
+    def _cpu_seconds(self) -> float | None:
+        try:
+            # Its name, which may have blanks, stands in brackets before these.
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        state, user, system = fields[0], *map(int, fields[11:13])
+        return None if state == "Z" else (user + system) / os.sysconf("SC_CLK_TCK")
+
 
 class Command:
     """A command of a project, and every process that it started, in whatever session.

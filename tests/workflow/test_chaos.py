@@ -3,7 +3,6 @@
 import csv
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ class Chaos:
 
     Args:
         project: The study.
-        seconds: How long an undisturbed job of a stage takes here.
+        seconds: CPU time of an undisturbed job of a stage.
         kills: How often it is killed, at least `LEAST` times in every stage.
         seed: Of everything random.
     """
@@ -55,7 +54,7 @@ class Chaos:
             awaited = self._awaited()
             job = command.wait_for_job(awaited)
             assert job is not None, f"it ended after {dict(self.hits)}: {self.log.read_text()[-3000:]}"
-            time.sleep(self._delay(job.verb))
+            job.wait_until_it_used(self._delay(job.verb))
             self.hits[self._kill(command, awaited)] += 1
 
     def _awaited(self) -> tuple[str, ...]:
@@ -67,7 +66,10 @@ class Chaos:
         return self.hits[stage] >= LEAST
 
     def _delay(self, verb: str) -> float:
-        """Return when to kill: rather early, and never so late that a stage could end before it was hit enough."""
+        """Return after which CPU time to kill: rather early, and before a stage could end that was not hit enough.
+
+        Most of a job's first part is spent on imports, so killed there again and again it gets on by little.
+        """
         most = self._seconds.get(verb, 2.0)
         return most * self._random.random() ** 2 * (1.0 if self._hit_enough(verb) else 0.5)
 
@@ -87,13 +89,13 @@ class Chaos:
         return jobs[0].verb if jobs else "between jobs"
 
 
-def job_seconds(project: Project) -> dict[str, float]:
-    """Return the mean seconds of the jobs of each stage."""
+def cpu_seconds(project: Project) -> dict[str, float]:
+    """Return the mean CPU time of the jobs of each stage."""
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for path in (project.results / "benchmarks").rglob("*.tsv"):
         stage = path.relative_to(project.results / "benchmarks").parts[0].partition("_")[0]
         if stage in found:
-            found[stage] += [float(row["s"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
+            found[stage] += [float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
     return {stage: fmean(seconds) for stage, seconds in found.items()}
 
 
@@ -138,7 +140,7 @@ def test_a_study_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_p
     undisturbed = new_project(tmp_path / "undisturbed/project", tmp_path / "undisturbed/cache", CONFIG)
     undisturbed.snakemake()
     project = new_project(tmp_path / "chaos/project", tmp_path / "chaos/cache", CONFIG)
-    chaos = Chaos(project, job_seconds(undisturbed), KILLS, seed)
+    chaos = Chaos(project, cpu_seconds(undisturbed), KILLS, seed)
     chaos.run()
     project.snakemake()
     report = f"killed {dict(chaos.ways)}, in {dict(chaos.hits)}"

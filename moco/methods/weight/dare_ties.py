@@ -20,7 +20,6 @@ from moco.methods.base import (
 )
 from moco.methods.context import AnswerContext, FitContext
 from moco.optimize.candidates import candidate_scores, dev_halves, mean_score
-from moco.optimize.journal import SearchJournal
 from moco.optimize.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
 from moco.optimize.swarm import Swarm, SwarmSettings
 from moco.tasks.item import Question
@@ -130,8 +129,7 @@ class DareTies(Method):
             candidate = self._candidate(ctx, mixture, units)
             return mean_score(candidate_scores(ctx, candidate, greedy=params.greedy_selection, questions=items))
 
-        journal = SearchJournal(ctx.workdir and ctx.workdir / "search")
-        search = MixtureSearch(Swarm(params.swarm(), ctx.rng), journal, score)
+        search = MixtureSearch(Swarm(params.swarm(), ctx.rng), score)
         state = search.run(
             mixture,
             population=params.population,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from moco.cli import main
+from moco.scoring.sandbox import runs
 
 CITIES = {"A": "Paris", "B": "Rome", "C": "Canada", "D": "Spain"}
 RIGHT = [
@@ -122,6 +123,8 @@ def test_code_in_cases_runs_with_the_isolation_that_is_asked_for(cases, capsys, 
     assert main(["score", "--cases", cases(row), "--isolation", "limits"]) == 0
     assert capsys.readouterr().out == "1 of 1 cases agree\n"
     monkeypatch.setenv("PATH", "")
+    # What this process has found to work before is asked for again.
+    runs.runner.cache_clear()
     assert main(["score", "--cases", cases(row)]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert "bubblewrap is not installed" in said

@@ -303,12 +303,6 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
         assert len(again) <= 1, "only the candidate that was being scored is made again"
 
 
-def test_iterations_leave_their_states_behind(tmp_path):
-    search(near({"a": 1.0}), workdir=tmp_path, max_iterations=3)
-    names = sorted(path.name for path in (tmp_path / "search").iterdir())
-    assert names == ["candidates.json", *(f"iteration-{number:03d}.json" for number in range(4))]
-
-
 # Settings
 
 

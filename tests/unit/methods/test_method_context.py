@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 from support.contexts import answer_context, fit_context
-from support.engines import Engine, fingerprint
+from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
@@ -223,6 +223,43 @@ def test_a_fit_makes_and_deletes_models_of_fingerprints(tmp_path):
     with pytest.raises(LookupError):
         ctx.generate([Request(name, "t-dev-0", "p", "again")])
     assert ctx.workdir == tmp_path
+
+
+def remembering(workdir, replies, done=()):
+    """Work in three parts, of which `done` are remembered; return the context and what it learned."""
+    ctx = fit_context(models=["a", "b"], questions=DEV, replies=replies, workdir=workdir)
+
+    def part(member):
+        if member in done:
+            raise AssertionError(f"part {member} is worked out again")
+        requests = [Request(member, item.uid, item.prompt, "part") for item in DEV]
+        replies = [*ctx.generate(requests), *ctx.generate(requests[:1])]
+        assert ctx.plain(member)["t-dev-0"].text
+        return ctx.score({item.uid: reply.text for item, reply in zip(DEV, replies, strict=False)})
+
+    found = [ctx.remembered(f"part-{number}", lambda number=number: part(number % 2)) for number in range(2)]
+    assert ctx.plain(0)["t-dev-0"].text
+    ctx.generate([Request(1, "t-dev-0", "p", "last")])
+    return ctx, found
+
+
+def test_remembered_work_is_not_done_again_and_costs_what_it_cost(tmp_path):
+    whole, expected = remembering(None, naming)
+    first, found = remembering(tmp_path, naming)
+    again, known = remembering(tmp_path, naming, done=(0, 1))
+    assert expected == found == known
+    assert whole.calls == first.calls == again.calls
+    assert len(whole.calls) == 2 * (len(DEV) + 2) + 1
+    assert again.references_used == {"dev"}
+
+
+def test_of_interrupted_work_only_what_was_finished_is_remembered(tmp_path):
+    whole, expected = remembering(None, naming)
+    # The first part has five accesses: four requests, of which one is asked again, and the plain responses.
+    with pytest.raises(ScriptedError):
+        remembering(tmp_path, Engine(naming, fail_at=len(DEV) + 3))
+    resumed, found = remembering(tmp_path, naming, done=(0,))
+    assert (resumed.calls, found) == (whole.calls, expected)
 
 
 def test_a_restricted_context_gives_only_what_is_declared():

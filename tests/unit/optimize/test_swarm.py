@@ -1,13 +1,12 @@
 """Swarms: updates computed by hand, stopping and restarting, and the original's traps under its own rules."""
 
 import itertools
-import json
 from dataclasses import replace
 
 import pytest
 
 from moco.errors import RequestError
-from moco.optimize.swarm import Swarm, SwarmSettings, SwarmState, partner_velocity
+from moco.optimize.swarm import Swarm, SwarmSettings, partner_velocity
 from moco.seeds import generator
 
 FIXED = SwarmSettings(randomness=False)
@@ -93,14 +92,12 @@ def rounded(position):
     return round(score(position), 2)
 
 
-def run(settings, objective=score, updates=50, particles=5, dimension=3, draw=draw, through_json=False):
+def run(settings, objective=score, updates=50, particles=5, dimension=3, draw=draw):
     swarm = Swarm(settings, draw)
     state = swarm.start(swarm.random_positions(particles, dimension))
     states = [state]
     while len(states) <= updates and not state.finished:
         state = swarm.update(state, [objective(position) for position in state.positions])
-        if through_json:
-            state = SwarmState.from_json(json.loads(json.dumps(state.as_json())))
         states.append(state)
     return states
 
@@ -154,19 +151,6 @@ def test_a_restart_begins_at_the_own_best_moves_and_is_followed_by_rest_from_res
             assert state.particles[0].velocity[0] == pytest.approx(moved)
             assert state.positions[0][0] == pytest.approx(0.5 * 0.95**3 * moved)
     assert cooldowns == [0, 0, 0, 3, 2, 1, 0, 3]
-
-
-@pytest.mark.parametrize("cut", range(8))
-def test_a_state_that_went_through_json_leads_to_the_same_trajectory(cut):
-    settings = SwarmSettings(patience=99)
-    states = run(settings, rounded, updates=12)
-    resumed = SwarmState.from_json(json.loads(json.dumps(states[cut].as_json())))
-    assert resumed == states[cut]
-    swarm = Swarm(settings, draw)
-    for expected in states[cut + 1 :]:
-        resumed = swarm.update(resumed, [rounded(position) for position in resumed.positions])
-        assert resumed == expected
-    assert run(settings, rounded, updates=12, through_json=True) == states
 
 
 def test_randomness_has_names():
