@@ -113,11 +113,13 @@ def to_csv(table: Table) -> str:
     """Return a table as CSV with full precision.
 
     A column NAME with intervals becomes `NAME_mean`, `NAME_low`, `NAME_high`, `NAME_n`, `NAME_seeds` (as fractions,
-    not in percent) and `NAME_text`, which holds what a cell says instead of a number.
+    not in percent) and `NAME_text`, which holds what a cell says instead of a number. Shares are fractions too, so that
+    their columns lose the ` (%)` of the other forms.
     """
     split = [any(isinstance(cell, Interval) for cell in table.column(index)) for index in range(len(table.columns))]
     header: list[str] = []
-    for name, apart in zip(table.columns, split, strict=True):
+    for column, apart in zip(table.columns, split, strict=True):
+        name = column.removesuffix(" (%)")
         header += [f"{name}_{part}" for part in (*_PARTS, "text")] if apart else [name]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -34,6 +34,12 @@ def test_csv_has_a_column_per_part_and_full_precision():
     assert (rows[2]["name"], rows[2]["t_1_mean"]) == ("[reward]", "-1.5")
 
 
+def test_a_share_is_a_fraction_in_csv_and_named_so():
+    table = Table("", ("kept (%)", "items"), ((0.25, 3),))
+    assert to_csv(table) == "kept,items\n0.25,3\n"
+    assert "| kept (%) | items |\n| ---: | ---: |\n| 25.0 | 3 |" in to_markdown(table)
+
+
 def test_markdown():
     assert to_markdown(TABLE) == (
         "**Scores of a\\|b & c_d**\n"
