@@ -58,9 +58,13 @@ class Chaos:
             self.hits[self._kill(command, awaited)] += 1
 
     def _awaited(self) -> tuple[str, ...]:
-        """Return what to wait for: the first stage that has not had its share, or what follows it."""
+        """Return what to wait for: the first stage that has not had its share, or what follows it.
+
+        What was not hit enough comes first: it may run, and end, beside a stage that comes before it.
+        """
         begin = next((place for place, stage in enumerate(STAGES) if self.hits[stage] < self._shares[stage]), 0)
-        return (*STAGES[begin:], *(AFTER if all(map(self._hit_enough, STAGES)) else ()))
+        awaited = sorted(STAGES[begin:], key=self._hit_enough)
+        return (*awaited, *(AFTER if all(map(self._hit_enough, STAGES)) else ()))
 
     def _hit_enough(self, stage: str) -> bool:
         return self.hits[stage] >= LEAST
