@@ -13,7 +13,6 @@ from moco.errors import RequestError
 from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.progress import Progress
-from moco.records import read_json, write_json
 from moco.scoring import Case, Extraction, Tools, score_cases, scorer_for
 from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
@@ -470,6 +469,8 @@ class FitContext(_Context):
         """
         if self.workdir is None:
             return work()
+        from moco.records import read_json, write_json
+
         path = self.workdir / "remembered" / f"{name}.json"
         if not path.exists():
             calls, rounds = len(self.calls), self._round
