@@ -485,7 +485,8 @@ class FitContext(_Context):
             return value
         made = read_json(path)
         for call in made["calls"]:
-            self._seen.add((call["uid"], call["purpose"], call["model"], call["sample"]))
+            if call["kind"] in ("plain", "logits"):
+                self._seen.add((call["uid"], call["purpose"], call["model"], call["sample"]))
             self._calls_of[call["uid"]] = call["call"] + 1
         self.calls += made["calls"]
         self._round += made["rounds"]

@@ -184,9 +184,9 @@ class Candidates:
     def __init__(self, job: MethodJob, scratch: Path) -> None:
         self._job, self._scratch = job, scratch
         # Calls that an interrupted fit remembers cost what their models' sizes say.
-        self._sizes = scratch / "candidate_parameters.json"
-        if self._sizes.exists():
-            job.inference.parameters.update(read_json(self._sizes))
+        self._sizes_json = scratch / "candidate_parameters.json"
+        self._sizes: dict[str, int | None] = read_json(self._sizes_json) if self._sizes_json.exists() else {}
+        job.inference.parameters.update(self._sizes)
 
     def make(self, recipe: Recipe) -> str:
         """Merge a candidate and return its name."""
@@ -200,8 +200,8 @@ class Candidates:
         info = build_merge(name, recipe, infos, folder, root)
         self._job.inference.add(info, engine_settings(name, info.engine))
         self._job.inference.accounts.group(name, CANDIDATES)
-        known = read_json(self._sizes) if self._sizes.exists() else {}
-        write_json(self._sizes, {**known, name: info.parameters})
+        self._sizes[name] = info.parameters
+        write_json(self._sizes_json, self._sizes)
         return name
 
     def discard(self, name: str) -> None:

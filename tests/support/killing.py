@@ -24,9 +24,11 @@ class Job:
     pid: int
     verb: str
 
-    def wait_until_it_used(self, cpu_seconds: float) -> None:
+    def wait_until_it_used(self, cpu_seconds: float, seconds: float = 600) -> None:
         """Return once it has computed that long, which other work on this machine does not change, or is over."""
+        deadline = time.monotonic() + seconds
         while (used := self._cpu_seconds()) is not None and used < cpu_seconds:
+            assert time.monotonic() < deadline, f"{self.verb} computed only {used} seconds within {seconds}"
             time.sleep(_PAUSE)
 
     def _cpu_seconds(self) -> float | None:

@@ -226,19 +226,21 @@ def test_a_fit_makes_and_deletes_models_of_fingerprints(tmp_path):
 
 
 def remembering(workdir, replies, done=()):
-    """Work in three parts, of which `done` are remembered; return the context and what it learned."""
+    """Work in two parts, of which `done` are remembered, and a rest; return the context and what it learned."""
     ctx = fit_context(models=["a", "b"], questions=DEV, replies=replies, workdir=workdir)
 
     def part(member):
         if member in done:
             raise AssertionError(f"part {member} is worked out again")
-        requests = [Request(member, item.uid, item.prompt, "part") for item in DEV]
+        requests = [Request(member, item.uid, item.prompt, "plain") for item in DEV]
         replies = [*ctx.generate(requests), *ctx.generate(requests[:1])]
         assert ctx.plain(member)["t-dev-0"].text
         return ctx.score({item.uid: reply.text for item, reply in zip(DEV, replies, strict=False)})
 
-    found = [ctx.remembered(f"part-{number}", lambda number=number: part(number % 2)) for number in range(2)]
+    found = [ctx.remembered(f"part-{member}", lambda member=member: part(member)) for member in range(2)]
     assert ctx.plain(0)["t-dev-0"].text
+    # Asked for by requests of its own, but not read before.
+    assert ctx.plain(0)["t-dev-1"].text
     ctx.generate([Request(1, "t-dev-0", "p", "last")])
     return ctx, found
 
@@ -249,13 +251,13 @@ def test_remembered_work_is_not_done_again_and_costs_what_it_cost(tmp_path):
     again, known = remembering(tmp_path, naming, done=(0, 1))
     assert expected == found == known
     assert whole.calls == first.calls == again.calls
-    assert len(whole.calls) == 2 * (len(DEV) + 2) + 1
+    assert len(whole.calls) == 2 * (len(DEV) + 2) + 2
     assert again.references_used == {"dev"}
 
 
 def test_of_interrupted_work_only_what_was_finished_is_remembered(tmp_path):
     whole, expected = remembering(None, naming)
-    # The first part has five accesses: four requests, of which one is asked again, and the plain responses.
+    # A part has an access for every item, and one for the plain responses; the second part is broken off.
     with pytest.raises(ScriptedError):
         remembering(tmp_path, Engine(naming, fail_at=len(DEV) + 3))
     resumed, found = remembering(tmp_path, naming, done=(0,))
