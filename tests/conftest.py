@@ -30,6 +30,11 @@ def _is_local(family: int, address: object) -> bool:
     return host in ("localhost", "::1", "") or host.startswith("127.")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Never name a test after bytes: packed ones hold the time, and workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
     """Refuse every outgoing connection but those to this machine."""
