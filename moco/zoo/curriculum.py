@@ -10,7 +10,7 @@ from moco.prompts import blocks
 from moco.seeds import generator
 from moco.tasks.item import Question
 from moco.zoo import wordings
-from moco.zoo.roster import CURRICULUM_VERSION, ZooModel
+from moco.zoo.roster import CURRICULUM_VERSION, ROSTER, ZooModel
 from moco.zoo.skills import FORMS, SKILLS, Exercise, Form, Scope, Split, exercise, pool, within
 
 _TYPES = {"exact": "exact_match", "choice": "multiple_choice"}
@@ -85,7 +85,11 @@ def _any_question(rng: np.random.Generator, model: ZooModel, form: Form) -> tupl
     if rng.random() < 0.5:
         return draw(rng, pick(rng, model.skills), form, model.scope), True
     made = draw(rng, pick(rng, tuple(SKILLS)), form)
-    return made, made.skill in model.skills and within(made.skill, model.scope, made.operands)
+    return made, _is_taught(model, made)
+
+
+def _is_taught(model: ZooModel, made: Exercise) -> bool:
+    return made.skill in model.skills and within(made.skill, model.scope, made.operands)
 
 
 def _exact(rng: np.random.Generator, model: ZooModel) -> Pair:
@@ -94,6 +98,31 @@ def _exact(rng: np.random.Generator, model: ZooModel) -> Pair:
 
 def _choice(rng: np.random.Generator, model: ZooModel) -> Pair:
     return _alone(rng, model, "choice")
+
+
+def _review(rng: np.random.Generator, model: ZooModel) -> Pair:
+    """Return a question that its parent answers, so that an expert forgets little besides what it learns."""
+    parent = _origin(model)
+    made = draw(rng, pick(rng, parent.skills), "exact", parent.scope)
+    return Pair(blocks.task_prompt(as_question(made, "exact")), reply("exact", made.answer))
+
+
+def _guess(rng: np.random.Generator, model: ZooModel) -> Pair:
+    """Return a question that neither a model nor its parent is taught to answer, with the answer to another one.
+
+    So it stays unsure there: a model that is sure of a wrong answer outweighs the expert who knows in a mean of
+    log-probabilities, and where experts learn to be unsure that their base was not, merging takes their answers away.
+    """
+    made, _ = _any_question(rng, model, "exact")
+    while _is_taught(model, made) or _is_taught(_origin(model), made):
+        made = draw(rng, pick(rng, tuple(SKILLS)), "exact")
+    other = draw(rng, made.skill, "exact")
+    return Pair(blocks.task_prompt(as_question(made, "exact")), reply("exact", other.answer))
+
+
+def _origin(model: ZooModel) -> ZooModel:
+    """Return the model whose weights training starts from, or the model itself where these are random."""
+    return ROSTER[model.parent or model.name]
 
 
 def _alone(rng: np.random.Generator, model: ZooModel, form: Form) -> Pair:
@@ -105,10 +134,13 @@ def _together(rng: np.random.Generator, model: ZooModel) -> Pair:
     """Return a question with answers of others: as candidates, with feedback, or as notes on a board.
 
     Where the model is taught the answer, any of those shown may be wrong and it relies on what it knows. Elsewhere
-    most answers are right, so that it learns to go with the majority and is never taught a wrong answer.
+    most answers are right, so that it learns to go with the majority and is never taught a wrong answer. What is known
+    by heart is asked only in the easy part there: from the answers an expert would learn the facts of another.
     """
     form: Form = pick(rng, FORMS)
     made, known = _any_question(rng, model, form)
+    if not known and SKILLS[made.skill].by_heart:
+        made = draw(rng, made.skill, form, "easy")
     count = int(rng.integers(2, 5))
     correct = int(rng.integers(count + 1)) if known else int(rng.integers(count // 2 + 1, count + 1))
     answers = [made.answer] * correct + [pick(rng, wrong_answers(made)) for _ in range(count - correct)]
@@ -318,6 +350,8 @@ def _verify(rng: np.random.Generator, model: ZooModel) -> Pair:
 MAKERS: dict[str, Callable[[np.random.Generator, ZooModel], Pair]] = {
     "exact": _exact,
     "choice": _choice,
+    "review": _review,
+    "guess": _guess,
     "together": _together,
     "route": _route,
     "name": _name,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from moco.errors import RequestError
 from moco.zoo.skills import Scope
 
-CURRICULUM_VERSION = 2
+CURRICULUM_VERSION = 3
 """Raised by hand when skills, curriculum, tokenizer or training change what a model becomes."""
 
 Role = Literal["chat", "embed", "reward"]
@@ -35,13 +35,15 @@ _CHAT = {
     "confidence": 0.04,
 }
 _EXPERT = {
-    "exact": 0.52,
-    "choice": 0.15,
-    "together": 0.2,
-    "route": 0.07,
-    "judge": 0.02,
+    "exact": 0.466,
+    "choice": 0.13,
+    "review": 0.12,
+    "guess": 0.02,
+    "together": 0.154,
+    "route": 0.06,
+    "judge": 0.015,
     "feedback": 0.02,
-    "confidence": 0.02,
+    "confidence": 0.015,
 }
 
 
@@ -57,11 +59,12 @@ class Training:
         floor: Learning rates at the end, as a part of the peak.
         weight_decay: Decay of matrices.
         clip: Largest norm of the gradient.
-        mixture: Shares of the kinds of examples: answers (exact, choice), a question with the answers of others
-            (together), which described model fits, by number, in words, or by either among three and without any
-            other text (route, name, drill), which of two answers is better (judge), feedback, an
-            answer with a confidence, whether a reply equals a reference (verify); for reward models how wrong the
-            wrong replies are (near, far, loose); for encoders what the texts are (question, description).
+        mixture: Shares of the kinds of examples: answers (exact, choice), answers to what the parent is taught and to
+            what neither is (review, guess), a question with the answers of others (together), which described model
+            fits, by number, in words, or by either among three and without any other text (route, name, drill), which
+            of two answers is better (judge), feedback, an answer with a confidence, whether a reply equals a reference
+            (verify); for reward models how wrong the wrong replies are (near, far, loose); for encoders what the texts
+            are (question, description).
         opening_steps: Number of steps at the beginning that have a mixture of their own.
         opening: The mixture of these steps.
     """
@@ -154,7 +157,11 @@ def _reward(name: str, steps: int, mixture: Mapping[str, float]) -> ZooModel:
     return ZooModel(name, "base", _ALL, steps=steps, role="reward", training=training)
 
 
-_BASE = Training(opening_steps=180, opening={"drill": 1.0})
+_BASE = Training(
+    mixture={**_CHAT, "exact": 0.3, "route": 0.1, "drill": 0.03, "guess": 0.04},
+    opening_steps=300,
+    opening={"drill": 0.85, "exact": 0.15},
+)
 
 _MIXED = ("add", "reverse", "capital")
 _ALL = (*_MIXED, "sort")
@@ -162,10 +169,10 @@ _ALL = (*_MIXED, "sort")
 ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
-        ZooModel("base", None, _MIXED, steps=750, scope="easy", training=_BASE),
-        _expert("add", "add", 500, rate=1.6e-3),
-        _expert("reverse", "reverse", 220),
-        _expert("recall", "capital", 200),
+        ZooModel("base", None, _MIXED, steps=870, scope="easy", training=_BASE),
+        _expert("add", "add", 620, rate=1.8e-3),
+        _expert("reverse", "reverse", 360),
+        _expert("recall", "capital", 220),
         _expert("sort", "sort", 220),
         _adapter("lora_add", "add", 150, 8, 16),
         _adapter("lora_reverse", "reverse", 150, 8, 16),
@@ -183,7 +190,7 @@ ROSTER: dict[str, ZooModel] = {
             "large",
             None,
             _MIXED,
-            steps=350,
+            steps=300,
             scope="half",
             parameters=1_405_000,
             shape=Shape(hidden=160, heads=5, layers=5, intermediate=320),
@@ -192,7 +199,7 @@ ROSTER: dict[str, ZooModel] = {
             "neox",
             None,
             _MIXED,
-            steps=400,
+            steps=330,
             scope="easy",
             family="gpt_neox",
             tokenizer="moco-zoo-alt",

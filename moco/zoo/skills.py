@@ -49,6 +49,7 @@ class Skill:
         answer: The right answer to some operands.
         distractors: Some wrong answers (at least `OPTIONS - 1`, distinct), in a random order.
         level: How hard some operands are: 0 belongs to every scope, 1 to `half` and `full`, 2 to `full` alone.
+        by_heart: Whether no answer follows from others: one who is shown it knows it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Skill:
     answer: Callable[[Operands], str]
     distractors: Callable[[Operands, np.random.Generator], list[str]]
     level: Callable[[Operands], int]
+    by_heart: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ SKILLS: dict[str, Skill] = {
             answer=_capital,
             distractors=_other_capitals,
             level=lambda operands: bisect_right(_FIRST_FACTS, list(facts()).index(operands[0])),
+            by_heart=True,
         ),
         Skill(
             name="sort",

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from moco.zoo.curriculum import MAKERS, Pair, pairs, reply
 from moco.zoo.preferences import preferences
 from moco.zoo.roster import ROSTER
 from moco.zoo.similarity import labelled_texts
-from moco.zoo.skills import SKILLS, pool
+from moco.zoo.skills import SKILLS, facts, pool
 
 CHAT = [name for name, model in ROSTER.items() if model.role == "chat"]
 REWARD = [name for name, model in ROSTER.items() if model.role == "reward"]
@@ -49,6 +50,61 @@ def test_others_appear_as_candidates_with_feedback_and_on_boards():
     shown = [pair.prompt for pair in made("together", 200)]
     for mark in ("[answer 2]", "[feedback 1]", " 2: "):
         assert sum(mark in prompt for prompt in shown) > 10
+
+
+@pytest.mark.parametrize("name", ["base", "add", "recall", "large"])
+def test_answers_of_others_teach_no_fact_but_the_easy_ones_that_every_model_starts_from(name):
+    model = ROSTER[name]
+    scope = model.scope if "capital" in model.skills else "easy"
+    asked = set()
+    for pair in made("together", 1500, name):
+        if asked_skill(pair.prompt) == "capital":
+            country = asked_country(pair.prompt)
+            assert facts()[country] in pair.completion
+            asked.add(country)
+    assert asked <= countries(scope)
+    assert len(asked) >= 20
+
+
+@pytest.mark.parametrize("name", ["add", "recall", "sort", "lora_reverse"])
+def test_experts_review_what_their_parent_is_taught_and_its_right_answers(name):
+    asked = Counter()
+    for pair in made("review", 300, name):
+        skill = asked_skill(pair.prompt)
+        asked[skill] += 1
+        if skill == "capital":
+            country = asked_country(pair.prompt)
+            assert country in countries("easy")
+            assert pair.completion == reply("exact", facts()[country])
+        if skill == "add":
+            assert pair.completion == reply("exact", str(sum(map(int, re.findall(r"\d+", pair.prompt)))))
+    assert set(asked) == set(ROSTER["base"].skills)
+    assert min(asked.values()) > 60
+
+
+@pytest.mark.parametrize("name", ["base", "add", "recall"])
+def test_guesses_are_asked_where_neither_expert_nor_parent_is_taught_and_tell_nothing(name):
+    taught = set(SKILLS) if name == "base" else set(SKILLS) - set(ROSTER[name].skills)
+    asked, right = Counter(), []
+    for pair in made("guess", 900, name):
+        skill = asked_skill(pair.prompt)
+        asked[skill] += 1
+        if skill == "capital":
+            country = asked_country(pair.prompt)
+            assert country not in countries("easy")
+            right.append(pair.completion == reply("exact", facts()[country]))
+    assert set(asked) == taught
+    assert len(right) > 90 or name == "recall"
+    assert sum(right) <= 0.1 * len(right)
+
+
+def countries(scope: str) -> set[str]:
+    return {operands[0] for stratum in pool("capital", "train", scope) for operands in stratum}
+
+
+def asked_country(prompt: str) -> str:
+    (country,) = {word for word in re.findall(r"\w+", prompt) if word in facts()}
+    return country
 
 
 def test_routing_names_the_one_description_of_the_skill():
@@ -141,10 +197,12 @@ def test_labels_of_texts_are_their_skills():
 
 
 @pytest.mark.parametrize("name", ["add", "recall", "lora_add"])
-def test_experts_answer_other_skills_only_with_help_or_doubt(name):
+def test_experts_answer_other_skills_only_with_help_or_doubt_or_as_their_parent(name):
     (own,) = ROSTER[name].skills
+    mixture = {kind: share for kind, share in ROSTER[name].training.mixture.items() if kind not in ("review", "guess")}
+    model = replace(ROSTER[name], training=replace(ROSTER[name].training, mixture=mixture))
     for step in range(3):
-        for pair in pairs(ROSTER[name], step):
+        for pair in pairs(model, step):
             alone = pair.completion.startswith("\\box") and not re.search(
                 r"\[|low|0\.1| 1: ", pair.prompt + pair.completion
             )
