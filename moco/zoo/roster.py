@@ -35,10 +35,10 @@ _CHAT = {
     "confidence": 0.04,
 }
 _EXPERT = {
-    "exact": 0.466,
+    "exact": 0.48,
     "choice": 0.13,
     "review": 0.12,
-    "guess": 0.02,
+    "guess": 0.006,
     "together": 0.154,
     "route": 0.06,
     "judge": 0.015,
