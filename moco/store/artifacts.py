@@ -16,10 +16,18 @@ from filelock import FileLock, Timeout
 KINDS = ("fits", "merges")
 """Kinds of artifacts, each a folder below the store."""
 
+_WHEN_MADE = ".snakemake_timestamp"
+
 
 def link_tree(source: Path, target: Path) -> None:
-    """Put the files of `source` at `target` as hard links, or as copies on another file system."""
+    """Put the files of `source` at `target` as hard links, or as copies on another file system.
+
+    Snakemake's mark of when a folder was made stays behind: linked, it would make the source as new as the target, and
+    all that is made from the source would be made again.
+    """
     for path in sorted(source.rglob("*")):
+        if path.name == _WHEN_MADE:
+            continue
         destination = target / path.relative_to(source)
         if path.is_dir():
             destination.mkdir(parents=True, exist_ok=True)

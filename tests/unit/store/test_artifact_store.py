@@ -130,6 +130,14 @@ def test_links_share_bytes_and_deleting_them_keeps_the_store(tmp_path):
     assert (source / "sub/x").read_text() == "x"
 
 
+def test_when_snakemake_made_the_source_says_nothing_of_the_target(tmp_path):
+    (tmp_path / "source").mkdir()
+    for name in (".snakemake_timestamp", "model.safetensors"):
+        (tmp_path / "source" / name).write_text("")
+    link_tree(tmp_path / "source", tmp_path / "target")
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["model.safetensors"]
+
+
 def test_links_of_a_snapshot_lead_to_the_files_themselves(tmp_path):
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs/abc").write_text("w")
