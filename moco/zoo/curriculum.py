@@ -102,9 +102,7 @@ def _choice(rng: np.random.Generator, model: ZooModel) -> Pair:
 
 def _review(rng: np.random.Generator, model: ZooModel) -> Pair:
     """Return a question that its parent answers, so that an expert forgets little besides what it learns."""
-    parent = _origin(model)
-    made = draw(rng, pick(rng, parent.skills), "exact", parent.scope)
-    return Pair(blocks.task_prompt(as_question(made, "exact")), reply("exact", made.answer))
+    return _alone(rng, _origin(model), "exact")
 
 
 def _guess(rng: np.random.Generator, model: ZooModel) -> Pair:
