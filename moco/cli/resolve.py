@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     from pydantic import TypeAdapter
 
     from moco.config.engine import EngineSettings
-    from moco.config.models import ModelEntry
+    from moco.config.models import TEMPLATE_DATE, ModelEntry
     from moco.models.info import ModelInfo
     from moco.models.resolve import resolve
 
@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> None:
         options.results.resolve().parent,
         checkpoint=options.results / paths.checkpoint(options.model),
         base=None if base is None else ModelInfo.read(options.results / paths.model_json(base)),
+        template_date=options.spec.get("template_date", TEMPLATE_DATE),
     )
     info.write(target)
     size = "unknown size" if info.parameters is None else f"{info.parameters:,} parameters"

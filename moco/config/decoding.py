@@ -9,9 +9,12 @@ class Decoding(Section):
     max_new_tokens: int = identity("Longest reply, in tokens.", 512, ge=1)
     temperature: float = identity("Divides the logits before sampling; 0 is greedy.", 0.7, ge=0)
     top_p: float = identity(
-        "Sample from the smallest set of tokens with this probability mass; 1 is off.", 0.9, gt=0, le=1
+        "Sample from the smallest set of tokens with this share of the probability mass that top_k leaves; 1 is off.",
+        0.9,
+        gt=0,
+        le=1,
     )
-    top_k: int = identity("Sample from this many most likely tokens; 0 is off.", 0, ge=0)
+    top_k: int = identity("Sample from this many most likely tokens; applies before top_p; 0 is off.", 0, ge=0)
     repetition_penalty: float = identity("Divides positive logits of tokens already seen; 1 is off.", 1.0, gt=0)
 
     @property

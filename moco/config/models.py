@@ -34,6 +34,12 @@ ENDPOINT = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$"
 """No user, password or query: an endpoint is written into files, and none of these may be."""
 
 
+TEMPLATE_DATE = "2026-01-01"
+"""Today, for chat templates that ask for it, unless a study says otherwise."""
+
+DAY = r"^\d{4}-\d{2}-\d{2}$"
+
+
 class _Model(Section):
     family: str | None = identity("Architecture as in the checkpoint's model_type, for instance llama or qwen2.", None)
     tokenizer: str | None = identity("Name shared by all models with the same vocabulary and token ids.", None)
@@ -129,7 +135,7 @@ class ServerModel(_Model):
     name: str = identity("The model's name at the endpoint.", min_length=1)
     date: str = identity(
         "Day (YYYY-MM-DD) since which the model behind this name counts as the same one; another day asks all anew.",
-        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        pattern=DAY,
     )
     reported: str | None = identity(
         "The `system_fingerprint` that every reply must report; any is accepted when left out.", None

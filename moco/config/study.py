@@ -1,5 +1,6 @@
 """A study: models, tasks, pools, methods, and which of them are compared."""
 
+import datetime
 from typing import Any, Literal
 
 from pydantic import field_validator
@@ -7,7 +8,7 @@ from pydantic import field_validator
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.fields import Section, identity, runtime
-from moco.config.models import ModelEntry
+from moco.config.models import DAY, TEMPLATE_DATE, ModelEntry
 from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
 
@@ -58,6 +59,11 @@ class Study(Section):
     scoring: Scoring = identity("How replies are scored, where that runs code or models.", factory=Scoring)
     decoding: dict[Slug, Decoding] = identity("Decoding presets by name.", factory=lambda: {"default": Decoding()})
     engine: EngineSettings = identity("Engine of every model that sets none.", factory=EngineSettings)
+    template_date: str = identity(
+        "Day (YYYY-MM-DD) that chat templates which write today's date into prompts take for today.",
+        TEMPLATE_DATE,
+        pattern=DAY,
+    )
     models: dict[Slug, ModelEntry] = identity("Models by name.", min_length=1)
     tasks: dict[Slug, TaskEntry] = identity("Tasks by name.", min_length=1)
     pools: dict[Slug, PoolEntry] = identity("Pools by name; a list of models, or a mapping.", min_length=1)
@@ -71,6 +77,15 @@ class Study(Section):
     def engine_of(self, model: str) -> EngineSettings:
         """Return the engine settings of a declared model: its own, or those of the study."""
         return self.models[model].engine or self.engine
+
+    @field_validator("template_date", mode="before")
+    @classmethod
+    def _real_day(cls, value: Any) -> Any:
+        """Accept the date that YAML makes of unquoted digits, and refuse a day that no calendar has."""
+        text = value.isoformat() if type(value) is datetime.date else value
+        if isinstance(text, str):
+            datetime.date.fromisoformat(text)
+        return text
 
     @field_validator("pools", mode="before")
     @classmethod

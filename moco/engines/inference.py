@@ -13,9 +13,10 @@ from moco.config.engine import EngineSettings
 from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
 from moco.engines.fetch import fetch
 from moco.engines.performance import Accounts
-from moco.engines.render import Renderer, visible_text
+from moco.engines.render import Renderer
 from moco.engines.room import EngineRoom
 from moco.engines.served.turn import one_at_a_time
+from moco.engines.thoughts import visible_text
 from moco.errors import RequestError
 from moco.methods.base import Response
 from moco.models.info import ModelInfo

@@ -1,13 +1,13 @@
 """From one user turn to token ids, the same way for every method and engine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from moco.engines.thoughts import ReplyText
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
-
-OPEN_THOUGHT, CLOSE_THOUGHT = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,46 @@ class Renderer:
         folder = info.tokenizer_folder(root)
         self._info = info
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+        self._thoughts = ReplyText(self._tokenizer)
+        self._today = datetime.fromisoformat(info.template_date)
+        ends = (self._tokenizer.eos_token_id, self._tokenizer.sep_token_id)
+        self._ends = {number for number in ends if number is not None}
 
     def _ids(self, prompt: str) -> tuple[list[int], bool]:
         if self._info.prompt_mode == "raw":
-            return list(self._tokenizer(prompt)["input_ids"]), False
-        turns = [{"role": "user", "content": prompt}]
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return self._raw(prompt), False
+        text = self._templated([{"role": "user", "content": prompt}], add_generation_prompt=True)
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return list(ids), text.rstrip().endswith(OPEN_THOUGHT)
+        return list(ids), self._thoughts.opens(text)
+
+    def _templated(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+        """Return turns in the chat template, in which today is the day that the study says."""
+        # The template's environment is where it finds a clock: transformers hands it no functions of the caller.
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        template = self._tokenizer.get_chat_template()
+        _compile_jinja_template(template).environment.globals["strftime_now"] = self._today.strftime
+        text: str = self._tokenizer.apply_chat_template(
+            turns, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return text
+
+    def _raw(self, prompt: str) -> list[int]:
+        """Return a prompt that the reply goes on with: with the tokens put before a text, without those put after it.
+
+        A tokenizer that ends every text, as for training, would have the model answer after the end; and one that
+        begins every text needs no second beginning where the prompt has its own.
+        """
+        ids = list(self._tokenizer(prompt)["input_ids"])
+        own = list(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        begin = self._tokenizer.bos_token_id
+        added = len(ids) - len(own)
+        before = next((place for place in range(added + 1) if own and ids[place : place + len(own)] == own), None)
+        if before is None:
+            before, own = int(bool(ids) and ids[0] == begin), []
+        while len(ids) > before + len(own) and ids[-1] in self._ends:
+            ids.pop()
+        return ids[1:] if before and own and ids[:2] == [begin, begin] else ids
 
     def continuation(self, text: str) -> tuple[int, ...]:
         """Return the token ids of a text that follows a prompt."""
@@ -117,21 +149,5 @@ class Renderer:
         if self._info.prompt_mode == "raw":
             return list(self._tokenizer(prompt, reply)["input_ids"])
         turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False)
+        text = self._templated(turns)
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def visible_text(text: str, *, thinking: bool = False) -> tuple[str, str]:
-    """Return the reply without its thinking text, and the state of the thought.
-
-    Args:
-        text: Whole reply.
-        thinking: The prompt already opened a thought.
-
-    Returns:
-        Visible text, stripped, and `none`, `closed` or `unclosed`; an unclosed thought leaves an empty text.
-    """
-    _, close, after = text.rpartition(CLOSE_THOUGHT)
-    if OPEN_THOUGHT in after or (thinking and not close):
-        return "", "unclosed"
-    return after.strip(), "closed" if close else "none"

@@ -1,4 +1,7 @@
-"""Choosing the next token of every row of a batch, each row by its own settings and its own random numbers."""
+"""Choosing the next token of every row of a batch, each row by its own settings and its own random numbers.
+
+Settings apply in the order of transformers and vLLM: temperature, then top_k, then top_p of the mass that top_k left.
+"""
 
 from collections.abc import Sequence
 
@@ -64,7 +67,7 @@ class Sampler:
         if len(rest):
             ordered, ids = torch.sort(scaled[rest], dim=-1, descending=True, stable=True)
             mass = torch.softmax(ordered, dim=-1)
-            place, _ = self._place(mass, uniforms[rest], rest)
+            place, _ = self._place(mass, mass.shape[-1], uniforms[rest], rest)
             drawn[rest] = ids.gather(-1, place[:, None]).squeeze(-1)
         return torch.where(self._greedy, best, drawn)
 
@@ -79,24 +82,33 @@ class Sampler:
         values, order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True)
         mass = torch.exp(values - torch.logsumexp(scaled, dim=-1, keepdim=True))
         every = torch.arange(len(scaled), device=scaled.device)
-        place, allowed = self._place(mass, uniforms, every)
+        vocabulary = scaled.shape[-1]
+        place, allowed = self._place(mass, vocabulary, uniforms, every)
         # What equals the last of them may have been left out for an equal value.
         sure = ~(allowed & (values == values[:, -1:])).any(dim=-1)
+        # Nor is the mass of more tokens than are looked at known.
+        sure &= (self._top_k <= values.shape[-1]) | (self._top_k >= vocabulary) | (self._top_p == 1)
         return ids.gather(-1, order.gather(-1, place[:, None])).squeeze(-1), sure
 
     def _place(
-        self, mass: torch.Tensor, uniforms: torch.Tensor, rows: torch.Tensor
+        self, mass: torch.Tensor, vocabulary: int, uniforms: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the drawn place of every row, and the places that may be drawn.
 
         Args:
             mass: Probabilities in descending order.
+            vocabulary: Number of all tokens.
             uniforms: One number in [0, 1) per row.
             rows: Whose settings apply.
         """
-        before = torch.cumsum(mass, dim=-1) - mass
+        total = torch.cumsum(mass, dim=-1)
+        before = total - mass
         rank = torch.arange(mass.shape[-1], device=mass.device)
-        allowed = (before < self._top_p[rows].to(mass.dtype)[:, None]) & (rank < self._top_k[rows][:, None])
+        top_p, top_k = self._top_p[rows].to(mass.dtype), self._top_k[rows]
+        left = total.gather(-1, (top_k.clamp(max=mass.shape[-1]) - 1)[:, None]).squeeze(-1)
+        # Of what the other setting leaves whole, the mass is 1.
+        left = torch.where((top_p < 1) & (top_k < vocabulary), left, torch.ones_like(left))
+        allowed = (before < (top_p * left)[:, None]) & (rank < top_k[:, None])
         allowed[:, 0] = True
         cumulative = torch.cumsum(mass * allowed, dim=-1)
         target = uniforms.to(mass.dtype)[:, None] * cumulative[:, -1:]

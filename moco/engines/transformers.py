@@ -13,6 +13,7 @@ from moco.decoding.stepper import Stepper
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.stopping import stop_ids
+from moco.engines.thoughts import ReplyText
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -34,22 +35,23 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
 
     disable_progress_bar()
 
-    def load(folder: Path) -> Any:
+    dtype: torch.dtype = getattr(torch, settings.dtype)
+
+    def load(folder: Path, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, settings.dtype),
+            dtype=dtype,
             attn_implementation=settings.attention,
             trust_remote_code=info.trust_remote_code,
         )
 
     if info.base is None:
-        model = load(info.folder(root))
+        model = load(info.folder(root), dtype)
     else:
-        from peft import PeftModel
+        from moco.merging.adapters import load_adapted
 
-        base = load(info.base_folder(root))
-        model = PeftModel.from_pretrained(base, info.folder(root), torch_device="cpu").merge_and_unload()
-    return model.to(device=device, dtype=getattr(torch, settings.dtype)).eval()
+        model = load_adapted(info, root, dtype, load)
+    return model.to(device=device, dtype=dtype).eval()
 
 
 class TransformersEngine:
@@ -69,6 +71,7 @@ class TransformersEngine:
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+        self._text = ReplyText(self.tokenizer)
         self.stop_ids = stop_ids(self.tokenizer, self.model.config, getattr(self.model, "generation_config", None))
         self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
@@ -102,7 +105,7 @@ class TransformersEngine:
         """Return a finished reply as it is stored."""
         return Stored(
             key=row.key,
-            text=self.tokenizer.decode(row.tokens, skip_special_tokens=True),
+            text=self._text.of(row.tokens),
             finish="stop" if row.stopped else "length",
             prompt_tokens=len(row.prompt),
             tokens=row.tokens,

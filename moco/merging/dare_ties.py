@@ -58,18 +58,18 @@ def dare_ties(recipe: Recipe) -> Combine:
     """
     options = _Options.of(recipe)
 
-    def combine(name: str, readers: Sequence[Read]) -> torch.Tensor:
+    def combine(name: str, readers: Sequence[Read], dtype: torch.dtype | None = None) -> torch.Tensor:
         *inputs, base = (read(name) for read in readers)
         deltas = [
             _Delta(tensor.reshape(-1), base.reshape(-1), options, fingerprint, name)
             for tensor, fingerprint in zip(inputs, recipe.inputs, strict=True)
         ]
-        merged = torch.empty_like(base).reshape(-1)
+        merged = torch.empty_like(base, dtype=dtype or base.dtype).reshape(-1)
         for part in _chunks(base.numel()):
             start = base.reshape(-1)[part].to(torch.float64)
             moved = _elected([delta[part] for delta in deltas], recipe.weights, options)
             # Adding nothing must not turn -0.0 into 0.0.
-            merged[part] = torch.where(moved == 0, start, start + moved).to(base.dtype)
+            merged[part] = torch.where(moved == 0, start, start + moved).to(merged.dtype)
         return merged.reshape(base.shape)
 
     return combine

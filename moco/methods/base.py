@@ -272,6 +272,12 @@ class Recipe:
         """Fingerprints of all models it is made from: the inputs, then the base where `options` names one."""
         return (*self.inputs, str(self.options["base"])) if "base" in self.options else self.inputs
 
+    @property
+    def is_its_input(self) -> bool:
+        """Whether what it makes is its only input: weight 1, of which nothing is dropped or scaled."""
+        unchanged = self.options.get("density", 1.0) == 1.0 == self.options.get("lambda", 1.0)
+        return len(self.inputs) == 1 and self.weights == (1.0,) and unchanged
+
     def as_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
         return {

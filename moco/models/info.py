@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moco.config.models import CAPABILITIES
+from moco.config.models import CAPABILITIES, TEMPLATE_DATE
 from moco.errors import FailedInput
+from moco.models.vocabulary import has_tokenizer
 from moco.records import read_json, write_json
 
 
@@ -25,6 +26,8 @@ class ModelInfo:
         tokenizer: Digest of vocabulary and token ids; empty for a served model.
         parameters: Number of parameters; None where a served model's is not declared.
         context: Longest prompt and reply together, in tokens; 0 where a served model's is not declared.
+        context_source: What says so: `declared`, `config.json`, `tokenizer_config.json`, or `assumed`; of an adapter or
+            a merge, what says so of its base or first input.
         prompt_mode: `chat` when the tokenizer has a chat template, else `raw`.
         capabilities: What it offers.
         base: For an adapter: name, location and fingerprint of the base model.
@@ -33,6 +36,7 @@ class ModelInfo:
         engine: Identity of its engine.
         trust_remote_code: Whether its own Python code may run.
         server: Where and how a served model is asked; None for all others.
+        template_date: Day that its chat template takes for today, as YYYY-MM-DD.
     """
 
     name: str
@@ -51,6 +55,8 @@ class ModelInfo:
     engine: Mapping[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
     server: Mapping[str, Any] | None = None
+    context_source: str = "declared"
+    template_date: str = TEMPLATE_DATE
 
     def folder(self, root: Path) -> Path:
         """Return the folder of the weights; `root` is the folder that holds `results`."""
@@ -63,7 +69,7 @@ class ModelInfo:
     def tokenizer_folder(self, root: Path) -> Path:
         """Return the folder of the tokenizer: the model's own, or that of the base where an adapter brings none."""
         own = self.folder(root)
-        return own if (own / "tokenizer_config.json").is_file() else self.base_folder(root)
+        return own if has_tokenizer(own) else self.base_folder(root)
 
     def write(self, path: Path) -> None:
         """Write `model.json`."""

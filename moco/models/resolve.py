@@ -1,18 +1,33 @@
 """From a declared model to a real one: find the files, fingerprint them, compare with what was declared."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from moco.config.engine import EngineSettings
 from moco.config.expand import expand
-from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import (
+    TEMPLATE_DATE,
+    AdapterModel,
+    HubModel,
+    LocalModel,
+    ModelEntry,
+    ServerModel,
+    ZooModel,
+)
 from moco.digest import digest
 from moco.errors import RequestError, WorkError
 from moco.methods.base import Recipe
-from moco.models.fingerprint import checkpoint_digest, count_parameters, tokenizer_digest
+from moco.models.context import Context, context_of
+from moco.models.fingerprint import adapter_digest, checkpoint_digest
 from moco.models.info import ModelInfo, relative_location
+from moco.models.vocabulary import has_tokenizer, tokenizer_digest
+from moco.models.weights import count_parameters, parameters_of
 from moco.records import read_json
+
+log = logging.getLogger("moco")
 
 
 def hub_folder(repo: str, revision: str | None, where: str) -> Path:
@@ -32,9 +47,10 @@ def hub_folder(repo: str, revision: str | None, where: str) -> Path:
         RevisionNotFoundError,
     )
 
-    patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+    copies = ["consolidated*", "original/*"]  # of the weights, in layouts that transformers does not load
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, ignore_patterns=copies))
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise RequestError(
             f"{repo}@{revision} does not exist ({type(error).__name__})", where=where, remedy="check repo and revision"
@@ -66,7 +82,7 @@ def _prompt_mode(*folders: Path) -> str:
     return "raw"
 
 
-def _compare(declared: ModelEntry, info: ModelInfo, where: str) -> None:
+def _compare(declared: ModelEntry, info: ModelInfo, known: Context, where: str) -> None:
     def differs(key: str, said: Any, found: Any) -> None:
         raise RequestError(
             f"{key} is declared as {said}, the model has {found}",
@@ -78,8 +94,8 @@ def _compare(declared: ModelEntry, info: ModelInfo, where: str) -> None:
         differs("family", declared.family, info.family)
     if declared.parameters and info.parameters and abs(declared.parameters - info.parameters) > 0.1 * info.parameters:
         differs("parameters", f"{declared.parameters:.4g}", f"{info.parameters:.4g}")
-    if declared.context and declared.context > info.context:
-        differs("context", declared.context, info.context)
+    if declared.context and declared.context > known.tokens and known.source != "assumed":
+        differs("context", declared.context, known.tokens)
 
 
 def resolve(
@@ -90,6 +106,7 @@ def resolve(
     *,
     checkpoint: Path | None = None,
     base: ModelInfo | None = None,
+    template_date: str = TEMPLATE_DATE,
 ) -> ModelInfo:
     """Return the resolved model.
 
@@ -100,6 +117,7 @@ def resolve(
         root: Folder that holds `results`.
         checkpoint: Weights made by a rule, for a zoo model.
         base: The resolved base, for an adapter, also one of the zoo.
+        template_date: Day that its chat template takes for today, as YYYY-MM-DD.
 
     Raises:
         MocoError: Files are missing, or the model is not what was declared.
@@ -109,16 +127,21 @@ def resolve(
     where = f"models.{name}"
     folder = _folder(entry, checkpoint, where)
     settings: dict[str, Any] = {"engine": engine.key(), "trust_remote_code": engine.trust_remote_code}
-    settings["capabilities"] = tuple(sorted(_capabilities(name, entry)))
+    settings |= {"capabilities": tuple(sorted(_capabilities(name, entry))), "template_date": template_date}
     if base is not None:
         info = _adapter(name, folder, base, root, settings, where)
     elif isinstance(entry, AdapterModel):
         raise RequestError(f"base {entry.base!r} is not resolved", where=where, remedy="resolve it first")
     else:
         info = describe(name, entry.kind, folder, root, settings, where=where)
-    _compare(entry, info, where)
+    full = info.base_folder(root)
+    known = context_of(full, _read_config(full, "config.json", where))
+    _compare(entry, info, known, where)
     if entry.context:
-        info = ModelInfo(**{**vars(info), "context": entry.context})
+        return replace(info, context=entry.context, context_source="declared")
+    if info.context_source == "assumed":
+        what = "%s: neither its configuration nor its tokenizer states a context; %d tokens are assumed"
+        log.warning(what + "; declare `context`", where, info.context)
     return info
 
 
@@ -162,6 +185,7 @@ def describe(
         MocoError: Files are missing or damaged.
     """
     config = _read_config(folder, "config.json", where)
+    context = context_of(folder, config)
     return ModelInfo(
         name=name,
         kind=kind,
@@ -170,11 +194,10 @@ def describe(
         family=str(config.get("model_type", "unknown")),
         tokenizer=tokenizer_digest(folder),
         parameters=count_parameters(folder),
-        context=int(config.get("max_position_embeddings") or 2048),
         prompt_mode=_prompt_mode(folder),
         parents=parents,
         recipe=recipe,
-        **settings,
+        **{"context": context.tokens, "context_source": context.source, **settings},
     )
 
 
@@ -215,8 +238,19 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
         MocoError: A source is unknown, or files are missing or damaged.
     """
     sources = [find_source(fingerprint, models, name) for fingerprint in recipe.sources]
-    settings = {"engine": dict(sources[0].engine), "trust_remote_code": sources[0].trust_remote_code}
+    first = sources[0]
     parents = tuple({"name": info.name, "fingerprint": info.fingerprint} for info in sources)
+    if recipe.is_its_input and first.base is not None:
+        location = relative_location(folder, root)
+        made = {"parents": parents, "recipe": recipe.as_json()}
+        return replace(first, name=name, kind="merge", location=location, **made)
+    settings = {
+        "engine": dict(first.engine),
+        "trust_remote_code": first.trust_remote_code,
+        "context": first.context,
+        "context_source": first.context_source,
+        "template_date": first.template_date,
+    }
     return describe(name, "merge", folder, root, settings, parents=parents, recipe=recipe.as_json())
 
 
@@ -242,18 +276,29 @@ def _adapter(
         raise RequestError(
             f"adapter type {config.get('peft_type')} is not supported", where=where, remedy="use a LoRA adapter"
         )
-    own_tokenizer = folder if (folder / "tokenizer.json").is_file() else None
+    own_tokenizer = has_tokenizer(folder)
     return ModelInfo(
         name=name,
         kind="adapter",
         location=relative_location(folder, root),
-        fingerprint=digest("adapter", base.fingerprint, checkpoint_digest(folder)),
+        fingerprint=adapter_digest(base.fingerprint, folder),
         family=base.family,
-        tokenizer=tokenizer_digest(own_tokenizer) if own_tokenizer else base.tokenizer,
-        parameters=(base.parameters or 0) + count_parameters(folder),
+        tokenizer=tokenizer_digest(folder) if own_tokenizer else base.tokenizer,
+        parameters=(base.parameters or 0) + _added_parameters(folder, base.folder(root)),
         context=base.context,
+        context_source=base.context_source,
         prompt_mode=_prompt_mode(folder) if own_tokenizer else base.prompt_mode,
         base={"name": base.name, "location": base.location, "fingerprint": base.fingerprint},
         parents=({"name": base.name, "fingerprint": base.fingerprint},),
         **settings,
     )
+
+
+def _added_parameters(adapter: Path, base: Path) -> int:
+    """Return how many parameters an adapter adds to its base; a layer that it replaces counts by the difference."""
+    of_base = parameters_of(base)
+    added = 0
+    for name, tensor in parameters_of(adapter).items():
+        replaced = of_base.get(name.removeprefix("base_model.model.").replace(".base_layer.", "."))
+        added += tensor.size - (replaced.size if replaced else 0)
+    return added

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from moco.digest import file_digest
 from moco.errors import RequestError
-from moco.models.fingerprint import checkpoint_digest
+from moco.models.fingerprint import adapter_digest, checkpoint_digest
 from moco.records import read_json
 from moco.store.artifacts import ArtifactStore
 from moco.store.generations import DAMAGED, GenerationStore, Partition, short_fingerprint
@@ -50,6 +50,7 @@ class References:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
         self._models: set[str] = set()
+        self._bases: set[str] = set()
         self._fits: set[str] = set()
         self._keys: pa.Array | None = None
         for folder in folders:
@@ -60,6 +61,7 @@ class References:
                 content = read_json(path)
                 each = [content, content.get("base") or {}]
                 self._models.update(part["fingerprint"] for part in each if "fingerprint" in part)
+                self._bases.update(part["fingerprint"] for part in each[1:] if part)
             self._fits.update(map(file_digest, folder.glob("fits/**/fit.json")))
 
     def partition(self, partition: Partition[Any]) -> bool:
@@ -84,7 +86,11 @@ class References:
     def artifact(self, folder: Path) -> bool:
         """Return whether a fit or a merge of the folders is this one."""
         fit = folder / "fit.json"
-        return file_digest(fit) in self._fits if fit.is_file() else checkpoint_digest(folder) in self._models
+        if fit.is_file():
+            return file_digest(fit) in self._fits
+        if (folder / "adapter_config.json").is_file():  # a merge of one adapter is that adapter
+            return any(adapter_digest(base, folder) in self._models for base in self._bases)
+        return checkpoint_digest(folder) in self._models
 
 
 def unused_by(folders: Sequence[Path], root: Path, artifacts: ArtifactStore) -> Iterator[Prunable]:

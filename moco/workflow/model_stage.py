@@ -123,7 +123,11 @@ class ModelStage:
         declared = {name: value for name, value in entry.slice().items() if name not in ("description", "engine")}
         if isinstance(entry, ServerModel):
             return canonical_json({"entry": declared, "engine": {}})
-        spec = {"entry": declared, "engine": self.engine(wildcards.model).slice()}
+        spec = {
+            "entry": declared,
+            "engine": self.engine(wildcards.model).slice(),
+            "template_date": self.study.template_date,
+        }
         base = self.matrix.base(wildcards.model)
         return canonical_json({**spec, "base": base} if base else spec)
 

@@ -12,7 +12,11 @@ def slugs(study: Study) -> dict[str, dict[str, str]]:
     """Return what every name of a study means, as digests, by kind of name."""
     kinds: dict[str, dict[str, Any]] = {
         "models": {
-            name: {**entry.slice(), "engine": (entry.engine or study.engine).slice()}
+            name: {
+                **entry.slice(),
+                "engine": (entry.engine or study.engine).slice(),
+                "template_date": study.template_date,
+            }
             for name, entry in study.models.items()
         },
         "tasks": {name: entry.slice() for name, entry in study.tasks.items()},

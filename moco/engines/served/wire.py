@@ -7,7 +7,7 @@ from typing import Any
 
 from moco.config.engine import EngineSettings
 from moco.engines.base import ServedRequest
-from moco.engines.render import CLOSE_THOUGHT, OPEN_THOUGHT
+from moco.engines.thoughts import CLOSE_THOUGHT, OPEN_THOUGHT
 from moco.store.generations import Stored
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
@@ -16,8 +16,19 @@ MOST_ALTERNATIVES = {"chat": 20, "completions": 5}
 
 _DECIMALS = 6
 _SEEDS = 2**31  # the range that every known server takes
-_FINISHED = {"stop": "stop", "length": "length", "eos_token": "stop", "stop_sequence": "stop"}
+_FINISHED = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "tool_calls": "stop",  # of tools that nobody offered; what is said beside them is the reply
+    "function_call": "stop",
+}
 _UNKNOWN_ID = -1
+_CALLS = ("tool_calls", "function_call")
+_THOUGHTS = ("thinking", "reasoning")
 
 
 class Nonsense(Exception):
@@ -77,7 +88,7 @@ def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, co
         raise Nonsense("no JSON") from None
     choice = _part(_part(data, "choices", list), 0, dict)
     finish = _finish(choice.get("finish_reason"))
-    text = _chat_text(choice, finish) if server["api"] == "chat" else str(_part(choice, "text", str))
+    text = _chat_text(choice, finish) if server["api"] == "chat" else _completion_text(choice)
     usage = _part(data, "usage", dict)
     logprobs, alternatives = _logprobs(server["api"], choice) if server["logprobs"] else ([], [])
     width = min(map(len, alternatives), default=0)
@@ -131,18 +142,54 @@ def _finish(reason: Any) -> str:
     return _FINISHED[reason]
 
 
+def _completion_text(choice: Mapping[str, Any]) -> str:
+    return "" if "text" in choice and choice["text"] is None else str(_part(choice, "text", str))
+
+
 def _chat_text(choice: Mapping[str, Any], finish: str) -> str:
-    """Return the whole reply: a thought that the server gives apart comes first, between its marks."""
+    """Return the whole reply: a thought that the server gives apart comes first, between its marks.
+
+    A message without content is an empty reply, as of a model that ends inside its thought or only calls a tool; one
+    that was cut off in its thought leaves it open.
+    """
     message = _part(choice, "message", dict)
-    content, refusal = message.get("content"), message.get("refusal")
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    if content is None and isinstance(refusal, str):
-        content = refusal
-    if content is None and isinstance(thought, str) and finish == "length":
-        return OPEN_THOUGHT + thought
-    if not isinstance(content, str):
+    content, thoughts = _said(message.get("content"))
+    apart = message.get("reasoning_content") or message.get("reasoning")
+    thought = apart if isinstance(apart, str) else thoughts
+    if content is None and isinstance(message.get("refusal"), str):
+        content = message["refusal"]
+    if content is None and "content" not in message and not thought and not any(map(message.get, _CALLS)):
         raise Nonsense("message has no content")
-    return f"{OPEN_THOUGHT}{thought}{CLOSE_THOUGHT}{content}" if isinstance(thought, str) and thought else content
+    if not thought:
+        return content or ""
+    if not content and finish == "length":
+        return OPEN_THOUGHT + thought
+    return f"{OPEN_THOUGHT}{thought}{CLOSE_THOUGHT}{content or ''}"
+
+
+def _said(content: Any) -> tuple[str | None, str]:
+    """Return the text of a message's content, which may come in parts, and the thoughts among them."""
+    if content is None or isinstance(content, str):
+        return content, ""
+    if not isinstance(content, list):
+        raise Nonsense("content is no text")
+    said, thoughts = "", ""
+    for part in content:
+        if isinstance(part, str):
+            said += part
+            continue
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get(kind) if kind in ("text", "output_text", "refusal", *_THOUGHTS) else None
+        text = part.get("text") if text is None and isinstance(part, dict) else text
+        if isinstance(text, list):
+            text = _said(text)[0]
+        if not isinstance(text, str):
+            raise Nonsense("content has a part without text")
+        if kind in _THOUGHTS:
+            thoughts += text
+        else:
+            said += text
+    return said, thoughts
 
 
 def _logprobs(api: str, choice: Mapping[str, Any]) -> tuple[list[float], list[list[float]]]:

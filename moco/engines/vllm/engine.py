@@ -1,6 +1,7 @@
 """vLLM: one worker process per base model, which serves the base and adapters on it."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,34 @@ from typing import Any, TypeVar
 from moco.config.engine import EngineSettings
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.stopping import stop_ids
+from moco.engines.thoughts import ReplyText
 from moco.engines.vllm.environment import VllmEnvironment
 from moco.engines.vllm.process import WORKER, Process
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
+from moco.models.weights import output_layer, parameters_of, tensor_headers, weight_files
 from moco.records import read_json
 from moco.store.generations import Stored
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of adapters that vLLM reserves memory for."""
+
+_BEYOND_VLLM = (
+    "use_dora",
+    "lora_bias",
+    "modules_to_save",
+    "trainable_token_indices",
+    "rank_pattern",
+    "alpha_pattern",
+    "target_parameters",
+    "layer_replication",
+    "alora_invocation_tokens",
+)
+"""Settings of adapters that only PEFT honours."""
+
+_ON_A_CHANGED_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
+
+_MAY_BE_TIED = re.compile(r"\.(lm_head|embed_out|embed_tokens|wte|embed_in|word_embeddings)\.lora_")
 
 _AT_ONCE = 2048
 """Requests that a worker gets at once: enough to keep it busy, and few enough for a message."""
@@ -67,15 +87,40 @@ class Extent:
 
 
 def _rank(info: ModelInfo, root: Path) -> int:
-    rank = int(read_json(info.folder(root) / "adapter_config.json")["r"])
+    config = read_json(info.folder(root) / "adapter_config.json")
+    unknown = _beyond_vllm(config, info, root)
+    if unknown is not None:
+        raise _not_served(f"adapter with {unknown}, which vllm does not take into account", info)
+    rank = int(config["r"])
     for known in _RANKS:
         if rank <= known:
             return known
-    raise RequestError(
-        f"adapter of rank {rank}, vllm takes at most {_RANKS[-1]}",
-        where=f"models.{info.name}",
-        remedy="give this model engine: {kind: transformers}",
-    )
+    raise _not_served(f"adapter of rank {rank}, vllm takes at most {_RANKS[-1]}", info)
+
+
+def _not_served(what: str, info: ModelInfo) -> RequestError:
+    remedy = "give this model engine: {kind: transformers}"
+    return RequestError(what, where=f"models.{info.name}", remedy=remedy)
+
+
+def _beyond_vllm(config: Mapping[str, Any], info: ModelInfo, root: Path) -> str | None:
+    """Return what an adapter has that vLLM would refuse or silently compute without."""
+    how = config.get("init_lora_weights")
+    if isinstance(how, str) and how.lower().startswith(_ON_A_CHANGED_BASE):
+        return f"init_lora_weights: {how}"
+    if config.get("bias", "none") != "none":
+        return f"bias: {config['bias']}"
+    for name in _BEYOND_VLLM:
+        if config.get(name):
+            return str(name)
+    names = tensor_headers(info.folder(root)) if weight_files(info.folder(root)) else {}
+    whole = next((name for name in names if ".lora_" not in name), None)
+    if whole is not None:
+        return f"the whole layer {whole}"
+    shared = next((name for name in names if _MAY_BE_TIED.search(name)), None)
+    if shared is not None and output_layer(parameters_of(info.base_folder(root))) is None:
+        return f"a change of tied embeddings ({shared})"
+    return None
 
 
 class VllmWorker:
@@ -182,6 +227,7 @@ class VllmModel:
         self._settings = worker.settings
         trust = info.trust_remote_code
         self._tokenizer: Any = AutoTokenizer.from_pretrained(info.tokenizer_folder(root), trust_remote_code=trust)
+        self._text = ReplyText(self._tokenizer)
         folder = info.base_folder(root)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
         generation = (folder / "generation_config.json").is_file()
@@ -230,7 +276,7 @@ class VllmModel:
     def _stored(self, request: TokenRequest, reply: Mapping[str, Any]) -> Stored:
         return Stored(
             key=request.key,
-            text=self._tokenizer.decode(reply["tokens"], skip_special_tokens=True),
+            text=self._text.of(reply["tokens"]),
             finish=reply["finish"],
             prompt_tokens=len(request.prompt),
             tokens=reply["tokens"],

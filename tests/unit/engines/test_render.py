@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from moco.engines.render import Renderer, visible_text
+from moco.engines.render import Renderer
+from moco.engines.thoughts import visible_text
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
 

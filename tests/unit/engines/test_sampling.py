@@ -16,15 +16,18 @@ CPU = torch.device("cpu")
 
 
 def allowed_probabilities(logits: list[float], decoding: Decoding) -> list[tuple[int, float]]:
-    """Return tokens that may be drawn with their probabilities, the most likely first, lower ids first on ties."""
+    """Return tokens that may be drawn with their probabilities, the most likely first, lower ids first on ties.
+
+    Temperature, then top_k, then top_p of the mass that is left: the order of transformers and vLLM.
+    """
     scaled = [value / decoding.temperature for value in logits]
     top = max(scaled)
     weights = [math.exp(value - top) for value in scaled]
-    total = sum(weights)
-    order = sorted(range(len(logits)), key=lambda token: (-scaled[token], token))
+    order = sorted(range(len(logits)), key=lambda token: (-scaled[token], token))[: decoding.top_k or None]
+    total = sum(weights[token] for token in order)
     kept, before = [], 0.0
     for rank, token in enumerate(order):
-        if rank and (before >= decoding.top_p or (decoding.top_k and rank >= decoding.top_k)):
+        if rank and before >= decoding.top_p:
             break
         kept.append((token, weights[token] / total))
         before += weights[token] / total
@@ -66,7 +69,7 @@ def test_every_row_follows_its_own_settings(rows):
         near_border = (
             any(
                 abs(
-                    sum(p for _, p in allowed_probabilities(values, Decoding(temperature=decoding.temperature))[:n])
+                    sum(p for _, p in allowed_probabilities(values, decoding.model_copy(update={"top_p": 1.0}))[:n])
                     - decoding.top_p
                 )
                 < 1e-9
@@ -104,6 +107,8 @@ def test_large_vocabularies_with_and_without_ties(spread, grain):
         Decoding(temperature=0.7, top_p=0.9),
         Decoding(temperature=1.3, top_p=1),
         Decoding(temperature=1, top_p=1, top_k=40),
+        Decoding(temperature=1, top_p=0.83, top_k=40),
+        Decoding(temperature=1, top_p=0.3, top_k=300),
         Decoding(temperature=0),
     ]
     decodings = [kinds[row % len(kinds)] for row in range(len(logits))]
@@ -193,3 +198,18 @@ def test_random_numbers_of_a_request_depend_on_its_seed_only():
     assert one.tolist() != request_uniforms(8, 10).tolist()
     assert len(set(request_uniforms(2**64 - 1, 50))) == 50
     assert ((one >= 0) & (one < 1)).all()
+
+
+def test_top_p_is_of_what_top_k_leaves_as_in_transformers():
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    logits = torch.tensor(np.random.default_rng(7).normal(0, 1.5, (1, 60)))
+    for temperature, top_k, top_p in [(1.0, 2, 0.5), (0.7, 5, 0.6), (1.3, 20, 0.9), (1.0, 59, 0.2), (1.0, 200, 0.5)]:
+        warped = TemperatureLogitsWarper(temperature)(None, logits)
+        wanted = TopPLogitsWarper(top_p)(None, TopKLogitsWarper(min(top_k, 60))(None, warped)).softmax(-1)[0]
+        draws = 4000
+        sampler = Sampler([Decoding(temperature=temperature, top_k=top_k, top_p=top_p)] * draws, CPU)
+        # Evenly spread uniform numbers: shares are then probabilities, up to one draw per token.
+        uniforms = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
+        shares = torch.bincount(sampler.draw(logits.expand(draws, -1), uniforms), minlength=60) / draws
+        assert (shares - wanted).abs().max() <= 1.5 / draws

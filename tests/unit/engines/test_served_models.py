@@ -193,7 +193,9 @@ NONSENSE = {
     "choices are empty": lambda asked: reply(asked) | {"choices": []},
     "choice is no dict": lambda asked: reply(asked) | {"choices": ["text"]},
     "no message": lambda asked: without(asked, "choices", 0, "message"),
-    "message has no content": lambda asked: reply(asked, message={"content": None}),
+    "message has no content": lambda asked: reply(asked, message={"role": "assistant"}),
+    "content is no text": lambda asked: reply(asked, message={"content": 7}),
+    "content has a part without text": lambda asked: reply(asked, message={"content": [{"type": "image_url"}]}),
     "no finish_reason": lambda asked: without(asked, "choices", 0, "finish_reason"),
     "no usage": lambda asked: without(asked, "usage"),
     "usage has no completion_tokens": lambda asked: without(asked, "usage", "completion_tokens"),
@@ -249,6 +251,34 @@ def test_refusals_and_thoughts_given_apart_are_parts_of_the_reply(serve, asking)
     assert [each.text for each in found] == ["I cannot.", "4", ""]
     assert [each.thought for each in found] == ["none", "closed", "unclosed"]
     assert [each.finish for each in found] == ["stop", "stop", "length"]
+
+
+PART = {"type": "text", "text": "The answer "}
+EMPTY_AND_PARTS = {
+    "nothing": ({"content": None}, "stop", ("", "none", "stop")),
+    "nothing, cut": ({"content": None}, "length", ("", "none", "length")),
+    "a thought alone": ({"content": None, "reasoning_content": "2 and 2"}, "stop", ("", "closed", "stop")),
+    "a thought alone, by its other name": ({"content": None, "reasoning": "2"}, "stop", ("", "closed", "stop")),
+    "a cut thought, empty content": ({"content": "", "reasoning_content": "2"}, "length", ("", "unclosed", "length")),
+    "a tool is called": ({"content": None, "tool_calls": [{"id": "1"}]}, "tool_calls", ("", "none", "stop")),
+    "a tool is called, no content": ({"tool_calls": [{"id": "1"}]}, "tool_calls", ("", "none", "stop")),
+    "parts": ({"content": [PART, "is ", {"type": "text", "text": "4"}]}, "stop", ("The answer is 4", "none", "stop")),
+    "a thought as a part": (
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, PART]},
+        "stop",
+        ("The answer", "closed", "stop"),
+    ),
+    "no parts": ({"content": []}, "stop", ("", "none", "stop")),
+}
+
+
+@pytest.mark.parametrize("form", EMPTY_AND_PARTS)
+def test_a_reply_without_text_is_empty_and_one_in_parts_is_joined(serve, asking, form):
+    message, reason, expected = EMPTY_AND_PARTS[form]
+    server = serve(lambda asked, _number: Answer(reply(asked, message=message, finish_reason=reason)))
+    [one] = asking(server).run(jobs(QUESTIONS[:1]))
+    assert (one.response.text, one.response.thought, one.response.finish) == expected
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_nobody_runs_is_named(serve, asking):

@@ -7,7 +7,9 @@ import shutil
 import pytest
 
 from moco.errors import RequestError
-from moco.models.fingerprint import checkpoint_digest, count_parameters, tensor_headers, tokenizer_digest
+from moco.models.fingerprint import checkpoint_digest
+from moco.models.vocabulary import tokenizer_digest
+from moco.models.weights import count_parameters, tensor_headers
 
 
 @pytest.fixture

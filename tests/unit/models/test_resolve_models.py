@@ -9,9 +9,10 @@ import pytest
 from moco.config.engine import EngineSettings
 from moco.config.models import CAPABILITIES, AdapterModel, HubModel, LocalModel, ZooModel
 from moco.errors import FailedInput, MocoError, RequestError, WorkError
-from moco.models.fingerprint import checkpoint_digest, count_parameters
+from moco.models.fingerprint import checkpoint_digest
 from moco.models.info import ModelInfo
 from moco.models.resolve import resolve
+from moco.models.weights import count_parameters
 from moco.records import write_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

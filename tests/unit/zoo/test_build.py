@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from moco.digest import digest, file_digest, tree_digest
-from moco.models.fingerprint import count_parameters
+from moco.models.weights import count_parameters
 from moco.zoo.build import build, location
 from moco.zoo.roster import ROSTER, recipe
 
