@@ -14,6 +14,7 @@ from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.stopping import stop_ids
 from moco.engines.thoughts import ReplyText
+from moco.errors import RequestError
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -83,7 +84,19 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def stepper(self, prompts: Sequence[Sequence[int]]) -> Stepper:
-        """Return the state of the model over a batch of prompts."""
+        """Return the state of the model over a batch of prompts.
+
+        Raises:
+            RequestError: A prompt holds a token that the model has no embedding for.
+        """
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        unknown = next((token for prompt in prompts for token in prompt if token >= rows), None)
+        if unknown is not None:
+            piece = self.tokenizer.convert_ids_to_tokens(unknown)
+            what = f"its tokenizer knows token {unknown} ({piece!r}), the model has embeddings for {rows} tokens only"
+            raise RequestError(
+                what, where=f"models.{self._name}", remedy="give it the tokenizer that it was saved with"
+            )
         return Stepper(self.model, self.device, prompts)
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:

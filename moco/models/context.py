@@ -77,10 +77,11 @@ def _stated(config: Mapping[str, Any]) -> int | None:
 
 
 def _stretched(config: Mapping[str, Any], positions: int) -> int:
-    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
-    factor = rope.get("factor") if kind in _STRETCHED else None
-    if type(factor) not in (int, float) or str(config.get("model_type", "")).startswith(_ALREADY_STRETCHED):
+    rope = config.get("rope_scaling") or config.get("rope_parameters")
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in _STRETCHED:
+        return 0
+    factor = rope.get("factor")
+    if not isinstance(factor, (int, float)) or str(config.get("model_type", "")).startswith(_ALREADY_STRETCHED):
         return 0
     original = _number(rope.get("original_max_position_embeddings")) or positions
     return int(original * factor)

@@ -1,6 +1,7 @@
 """From a declared model to a real one: find the files, fingerprint them, compare with what was declared."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ from moco.models.context import Context, context_of
 from moco.models.fingerprint import adapter_digest, checkpoint_digest
 from moco.models.info import ModelInfo, relative_location
 from moco.models.vocabulary import has_tokenizer, tokenizer_digest
-from moco.models.weights import count_parameters, parameters_of
+from moco.models.weights import count_parameters, embeddings, equal_content, output_layer, parameters_of
 from moco.records import read_json
 
 log = logging.getLogger("moco")
+
+_COPIES = re.compile(r"\.(base_layer|modules_to_save|original_module)(?=\.)")
 
 
 def hub_folder(repo: str, revision: str | None, where: str) -> Path:
@@ -242,8 +245,7 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
     parents = tuple({"name": info.name, "fingerprint": info.fingerprint} for info in sources)
     if recipe.is_its_input and first.base is not None:
         location = relative_location(folder, root)
-        made = {"parents": parents, "recipe": recipe.as_json()}
-        return replace(first, name=name, kind="merge", location=location, **made)
+        return replace(first, name=name, kind="merge", location=location, parents=parents, recipe=recipe.as_json())
     settings = {
         "engine": dict(first.engine),
         "trust_remote_code": first.trust_remote_code,
@@ -297,8 +299,11 @@ def _adapter(
 def _added_parameters(adapter: Path, base: Path) -> int:
     """Return how many parameters an adapter adds to its base; a layer that it replaces counts by the difference."""
     of_base = parameters_of(base)
-    added = 0
-    for name, tensor in parameters_of(adapter).items():
-        replaced = of_base.get(name.removeprefix("base_model.model.").replace(".base_layer.", "."))
-        added += tensor.size - (replaced.size if replaced else 0)
-    return added
+    # PEFT may write a layer that it trained whole several times, under names of its own.
+    mine = {
+        _COPIES.sub("", name.removeprefix("base_model.model.")): one for name, one in parameters_of(adapter).items()
+    }
+    head, first = output_layer(mine), embeddings(mine)
+    if head and first and head not in of_base and equal_content(mine[head], mine[first]):
+        del mine[head]
+    return sum(one.size - (of_base[name].size if name in of_base else 0) for name, one in mine.items())

@@ -105,7 +105,7 @@ def parameters_of(folder: Path) -> dict[str, StoredTensor]:
     """
     found = {name: tensor for name, tensor in tensor_headers(folder).items() if not _is_buffer(tensor)}
     head, embedding = output_layer(found), embeddings(found)
-    if head and embedding and _ties(folder) and _equal(found[head], found[embedding]):
+    if head and embedding and _ties(folder) and equal_content(found[head], found[embedding]):
         del found[head]
     return found
 
@@ -143,7 +143,8 @@ def _ties(folder: Path) -> bool:
     return kind in CONFIG_MAPPING and bool(getattr(CONFIG_MAPPING[kind](), "tie_word_embeddings", False))
 
 
-def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+def equal_content(one: StoredTensor, other: StoredTensor) -> bool:
+    """Return whether two tensors are the same bit for bit."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
     with one.file.open("rb") as mine, other.file.open("rb") as yours:

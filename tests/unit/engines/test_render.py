@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from moco.engines.render import Renderer
-from moco.engines.thoughts import visible_text
+from moco.engines.thoughts import ReplyText, visible_text
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
 
@@ -126,6 +127,84 @@ def test_an_adapter_without_a_tokenizer_uses_that_of_its_base(tiny_checkpoint, t
     changes = {"location": str(tiny_adapter(1)), "base": {"location": info.location}}
     adapter = Renderer(ModelInfo(**{**vars(info), **changes}), folder.parent)
     assert adapter.render("x y", 4) == Renderer(info, folder.parent).render("x y", 4)
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2024-02-29"])
+def test_templates_take_the_study_s_day_for_today(tiny_checkpoint, resolved, tmp_path, day):
+    dated = template("{{ strftime_now('%d %b %Y') }} {{ messages[0]['content'] }} {{ strftime_now('%H:%M') }}")
+    folder = with_tokenizer(tiny_checkpoint("base"), tmp_path / "dated", dated)
+    info = ModelInfo(**{**vars(resolved(folder)), "template_date": day})
+    said = {"2026-01-01": "01 Jan 2026", "2024-02-29": "29 Feb 2024"}[day]
+    renderer = Renderer(info, tmp_path)
+    assert text_of(renderer, renderer.render("hello", 4).tokens) == f"{said} hello 00:00"
+    assert text_of(renderer, renderer.conversation("hello", "x", 100)) == f"{said} hello 00:00"
+
+
+def with_tokens_around(folder: Path, target: Path, single: list[str]) -> Path:
+    """Copy a checkpoint without a template whose tokenizer puts special tokens around every text; $A is the text."""
+
+    def change(folder, config):
+        template(None)(folder, config)
+        config |= {"bos_token": "<|pad|>", "eos_token": "<|end|>"}
+        data = json.loads((folder / "tokenizer.json").read_text())
+        parts = [
+            {"Sequence": {"id": "A", "type_id": 0}} if each == "$A" else {"SpecialToken": {"id": each, "type_id": 0}}
+            for each in single
+        ]
+        ids = {"<|pad|>": 0, "<|end|>": 1}
+        data["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": parts,
+            "pair": [*parts, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in ids},
+        }
+        (folder / "tokenizer.json").write_text(json.dumps(data))
+
+    return with_tokenizer(folder, target, change)
+
+
+AROUND = {
+    "an end": (["$A", "<|end|>"], "hello", ([], [])),
+    "a beginning and an end": (["<|pad|>", "$A", "<|end|>"], "hello", ([0], [])),
+    "a beginning": (["<|pad|>", "$A"], "hello", ([0], [])),
+    "an end for a beginning": (["<|end|>", "$A"], "hello", ([1], [])),
+    "a beginning of the prompt's own": (["<|pad|>", "$A", "<|end|>"], "<|pad|>hello", ([], [])),
+    "an end of the prompt's own": (["<|pad|>", "$A", "<|end|>"], "hello<|end|>", ([0], [])),
+    "nothing": (["<|pad|>", "$A", "<|end|>"], "", ([0], [])),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_raw_prompt_keeps_its_beginning_and_has_no_end(tiny_checkpoint, resolved, tmp_path, name):
+    single, prompt, (before, after) = AROUND[name]
+    folder = with_tokens_around(tiny_checkpoint("base"), tmp_path / "around", single)
+    raw = Renderer(resolved(folder), tmp_path)
+    own = raw._tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert list(raw.render(prompt, 4).tokens) == [*before, *own, *after]
+    if len(prompt) == len("hello"):
+        long = raw.render("hello " * 1000, 4)
+        assert list(long.tokens[: len(before)]) == before
+        assert (long.flag, long.tokens[-1] in (0, 1)) == ("truncated", False)
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("<think>", "</think>"), ("[THINK]", "[/THINK]")])
+@pytest.mark.parametrize("special", [True, False])
+def test_marks_of_thoughts_that_are_tokens_stay_in_the_text(tiny_checkpoint, opened, closed, special):
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint("base"))
+    marks = [AddedToken(mark, special=special) for mark in (opened, closed)]
+    tokenizer.add_tokens(marks, special_tokens=special)
+    ids = tokenizer(f"{opened}It is 3 + 4.{closed} 7<|end|>", add_special_tokens=False)["input_ids"]
+    reply = ReplyText(tokenizer)
+    assert visible_text(reply.of(ids)) == ("7", "closed")
+    inside = ids[: ids.index(tokenizer.convert_tokens_to_ids(closed))]
+    assert visible_text(reply.of(inside)) == ("", "unclosed")
+    plain = tokenizer("no thought<|end|>", add_special_tokens=False)["input_ids"]
+    assert reply.of(plain) == "no thought"
+    assert reply.opens(f"say: {opened}\n")
+    assert not reply.opens("say: ")
 
 
 VISIBLE = {

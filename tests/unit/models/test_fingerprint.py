@@ -101,3 +101,58 @@ def test_a_damaged_weight_file_is_one_line(folder, content):
 def test_a_folder_without_safetensors_is_one_line(tmp_path):
     with pytest.raises(RequestError, match="no safetensors weights; convert the checkpoint to safetensors"):
         count_parameters(tmp_path)
+
+
+COPIES = {
+    "consolidated.safetensors": "weights",
+    "pytorch_model.bin": "weights",
+    "model-00009-of-00009.safetensors": "weights",
+    "pytorch_model.bin.index.json": "{}",
+    "params.json": "{}",
+}
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("name", COPIES)
+def test_copies_that_transformers_does_not_load_count_nowhere(tiny_checkpoint, tmp_path, name, sharded):
+    from transformers import AutoModelForCausalLM
+
+    folder = shutil.copytree(tiny_checkpoint("base"), tmp_path / "model")
+    if sharded:
+        (folder / "model.safetensors").unlink()
+        AutoModelForCausalLM.from_pretrained(tiny_checkpoint("base")).save_pretrained(folder, max_shard_size="100KB")
+    before = checkpoint_digest(folder), count_parameters(folder)
+    if COPIES[name] == "weights":
+        shutil.copy(tiny_checkpoint("base") / "model.safetensors", folder / name)
+    else:
+        (folder / name).write_text(COPIES[name])
+    (folder / "original").mkdir()
+    shutil.copy(tiny_checkpoint("base") / "model.safetensors", folder / "original")
+    assert (checkpoint_digest(folder), count_parameters(folder)) == before
+
+
+def test_a_part_that_the_index_names_must_be_there(tiny_checkpoint, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint("base"))
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+    next(iter(sorted(tmp_path.glob("*.safetensors")))).unlink()
+    with pytest.raises(RequestError, match=r"model-00001-of-\d+\.safetensors, which the index .* is missing; download"):
+        count_parameters(tmp_path)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_stored_copy_of_tied_embeddings_and_buffers_are_no_parameters(folder, tied, equal):
+    """As transformers has it: an output layer that is stored and differs is not tied, whatever the configuration says."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    before = count_parameters(folder)
+    edit_json(folder / "config.json", lambda content: content.update(tie_word_embeddings=tied))
+    content = load_file(folder / "model.safetensors")
+    content["lm_head.weight"] = content["model.embed_tokens.weight"].clone() if equal else content["lm_head.weight"]
+    content["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
+    save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+    head = content["lm_head.weight"].numel()
+    assert count_parameters(folder) == before - (head if tied and equal else 0)
