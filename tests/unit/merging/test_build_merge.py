@@ -151,6 +151,132 @@ def test_another_architecture_is_refused(tiny_checkpoint, resolved, tmp_path):
         build_merge("soup2", average([one, neox]), [one, neox], tmp_path / "soup2", tmp_path)
 
 
+def rewritten(folder, target, change, **config):
+    """Copy a checkpoint with other tensors and another configuration."""
+    shutil.copytree(folder, target)
+    content = tensors(folder)
+    change(content)
+    save_file(content, target / "model.safetensors", metadata={"format": "pt"})
+    stated = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(stated | config))
+    return target
+
+
+EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+def tied(folder, target, *, stored=False):
+    def change(content):
+        content[HEAD] = content[EMBEDDINGS].clone()
+        if not stored:
+            del content[HEAD]
+
+    return rewritten(folder, target, change, tie_word_embeddings=True)
+
+
+def logits(folder):
+    from transformers import AutoModelForCausalLM
+
+    with torch.inference_mode():
+        return AutoModelForCausalLM.from_pretrained(folder)(input_ids=torch.tensor([[3, 5, 8]])).logits
+
+
+@pytest.mark.parametrize("stored", [(False, True), (True, False), (True, True)])
+def test_a_stored_copy_of_tied_embeddings_is_no_tensor_of_its_own(tiny_checkpoint, resolved, tmp_path, stored):
+    folders = [tied(tiny_checkpoint("base", seed), tmp_path / f"m{seed}", stored=stored[seed]) for seed in (0, 1)]
+    infos = [resolved(folder, folder.name) for folder in folders]
+    build_merge("soup", average(infos), infos, tmp_path / "soup", tmp_path)
+    merged = tensors(tmp_path / "soup")
+    assert HEAD not in merged
+    halves = [tensors(folder)[EMBEDDINGS].double() / 2 for folder in folders]
+    assert torch.equal(merged[EMBEDDINGS], (halves[0] + halves[1]).float())
+    assert logits(tmp_path / "soup").isfinite().all()
+
+
+@pytest.mark.parametrize("first", ["tied", "untied"])
+def test_where_one_model_is_tied_and_one_is_not_the_merge_is_not(tiny_checkpoint, resolved, tmp_path, first):
+    folders = {"tied": tied(tiny_checkpoint("base"), tmp_path / "tied"), "untied": tiny_checkpoint("base", 1)}
+    order = sorted(folders, key=lambda name: name != first)
+    infos = [replace(resolved(folders[name], name), location=str(folders[name])) for name in order]
+    build_merge("soup", average(infos), infos, tmp_path / "soup", tmp_path)
+    inputs = [tensors(folders[name]) for name in ("tied", "untied")]
+    head = (inputs[0][EMBEDDINGS].double() / 2 + inputs[1][HEAD].double() / 2).float()
+    assert torch.equal(tensors(tmp_path / "soup")[HEAD], head)
+    assert json.loads((tmp_path / "soup/config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_buffers_that_old_files_hold_are_left_out(tiny_checkpoint, resolved, tmp_path):
+    names = [f"model.layers.{layer}.self_attn.rotary_emb.inv_freq" for layer in range(2)]
+    buffers = {name: torch.ones(16) for name in names}
+    old = rewritten(tiny_checkpoint("base"), tmp_path / "old", lambda content: content.update(buffers))
+    plain = [resolved(tiny_checkpoint("base", seed), f"m{seed}") for seed in (0, 1)]
+    plain = [replace(info, location=str(tiny_checkpoint("base", seed))) for seed, info in enumerate(plain)]
+    build_merge("plain", average(plain), plain, tmp_path / "plain", tmp_path)
+    infos = [resolved(old, "old"), plain[1]]
+    for place, mixed in enumerate((infos, infos[::-1])):
+        build_merge("soup", average(mixed), mixed, tmp_path / f"soup{place}", tmp_path)
+        merged, wanted = tensors(tmp_path / f"soup{place}"), tensors(tmp_path / "plain")
+        assert merged.keys() == wanted.keys()
+        assert all(torch.equal(value, wanted[name]) for name, value in merged.items())
+
+
+@pytest.mark.parametrize("first", [torch.bfloat16, torch.float32])
+def test_types_may_differ_and_the_first_decides(tiny_checkpoint, resolved, tmp_path, first):
+    second = torch.float32 if first == torch.bfloat16 else torch.bfloat16
+    folders = [
+        in_dtype(tiny_checkpoint("base", n), tmp_path / f"m{n}", dtype) for n, dtype in enumerate((first, second))
+    ]
+    infos = [resolved(folder, folder.name) for folder in folders]
+    build_merge("soup", average(infos, [0.3, 0.7]), infos, tmp_path / "soup", tmp_path)
+    inputs = [tensors(folder) for folder in folders]
+    for name, value in tensors(tmp_path / "soup").items():
+        wanted = 0.3 * inputs[0][name].double() + 0.7 * inputs[1][name].double()
+        assert value.dtype == first
+        assert torch.equal(value, wanted.to(first)), name
+    config = json.loads((tmp_path / "soup/config.json").read_text())
+    assert config["dtype"] == str(first).removeprefix("torch.")
+
+
+def test_types_may_differ_and_the_base_decides_where_there_is_one(tiny_checkpoint, resolved, tmp_path):
+    dtypes = {"base": torch.bfloat16, "one": torch.float32, "two": torch.float16}
+    folders = {
+        name: in_dtype(tiny_checkpoint("base", n), tmp_path / name, dtypes[name]) for n, name in enumerate(dtypes)
+    }
+    infos = {name: resolved(folder, name) for name, folder in folders.items()}
+    inputs = (infos["one"].fingerprint, infos["two"].fingerprint)
+    recipe = Recipe("dare_ties", inputs, (0.5, 0.5), {"base": infos["base"].fingerprint})
+    build_merge("merge", recipe, list(infos.values()), tmp_path / "merge", tmp_path)
+    content = {name: tensors(folder) for name, folder in folders.items()}
+    for name, value in tensors(tmp_path / "merge").items():
+        start = content["base"][name].double()
+        parts = [(content[each][name].double() - start) / 2 for each in ("one", "two")]
+        elected = torch.where(parts[0] + parts[1] >= 0, 1.0, -1.0)
+        wanted = start + sum(torch.where(part * elected > 0, part, 0.0) for part in parts)
+        assert value.dtype == torch.bfloat16
+        assert (value.double() - wanted).abs().max() <= 2**-8 * wanted.abs().max()
+    assert json.loads((tmp_path / "merge/config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_files_of_the_bare_model_have_shorter_names(tiny_checkpoint, resolved, tmp_path):
+    """As GPT-2's on the hub: without the prefix that a model with an output layer saves its tensors under."""
+
+    def bare(content):
+        for name in list(content):
+            content[name.removeprefix("model.")] = content.pop(name)
+
+    short = rewritten(tiny_checkpoint("base", 1), tmp_path / "short", bare)
+    whole = [resolved(tiny_checkpoint("base", seed), f"m{seed}") for seed in (0, 1)]
+    whole = [replace(info, location=str(tiny_checkpoint("base", seed))) for seed, info in enumerate(whole)]
+    build_merge("whole", average(whole), whole, tmp_path / "whole", tmp_path)
+    infos = [whole[0], resolved(short, "short")]
+    build_merge("soup", average(infos), infos, tmp_path / "soup", tmp_path)
+    merged, wanted = tensors(tmp_path / "soup"), tensors(tmp_path / "whole")
+    assert merged.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in merged.items())
+    build_merge("again", average(infos[::-1]), infos, tmp_path / "again", tmp_path)
+    assert torch.equal(logits(tmp_path / "again"), logits(tmp_path / "whole"))
+
+
 def test_tensors_that_are_no_weights_are_those_of_the_first(tmp_path):
     for place in range(7):
         content = {"mask": torch.ones(3, dtype=torch.uint8), "on": torch.tensor([True]), "w": torch.full((2,), 3.0)}
