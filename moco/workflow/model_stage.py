@@ -174,6 +174,9 @@ class ModelStage:
         for name in models:
             if name in self.derived:
                 needed[results(paths.checkpoint(name))] = None
+                # A merge of one adapter is that adapter, and runs on its base.
+                bases = {base for source in self.sources(name) if (base := self.matrix.base(source))}
+                needed.update(dict.fromkeys(self.weights(sorted(bases))))
                 continue
             base = self.matrix.base(name)
             if base is not None:
