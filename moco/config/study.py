@@ -1,8 +1,8 @@
 """A study: models, tasks, pools, methods, and which of them are compared."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -50,7 +50,9 @@ class Study(Section):
     """One study per YAML file."""
 
     study: Slug = identity("Name of the study.")
-    seeds: tuple[int, ...] = identity("Run seeds; every result is made once per seed.", (1,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = identity(
+        "Run seeds; every result is made once per seed.", (1,), min_length=1
+    )
     scorer: Literal["strict", "paper"] = identity(
         "Rule set that scores dev for fits and stands in the tables.", "strict"
     )
