@@ -24,6 +24,8 @@ from moco.registry import did_you_mean
 
 Role = Literal["identity", "numerics", "runtime"]
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*$"
+_BEYOND = 2**63
+"""Whole numbers from here on have no place in a file."""
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
@@ -65,6 +67,8 @@ def _strict(schema: Any) -> Any:
     made = {key: value if key == "metadata" else _strict(value) for key, value in schema.items()}
     if made.get("type") in ("int", "float", "bool"):
         made["strict"] = True
+    if made.get("type") == "int" and not {"lt", "le"} & made.keys():
+        made["lt"] = _BEYOND
     return core_schema.no_info_before_validator_function(_number, made) if made.get("type") == "float" else made
 
 

@@ -15,7 +15,7 @@ from moco.config.fields import SLUG, Section, identity, runtime
 COMMIT = r"^[0-9a-f]{40}$"
 """Branches and tags move, so they are no identity."""
 
-REPOSITORY = r"^[\w.-]+/[\w.-]+$"
+REPOSITORY = r"^\w[\w.-]*/\w[\w.-]*$"
 
 Slug = Annotated[str, Field(pattern=SLUG)]
 

@@ -279,7 +279,7 @@ def _problem(entry: Any, place: _Place) -> Problem:
         return Problem(key, what, remedy or "see config/README.md")
     if kind in _BOUNDS:
         what, bound = _BOUNDS[kind]
-        limits = {name: f"{limit:g}" for name, limit in context.items() if isinstance(limit, (int, float))}
+        limits = {name: f"{limit:,g}" if limit < 1e6 else f"{limit:,}" for name, limit in context.items()}
         return Problem(key, f"{shown} is {what}", f"write a number of {bound.format(**limits)}")
     if kind == "finite_number":
         return Problem(key, f"{shown} is not finite", "write a number")

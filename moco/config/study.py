@@ -88,7 +88,7 @@ class Study(Section):
             return value
         variants = {}
         for name, entry in value.items():
-            entry = entry or {}
+            entry = {} if entry is None else entry
             if not isinstance(entry, dict):
                 variants[name] = entry
                 continue

@@ -51,7 +51,8 @@ class HubSource(Section):
 
     kind: Literal["hub"] = identity("A dataset of the Hugging Face hub.")
     repository: str = identity(
-        "Repository, as owner/name; `{config}` in it stands for each entry of configs.", pattern=r"^[\w.-]+/[\w.{}-]+$"
+        "Repository, as owner/name; `{config}` in it stands for each entry of configs.",
+        pattern=r"^\w[\w.-]*/[\w{][\w.{}-]*$",
     )
     configs: tuple[str, ...] = identity("Configurations; the default one when left out.", ())
     splits: dict[Literal["train", "dev", "test"], str | tuple[str, ...]] = identity(

@@ -1,6 +1,6 @@
 """What is known of a task before its items are loaded; cheap enough for planning."""
 
-from moco.config.expand import expand
+from moco.config.expand import exists, expand
 from moco.config.tasks import SPLITS, HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry
 from moco.errors import RequestError
 from moco.tasks.stated import stated_type
@@ -53,10 +53,10 @@ def task_type(entry: TaskEntry, where: str) -> str:
         return entry.type
     if isinstance(entry.source, MocoSource):
         path = expand(entry.source.path)
-        stated = stated_type(path, entry.source.encoding) if path.exists() else None
+        stated = stated_type(path, entry.source.encoding) if exists(path) else None
         if stated is not None:
             return stated
-        what = f"type is missing, and {path} {'says none' if path.exists() else 'does not exist'}"
+        what = f"type is missing, and {path} {'says none' if exists(path) else 'does not exist'}"
         raise RequestError(what, where=where, remedy="set type, for instance exact_match")
     raise RequestError("type is missing", where=where, remedy="set type, for instance exact_match")
 

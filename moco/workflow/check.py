@@ -116,7 +116,7 @@ def _identity(name: str, entry: ModelEntry) -> object:
         case ZooModel():
             return ("zoo", entry.recipe or name, entry.steps, entry.seed)
         case ServerModel():
-            return ("server", entry.endpoint.rstrip("/"), entry.name, entry.date, canonical_json(entry.extra))
+            return ("server", entry.endpoint.rstrip("/"), entry.name, entry.date, canonical_json(entry.slice()["extra"]))
 
 
 def _models(study: Study) -> Iterator[Problem]:

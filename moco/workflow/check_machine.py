@@ -7,12 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moco.config.expand import expand
+from moco.config.expand import exists, expand
 from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ZooModel
 from moco.config.problems import Problem
 from moco.config.study import Study
-from moco.config.tasks import SyntheticSource
-from moco.errors import MocoError
+from moco.config.tasks import SyntheticSource, TaskSource
+from moco.errors import MocoError, RequestError
+from moco.scoring import task_types
 from moco.scoring.catalogue import RUNS_CODE
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.matrix import concrete_entry
@@ -64,7 +65,7 @@ def _folder_problems(key: str, path: str, config: str) -> Iterator[Problem]:
     except MocoError as error:
         yield Problem(key, error.what, error.remedy)
         return
-    if not folder.exists():
+    if not exists(folder):
         yield Problem(key, f"{folder} does not exist", "correct the path")
     elif not (folder / config).is_file():
         yield Problem(key, f"{folder} holds no {config}", "name the folder of a checkpoint in the transformers layout")
@@ -76,23 +77,28 @@ def _data(study: Study) -> Iterator[Problem]:
     from moco.tasks.sources import open_source
 
     selections: "dict[str, Selection]" = {}
-    for name in study.tasks:
+    told: set[str] = set()
+    for name, declared in study.tasks.items():
         key = f"tasks.{name}"
         try:
             entry = concrete_entry(study, name)
             split_layout(entry, key)
             files = source_files(entry).values()
-            missing = [path for path in files if not path.exists()]
+            missing = [path for path in files if not exists(path)]
             if missing:
-                yield Problem(f"{key}.source", f"{missing[0]} does not exist", "correct the path")
-            elif isinstance(entry.source, SyntheticSource):
+                raise RequestError(f"{missing[0]} does not exist", where=f"{key}.source", remedy="correct the path")
+            if task_type(entry, key) not in task_types():
+                continue  # which is told elsewhere; nothing says what its rows should hold
+            if isinstance(entry.source, SyntheticSource):
                 select(entry, open_source(entry, key).rows, key)
             elif files and sum(path.stat().st_size for path in files) <= _LARGEST_CHECKED_FILE:
                 selections[name] = select(entry, open_source(entry, key).rows, key)
                 yield from _left_out(key, selections[name])
         except MocoError as error:
             where = error.where if error.where.startswith(key) else f"{key} ({error.where})"
-            yield Problem(where, error.what, error.remedy)
+            if not (isinstance(declared.source, TaskSource) and error.what in told):  # told of the task it names
+                yield Problem(where, error.what, error.remedy)
+            told.add(error.what)
     if study.methods:
         yield from _shared_items(selections)
 

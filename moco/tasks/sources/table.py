@@ -77,15 +77,18 @@ def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
         elif isinstance(column, str):
             single[field] = column
         else:
-            raise RequestError(f"columns.{field} is a list, not one column", where=where)
+            raise RequestError(f"columns.{field} is a list, not one column", where=where, remedy="name one column")
     if "question" not in single:
-        raise RequestError("columns.question is missing", where=where)
+        raise RequestError("columns.question is missing", where=where, remedy="name the column of the question")
     if "gold" not in single and task_type in GOLD_REQUIRED:
-        raise RequestError(f"columns.gold is missing, which {task_type} needs", where=where)
+        what = f"columns.gold is missing, which {task_type} needs"
+        raise RequestError(what, where=where, remedy="name the column of the right answer")
     if options is None and task_type == "multiple_choice":
-        raise RequestError("columns.options is missing, which multiple_choice needs", where=where)
+        what = "columns.options is missing, which multiple_choice needs"
+        raise RequestError(what, where=where, remedy="name the column, or the columns, of the options")
     if options is not None and task_type not in ("multiple_choice", "general_verifier"):
-        raise RequestError(f"columns.options is set, but {task_type} has no options", where=where)
+        what = f"columns.options is set, but {task_type} has no options"
+        raise RequestError(what, where=where, remedy="leave it out, or set type: multiple_choice")
     if (options is None) != (source.gold == "text"):
         fitting = "text" if options is None else "letter, index or option_text"
         raise RequestError(f"gold is {source.gold!r}", where=where, remedy=f"this task needs {fitting}")
