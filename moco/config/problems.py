@@ -93,6 +93,8 @@ def problems_of(section: type[Section], error: ValidationError) -> list[Problem]
         if place.choice is not None:
             deepest[place.choice] = max(deepest.get(place.choice, 0), len(place.path))
     for entry, place in entries:
+        if place.is_key:
+            place.path = (*place.path[:-1], str(entry["input"]))  # pydantic has numbers for keys that are no texts
         if place.choice is not None and len(place.path) < deepest[place.choice]:
             continue
         if entry["type"] == "too_short" and place.path in below:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
@@ -35,12 +35,12 @@ class SplitCheck:
 
     Attributes:
         rows: Number of rows.
-        bad: Number of rows that are no items.
+        bad: Rows that are no items.
         warnings: What the user should know of the good ones, one sentence each.
     """
 
     rows: int = 0
-    bad: int = 0
+    bad: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -89,7 +89,8 @@ def check_task(name: str, entry: TaskEntry, report: Callable[[RequestError], Non
     notes = []
     if not found.faults:
         try:
-            notes = select_from(entry, outlines, where).notes()
+            bad = {split: about.bad for split, about in found.splits.items()}
+            notes = replace(select_from(entry, outlines, where), bad=bad).notes()
         except RequestError as error:
             fault(error)
     found.warnings = [*_overlaps(outlines, entry.splits), *notes]
@@ -111,7 +112,7 @@ def _check_split(
         for row, result in enumerate(rows):
             check.rows += 1
             if isinstance(result, RequestError):
-                check.bad += 1
+                check.bad.append(row)
                 faults.append((row, result))
                 continue
             outlines.append(outline(group(result)))

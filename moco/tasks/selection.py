@@ -41,9 +41,13 @@ class Selection:
     def notes(self) -> list[str]:
         """Return what a user should know of the rows that are not used, one sentence each."""
         beyond = [f"{count:,} of {self.sizes[split]:,} {split} items" for split, count in self.beyond.items() if count]
-        bad = [f"{len(rows):,} {split} rows" for split, rows in self.bad.items() if rows]
+        bad = [
+            f"{len(rows):,} of {self.sizes[split] + len(rows):,} {split} rows"
+            for split, rows in self.bad.items()
+            if rows
+        ]
         found = [f"limit leaves out {' and '.join(beyond)}"] if beyond else []
-        return found + ([f"{' and '.join(bad)} are no items and are dropped, as bad_rows asks"] if bad else [])
+        return found + ([f"{' and '.join(bad)} are no items, and dropped as bad_rows asks"] if bad else [])
 
     def split_of(self, split: str, row: int) -> str:
         """Return the task's split that an item of the source is in or, where it is left out, would be in."""

@@ -18,6 +18,7 @@ from moco.scoring.catalogue import RUNS_CODE
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.matrix import concrete_entry
 from moco.zoo.roster import ROSTER
+from moco.zoo.skills import SKILLS
 
 if TYPE_CHECKING:
     from moco.tasks.selection import Selection
@@ -78,7 +79,7 @@ def _data(study: Study) -> Iterator[Problem]:
 
     selections: "dict[str, Selection]" = {}
     told: set[str] = set()
-    for name, declared in study.tasks.items():
+    for name, declared in sorted(study.tasks.items(), key=lambda task: isinstance(task[1].source, TaskSource)):
         key = f"tasks.{name}"
         try:
             entry = concrete_entry(study, name)
@@ -89,6 +90,9 @@ def _data(study: Study) -> Iterator[Problem]:
                 raise RequestError(f"{missing[0]} does not exist", where=f"{key}.source", remedy="correct the path")
             if task_type(entry, key) not in task_types():
                 continue  # which is told elsewhere; nothing says what its rows should hold
+            skills = entry.source.skills if isinstance(entry.source, SyntheticSource) else ()
+            if len(SKILLS.keys() & skills) < len(skills):
+                continue  # likewise
             if isinstance(entry.source, SyntheticSource):
                 select(entry, open_source(entry, key).rows, key)
             elif files and sum(path.stat().st_size for path in files) <= _LARGEST_CHECKED_FILE:
