@@ -14,6 +14,9 @@ from moco.engines.vllm.environment import installed, python_path
 from moco.errors import RequestError
 from moco.store.generations import store_root
 
+_INSTALL = "pip install --constraint constraints.txt '.[{}]' in the folder of MoCo"
+"""The distribution, `moco-bench`, is not on the package index; `moco` there is somebody else's."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -66,7 +69,7 @@ def _torch() -> Finding:
     return Finding(
         "engines",
         "no torch and transformers",
-        "scores, tables, figures and report can be made; for models: pip install moco[run]",
+        f"scores, tables, figures and report can be made; for models: {_INSTALL.format('run')}",
     )
 
 
@@ -95,7 +98,7 @@ def _slurm() -> Finding:
         return Finding("slurm", "sbatch, but sinfo gets no answer", "jobs run on this machine")
     found = f"partitions {_partitions(partitions)}; plugin {plugin or 'missing'}"
     if plugin is None:
-        return Finding("slurm", found, "to submit jobs: pip install moco[slurm]")
+        return Finding("slurm", found, f"to submit jobs: {_INSTALL.format('slurm')}")
     allows = "snakemake --workflow-profile profiles/slurm submits jobs"
     if _answer("sacct", "--noheader") is None:
         allows += "; no accounting here, so write slurm-status-command: squeue in the profile"

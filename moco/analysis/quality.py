@@ -33,6 +33,7 @@ _COLUMNS = (
     "shared items",
     "shared with",
 )
+_REASONS = {**REASONS, "limit": "is beyond the `limit` of the task, which draws with a seed"}
 _UNCOMPARED = ("none", "code", "category")
 
 
@@ -147,9 +148,9 @@ def data_quality(spec: Spec, results: Path) -> Table:
     reasons = sorted({reason for row in data.splits.values() for about in row.values() for reason in _dropped(about)})
     notes = [
         "Lengths are of prompts, in characters. Same gold: the share of items that a constant reply gets right.",
-        "Left out: items that clean splits do not use; rows and twins are in tasks/TASK/dropped.parquet. Broken items"
-        " stay in the files and are not scored.",
-        *(f"{reason}: {REASONS[reason]}." for reason in reasons if reason in REASONS),
+        "Left out: items that the task does not use; rows and twins are in tasks/TASK/dropped.parquet, but for those"
+        " beyond a limit. Broken items stay in the files and are not scored.",
+        *(f"{reason}: {_REASONS[reason]}." for reason in reasons if reason in _REASONS),
         "Shared items ask the same as items of another task: of test, items that the other task has in train, dev or"
         " distill; of these, items that it has in test.",
     ]
@@ -162,7 +163,8 @@ def data_quality(spec: Spec, results: Path) -> Table:
 
 
 def _dropped(about: SplitData) -> Mapping[str, int]:
-    return dict(about.facts.get("dropped", {}))
+    beyond = about.facts.get("beyond_limit", 0)
+    return {**about.facts.get("dropped", {}), **({"limit": beyond} if beyond else {})}
 
 
 def _row(task: str, split: str, about: SplitData, total: int, shared: Mapping[str, int]) -> tuple[Cell, ...]:

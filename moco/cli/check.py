@@ -17,9 +17,10 @@ def run(options: argparse.Namespace) -> int:
     import sys
 
     from moco.config.load import InvalidStudy, Problem, load_study
+    from moco.config.partial import readable
     from moco.config.study import Study
     from moco.errors import MocoError
-    from moco.workflow.check import machine_problems, structural_problems
+    from moco.workflow.check import all_problems
     from moco.workflow.slugs import conflicts, refuse_taken_slugs, slugs
 
     lines: list[str] = []
@@ -28,12 +29,15 @@ def run(options: argparse.Namespace) -> int:
         try:
             study = load_study(path)
         except InvalidStudy as error:
-            lines += [problem.line(str(path)) for problem in error.problems]
+            rest = readable(error.content, error.problems)
+            further = all_problems(rest, options.results, part=True) if rest is not None else []
+            found = [*error.problems, *(problem for problem in further if not problem.warning)]
+            lines += [problem.line(str(path)) for problem in found]
             continue
         except MocoError as error:
             lines.append(str(error))
             continue
-        problems = structural_problems(study) or machine_problems(study, options.results)
+        problems = all_problems(study, options.results)
         lines += [problem.line(str(path)) for problem in problems if not problem.warning]
         for problem in problems:
             if problem.warning:

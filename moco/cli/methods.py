@@ -49,10 +49,23 @@ def describe(id: str) -> dict[str, Any]:
 def run(options: argparse.Namespace) -> None:
     """Print the list."""
     import json
+    import sys
 
-    from moco.methods.catalogue import method_ids
+    from moco.errors import MocoError
+    from moco.methods.catalogue import broken_modules, method_ids
 
-    entries = [describe(options.id)] if options.id else [describe(id) for id in method_ids()]
+    broken = broken_modules()
+
+    entries = []
+    for id in [options.id] if options.id else method_ids():
+        try:
+            entries.append(describe(id))
+        except MocoError as error:
+            if options.id:
+                raise
+            broken[id] = error.what
+    for place, fault in broken.items():
+        print(f"{place}: cannot be used ({fault}); what does not need it goes on", file=sys.stderr)
     if options.json:
         print(json.dumps(entries[0] if options.id else entries, indent=2))
         return

@@ -41,11 +41,16 @@ def run(options: argparse.Namespace) -> None:
     if keyword.iskeyword(cls) or f" {cls}" in _SKELETON.partition("@method")[0]:
         cls += "Method"
     path.write_text(_SKELETON.format(id=options.name, level=level, cls=cls), encoding="utf-8")
+    print(f"wrote {path}\nnext: state its idea in the docstring, its settings in Params, then write answer")
+    if options.into is not None:
+        print("then: name its module under the entry points of your package, and install that (docs/add-a-method.md)")
     print(
-        f"wrote {path}\nnext: state its idea in the docstring, its settings in Params, then write answer;\n"
-        f"try it: add `{options.name}: {{}}` to `methods` of a study; test it: pytest tests/contract -k {options.name}"
+        f"try it: add `{options.name}: {{}}` to `methods` of a study\n"
+        f"test it, in the folder of MoCo: {_PYTEST} tests/contract -k {options.name}"
     )
 
+
+_PYTEST = ".venv/bin/python -m pytest"
 
 _SKELETON = '''"""One line on what the method does."""
 

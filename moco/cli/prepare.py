@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write nothing, but list every bad row of a task (YAML with one task, or a study), or of a data file",
     )
-    parser.add_argument("--type", help="task type of a data file that is checked, for instance exact_match")
+    parser.add_argument("--type", help="task type of a data file that is checked, where the file says none")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def _check(path: Path, task: str | None, kind: str | None) -> int:
         found = check_task(name, entry, lambda error: print(error, file=sys.stderr))
         faults += found.faults
         for split, about in found.splits.items():
-            print(f"{name} {split}: {about.rows:,} rows, {about.rows - about.bad:,} good, {about.bad:,} bad")
+            print(f"{name} {split}: {about.rows:,} rows, {about.rows - len(about.bad):,} good, {len(about.bad):,} bad")
             for warning in about.warnings:
                 print(f"{name} {split}: warning: {warning}")
         for warning in found.warnings:
@@ -84,11 +84,14 @@ def _data_entry(path: Path, kind: str | None) -> dict[str, object]:
     from moco.scoring import task_types
     from moco.tasks.sources.gold import GOLD_REQUIRED
 
+    suffix = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:]
+    if kind is None and suffix == [".json"]:
+        return {"source": {"kind": "moco", "path": str(path)}}
     if kind is None:
         raise RequestError("a data file needs a task type", where=str(path), remedy="add --type, say exact_match")
     if kind not in task_types():
         raise RequestError(f"no scorer for task type {kind!r}", where="--type", remedy=did_you_mean(kind, task_types()))
-    if [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"][-1:] == [".json"]:
+    if suffix == [".json"]:
         return {"source": {"kind": "moco", "path": str(path)}, "type": kind}
     columns = {"question": "question"} | ({"gold": "answer"} if kind in GOLD_REQUIRED else {})
     source: dict[str, object] = {"kind": "table", "paths": {"test": str(path)}, "columns": columns}

@@ -9,6 +9,23 @@ from moco.errors import RequestError
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 
 
+_WILDCARD = re.compile(r"\{[^{}]*\}")
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is such a file or folder; a path that no file system takes is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def wildcard_in(path: Path) -> str | None:
+    """Return what of a path Snakemake would take for a wildcard; it has no way to write braces that are none."""
+    found = _WILDCARD.search(str(path))
+    return found[0] if found else None
+
+
 def expand(text: str) -> Path:
     """Return a configured path with environment variables and `~` replaced.
 

@@ -5,16 +5,28 @@
 * runtime: never changes a result; recorded nowhere but in performance files.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from moco.registry import did_you_mean
 
 Role = Literal["identity", "numerics", "runtime"]
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*$"
+_BEYOND = 2**63
+"""Whole numbers from here on have no place in a file."""
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 def _field(role: Role, default: Any, doc: str, factory: Callable[[], Any] | None, **constraints: Any) -> Any:
@@ -39,10 +51,41 @@ def runtime(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None =
     return _field("runtime", default, doc, factory, **constraints)
 
 
-class Section(BaseModel):
-    """A part of the configuration: frozen, without unknown keys, every field documented and classified."""
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+_AS_NUMBER = {"type": "no-info", "function": _number}
+
+
+def _strict(schema: Any) -> Any:
+    """Return a schema in which all numbers and truth values are strict."""
+    if isinstance(schema, (list, tuple)):
+        return type(schema)(map(_strict, schema))
+    if not isinstance(schema, dict) or schema.get("function") == _AS_NUMBER:
+        return schema
+    made = {key: value if key == "metadata" else _strict(value) for key, value in schema.items()}
+    if made.get("type") in ("int", "float", "bool"):
+        made["strict"] = True
+    if made.get("type") == "int" and not {"lt", "le"} & made.keys():
+        made["lt"] = _BEYOND
+    return core_schema.no_info_before_validator_function(_number, made) if made.get("type") == "float" else made
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, without unknown keys, every field documented and classified.
+
+    Numbers are finite, a truth value is no number, and a text is neither; only `1e-4`, which YAML takes for a text,
+    is read as the number that it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema with strict numbers and truth values, wherever in a field's type they stand."""
+        schema: CoreSchema = _strict(handler(source))
+        return schema
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -15,6 +15,8 @@ from moco.config.fields import SLUG, Section, identity, runtime
 COMMIT = r"^[0-9a-f]{40}$"
 """Branches and tags move, so they are no identity."""
 
+REPOSITORY = r"^\w[\w.-]*/\w[\w.-]*$"
+
 Slug = Annotated[str, Field(pattern=SLUG)]
 
 
@@ -74,7 +76,7 @@ class HubModel(_Checkpoint):
     """A checkpoint of the Hugging Face hub, at a pinned revision."""
 
     kind: Literal["hub"] = identity("A checkpoint of the Hugging Face hub.")
-    repo: str = identity("Repository, as owner/name.", pattern=r"^[\w.-]+/[\w.-]+$")
+    repo: str = identity("Repository, as owner/name.", pattern=REPOSITORY)
     revision: str | None = identity(
         "Commit, 40 hexadecimal digits; null until it is pinned, and then the model cannot be resolved.",
         None,
@@ -86,7 +88,7 @@ class LocalModel(_Checkpoint):
     """A checkpoint in a local folder, in the transformers layout."""
 
     kind: Literal["local"] = identity("A checkpoint in a local folder.")
-    path: str = identity("Folder; environment variables are expanded.")
+    path: str = identity("Folder; environment variables are expanded.", min_length=1)
 
 
 class AdapterModel(_Model):
@@ -94,8 +96,8 @@ class AdapterModel(_Model):
 
     kind: Literal["adapter"] = identity("A PEFT adapter on another model.")
     base: Slug = identity("The model that the adapter was trained on, by its name in this study.")
-    path: str | None = identity("Folder of the adapter; or give repo and revision.", None)
-    repo: str | None = identity("Repository of the adapter.", None)
+    path: str | None = identity("Folder of the adapter; or give repo and revision.", None, min_length=1)
+    repo: str | None = identity("Repository of the adapter, as owner/name.", None, pattern=REPOSITORY)
     revision: str | None = identity("Commit of the repository, 40 hexadecimal digits.", None, pattern=COMMIT)
 
 
@@ -156,6 +158,15 @@ class ServerModel(_Model):
     def _date_as_text(cls, value: Any) -> Any:
         """Accept the date that YAML makes of unquoted digits."""
         return value.isoformat() if type(value) is datetime.date else value
+
+    @field_validator("date")
+    @classmethod
+    def _is_a_day(cls, value: str) -> str:
+        try:
+            datetime.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is no day; write YYYY-MM-DD") from None
+        return value
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -1,9 +1,9 @@
 """A study: models, tasks, pools, methods, and which of them are compared."""
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -51,7 +51,9 @@ class Study(Section):
     """One study per YAML file."""
 
     study: Slug = identity("Name of the study.")
-    seeds: tuple[int, ...] = identity("Run seeds; every result is made once per seed.", (1,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = identity(
+        "Run seeds; every result is made once per seed.", (1,), min_length=1
+    )
     scorer: Literal["strict", "paper"] = identity(
         "Rule set that scores dev for fits and stands in the tables.", "strict"
     )
@@ -101,7 +103,7 @@ class Study(Section):
             return value
         variants = {}
         for name, entry in value.items():
-            entry = entry or {}
+            entry = {} if entry is None else entry
             if not isinstance(entry, dict):
                 variants[name] = entry
                 continue

@@ -12,6 +12,8 @@ from moco.config.models import COMMIT
 SPLITS = ("train", "dev", "distill", "test")
 Split = Literal["train", "dev", "distill", "test"]
 Slug = Annotated[str, Field(pattern=SLUG)]
+Count = Annotated[int, Field(ge=0)]
+Encoding = Literal["utf-8", "latin-1", "cp1252"]
 
 
 class SyntheticSource(Section):
@@ -20,7 +22,7 @@ class SyntheticSource(Section):
     kind: Literal["synthetic"] = identity("Items made on the spot.")
     skills: tuple[str, ...] = identity("Skills that are mixed, in equal parts.", min_length=1)
     form: Literal["exact", "choice"] = identity("Free answer or multiple choice.", "exact")
-    items: dict[Literal["train", "dev", "test"], int] = identity(
+    items: dict[Literal["train", "dev", "test"], Count] = identity(
         "Number of items by split.", factory=lambda: {"train": 200, "dev": 60, "test": 60}
     )
     seed: int = identity("Draws the items.", 0)
@@ -30,7 +32,8 @@ class MocoSource(Section):
     """A file in MoCo's JSON format, plain or gzip-compressed."""
 
     kind: Literal["moco"] = identity("A file in MoCo's JSON format.")
-    path: str = identity("File; environment variables are expanded.")
+    path: str = identity("File; environment variables are expanded.", min_length=1)
+    encoding: Encoding = identity("Encoding of its text.", "utf-8")
     question: tuple[Step, ...] = identity("Steps that clean the question, for instance of its options.", ())
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
     broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
@@ -48,14 +51,15 @@ class HubSource(Section):
 
     kind: Literal["hub"] = identity("A dataset of the Hugging Face hub.")
     repository: str = identity(
-        "Repository, as owner/name; `{config}` in it stands for each entry of configs.", pattern=r"^[\w.-]+/[\w.{}-]+$"
+        "Repository, as owner/name; `{config}` in it stands for each entry of configs.",
+        pattern=r"^\w[\w.-]*/[\w{][\w.{}-]*$",
     )
     configs: tuple[str, ...] = identity("Configurations; the default one when left out.", ())
     splits: dict[Literal["train", "dev", "test"], str | tuple[str, ...]] = identity(
         "Split of the source, or several, for each of ours; ours that share one are cut from it without overlap.",
         min_length=1,
     )
-    items: dict[Literal["train", "dev", "test"], int] = identity(
+    items: dict[Literal["train", "dev", "test"], Annotated[int, Field(ge=1)]] = identity(
         "Most items of each split; all that there are when left out, or equal parts of a shared one.", factory=dict
     )
     cut: Literal["sample", "group"] = identity(
@@ -94,14 +98,15 @@ class HubSource(Section):
 
 
 class TableSource(Section):
-    """JSONL, CSV or Parquet files, one a split, with a column mapping."""
+    """JSONL, CSV, TSV or Parquet files, one a split, with a column mapping."""
 
-    kind: Literal["table"] = identity("JSONL, CSV or Parquet files.")
-    paths: dict[Literal["train", "dev", "test"], str] = identity(
-        "File by split (.jsonl, .csv, .parquet, also .gz).", min_length=1
+    kind: Literal["table"] = identity("JSONL, CSV, TSV or Parquet files.")
+    paths: dict[Literal["train", "dev", "test"], Annotated[str, Field(min_length=1)]] = identity(
+        "File by split (.jsonl, .csv, .tsv, .parquet; all but the last also with .gz).", min_length=1
     )
+    encoding: Encoding = identity("Encoding of their text; Parquet says its own.", "utf-8")
     columns: dict[Literal["question", "options", "gold", "src_id", "group", "domain"], str | list[str]] = identity(
-        "Column for each field. `options` is one column with a list, or a list of columns.",
+        "Column for each field. `options` is one column with a list or an object, or a list of columns.",
         factory=lambda: {"question": "question", "gold": "answer"},
     )
     gold: Literal["text", "letter", "index", "option_text"] = identity(
@@ -127,7 +132,9 @@ class TaskEntry(Section):
         "Registered dataset (`moco tasks`) that tells what is left out here; the task's own name, where it is one.",
         None,
     )
-    type: str | None = identity("Task type; known to the source when left out.", None)
+    type: str | None = identity(
+        "Task type; left out where the source says it: synthetic items, and MoCo files with `task_type`.", None
+    )
     domain: Slug = identity(
         "Group under which tables average it; tasks of one domain and type form a batch.", "general"
     )
@@ -144,6 +151,11 @@ class TaskEntry(Section):
         "Most items by split, drawn with a seed and in equal shares of the source's domains.",
         factory=lambda: {"train": 1000, "dev": 1000, "test": 1000},
     )
+    bad_rows: Literal["stop", "drop"] = identity(
+        "Rows of one's own files that are no items: stop, or drop them, count them in table data_quality and list them"
+        " in dropped.parquet.",
+        "stop",
+    )
     distill: float = identity("Share of dev that is cut off as the distill split.", 0.0, ge=0, lt=1)
     seed: int = identity("Draws items and cuts splits.", 0)
     group_score: bool = identity("All items of one group score 1 if each of them is right, else 0.", False)
@@ -158,6 +170,12 @@ class TaskEntry(Section):
             except re.error as error:
                 raise ValueError(f"is no regular expression ({error})") from None
         return value
+
+    @model_validator(mode="after")
+    def _drops_only_from_files(self) -> "TaskEntry":
+        if self.bad_rows == "drop" and not isinstance(self.source, (MocoSource, TableSource, TaskSource)):
+            raise ValueError(f"bad_rows: drop is for files, and the source is {self.source.kind}; leave it out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

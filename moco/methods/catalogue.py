@@ -1,15 +1,19 @@
 """Finds methods: every module below `moco/methods/<level>/`, and plug-ins by entry point."""
 
 import pkgutil
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
 from moco import methods
-from moco.errors import RequestError
+from moco.config.problems import InvalidStudy, Problem, problems_of
+from moco.errors import MocoError, RequestError
 from moco.methods.base import LEVELS, METHODS, Method
+from moco.registry import fault
+
+_ANY_SIZE = 2  # of a pool
 
 
 @cache
@@ -17,13 +21,26 @@ def _import_all() -> None:
     for level in LEVELS:
         package = import_module(f"{methods.__name__}.{level}")
         for module in pkgutil.iter_modules(package.__path__):
-            import_module(f"{package.__name__}.{module.name}")
+            name = f"{package.__name__}.{module.name}"
+            METHODS.load(name, partial(import_module, name))
 
 
 def method_ids() -> tuple[str, ...]:
     """Return the ids of all methods."""
     _import_all()
     return tuple(METHODS)
+
+
+def broken_modules() -> dict[str, str]:
+    """Return the modules that should hold methods but cannot be imported, with what is wrong.
+
+    Raises:
+        RequestError: Two methods have one id.
+    """
+    for id in method_ids():
+        if id in METHODS.collisions:
+            raise METHODS.collisions[id]
+    return dict(METHODS.broken)
 
 
 def method_class(id: str, *, where: str = "") -> type[Method]:
@@ -40,14 +57,26 @@ def make_method(id: str, params: dict[str, Any], *, where: str = "") -> Method:
     """Return a method with checked settings.
 
     Raises:
-        RequestError: The method is unknown, or a setting is.
+        RequestError: The method is unknown, or cannot say what it needs.
+        InvalidStudy: Settings are wrong; it carries all mistakes.
     """
     cls = method_class(id, where=where)
     try:
-        return cls(cls.Params.model_validate(params))
+        settings = cls.Params.model_validate(params)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        hint = f"see `moco methods {id}`"
+        found = [
+            Problem(".".join(filter(None, (where, each.key))), each.what, f"{each.remedy}; {hint}".removeprefix("; "))
+            for each in problems_of(cls.Params, error)
+        ]
+        raise InvalidStudy(found, "") from None
+    try:
+        made = cls(settings)
+        made.needs(_ANY_SIZE)
+    except MocoError:
+        raise
+    except Exception as error:
         raise RequestError(
-            first["msg"], where=".".join(filter(None, (where, key))), remedy=f"see `moco methods {id}`"
-        ) from None
+            f"method {id} fails ({fault(error)})", where=where, remedy=f"correct {cls.__module__}"
+        ) from error
+    return made

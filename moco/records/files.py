@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moco import __version__
 from moco.digest import canonical_json
 from moco.errors import WorkError
 from moco.records.schemas import Schema
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _METADATA = b"moco"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GROUP_ROWS = 8192
-_PACKAGES = ("moco", "numpy", "pyarrow", "pydantic", "torch", "transformers")
+_PACKAGES = ("numpy", "pyarrow", "pydantic", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Provenance:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that matter for results."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "moco": __version__}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)

@@ -1,8 +1,9 @@
 """Everything that is wrong with the rows of a task, and what is odd about them."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
@@ -23,6 +24,9 @@ ONE_SIDED = 0.9
 """Share of one gold answer from which a constant reply looks like skill."""
 
 _LISTED = 5
+_SPECIFIC = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
+"""What differs in the lines of faults that are alike: values and numbers."""
+_ROW = re.compile(r" row [0-9]+( \(line [0-9]+\))?.*")
 
 
 @dataclass
@@ -31,12 +35,12 @@ class SplitCheck:
 
     Attributes:
         rows: Number of rows.
-        bad: Number of rows that are no items.
+        bad: Rows that are no items.
         warnings: What the user should know of the good ones, one sentence each.
     """
 
     rows: int = 0
-    bad: int = 0
+    bad: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -80,13 +84,16 @@ def check_task(name: str, entry: TaskEntry, report: Callable[[RequestError], Non
     outlines = {}
     for split, rows in splits.items():
         found.splits[split] = SplitCheck()
-        outlines[split] = _check_split(found.splits[split], rows, kind, grouping(entry), fault)
+        told = report if entry.bad_rows == "drop" else fault
+        outlines[split] = _check_split(found.splits[split], rows, kind, grouping(entry), told, fault)
+    notes = []
     if not found.faults:
         try:
-            select_from(entry, outlines, where)
+            bad = {split: about.bad for split, about in found.splits.items()}
+            notes = replace(select_from(entry, outlines, where), bad=bad).notes()
         except RequestError as error:
             fault(error)
-    found.warnings = _overlaps(outlines, entry.splits)
+    found.warnings = [*_overlaps(outlines, entry.splits), *notes]
     return found
 
 
@@ -95,22 +102,27 @@ def _check_split(
     rows: SplitRows,
     kind: str,
     group: Callable[[RawItem], RawItem],
+    bad: Callable[[RequestError], None],
     fault: Callable[[RequestError], None],
 ) -> list[Outline]:
     outlines: list[Outline] = []
+    faults: list[tuple[int, RequestError]] = []
     odd: dict[str, list[int]] = {}
     try:
-        for result in rows:
+        for row, result in enumerate(rows):
             check.rows += 1
             if isinstance(result, RequestError):
-                check.bad += 1
-                fault(result)
+                check.bad.append(row)
+                faults.append((row, result))
                 continue
             outlines.append(outline(group(result)))
             for oddity in _oddities(result, kind):
                 odd.setdefault(oddity, []).append(result.row)
     except RequestError as error:  # of the file: nothing can be read after it
-        fault(error)
+        faults.append((check.rows, error))
+        bad = fault
+    for told in _summed_up(faults, check.rows):
+        bad(told)
     ids = Counter(item.src_id for item in outlines if item.src_id)
     again = [item.row for item in outlines if ids[item.src_id] > 1]
     if again:
@@ -123,6 +135,21 @@ def _check_split(
         share = golds.most_common(1)[0][1] / len(outlines)
         check.warnings.append(f"{share:.0%} of the items have the same gold: a constant reply is right that often")
     return outlines
+
+
+def _summed_up(faults: Sequence[tuple[int, RequestError]], rows: int) -> list[RequestError]:
+    """Return what is told of faults: one line each, and one for all that are alike where all rows or many have them."""
+    alike: dict[str, list[tuple[int, RequestError]]] = {}
+    for row, error in faults:
+        alike.setdefault(_SPECIFIC.sub("", error.what), []).append((row, error))
+    told = []
+    for kind in alike.values():
+        if len(kind) > 1 and (len(kind) > _LISTED or len(kind) == rows):
+            row, first = kind[0]
+            what = f"{listed_rows([row for row, _ in kind])}: {first.what}"
+            kind = [(row, RequestError(what, where=_ROW.sub("", first.where), remedy=first.remedy))]
+        told += kind
+    return [error for _, error in sorted(told, key=lambda pair: pair[0])]
 
 
 def _oddities(item: RawItem, kind: str) -> list[str]:

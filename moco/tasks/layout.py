@@ -1,7 +1,9 @@
 """What is known of a task before its items are loaded; cheap enough for planning."""
 
+from moco.config.expand import exists, expand
 from moco.config.tasks import SPLITS, HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry
 from moco.errors import RequestError
+from moco.tasks.stated import stated_type
 
 _TYPE_OF_FORM = {"exact": "exact_match", "choice": "multiple_choice"}
 _SCORED_AS = {"exact": ("exact_match", "f1_match"), "choice": ("multiple_choice",)}
@@ -36,7 +38,7 @@ def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
 
 
 def task_type(entry: TaskEntry, where: str) -> str:
-    """Return the declared task type, or the one that a synthetic source implies.
+    """Return the declared task type, or the one that a synthetic source implies or a MoCo file says.
 
     Raises:
         RequestError: The type is neither declared nor implied, or contradicts the form of a synthetic source.
@@ -49,6 +51,13 @@ def task_type(entry: TaskEntry, where: str) -> str:
         return entry.type or implied
     if entry.type is not None:
         return entry.type
+    if isinstance(entry.source, MocoSource):
+        path = expand(entry.source.path)
+        stated = stated_type(path, entry.source.encoding) if exists(path) else None
+        if stated is not None:
+            return stated
+        what = f"type is missing, and {path} {'says none' if exists(path) else 'does not exist'}"
+        raise RequestError(what, where=where, remedy="set type, for instance exact_match")
     raise RequestError("type is missing", where=where, remedy="set type, for instance exact_match")
 
 

@@ -14,12 +14,15 @@ from moco.tasks.outline import Outline
 LEARNED = ("train", "dev")
 """Splits of a source that methods learn from; distill is cut off dev."""
 
+BAD_ROW = "bad_row"
+
 REASONS = {
     "repeat": "asks what an earlier item of the split asks, with the same answer",
     "conflict": "asks what an earlier item of the split asks, with another answer",
     "seen": "asks what an item of dev or train asks, with the same answer",
     "seen_conflict": "asks what an item of dev or train asks, with another answer",
     "seen_group": "belongs to a group of which dev or train have items",
+    BAD_ROW: "is a row of the file that is no item, and bad_rows: drop is set",
 }
 """Why items are left out."""
 

@@ -12,9 +12,14 @@ def source_files(entry: TaskEntry) -> dict[str, Path]:
     Raises:
         RequestError: As in `expand`.
     """
+    return {path: expand(path) for path in source_paths(entry)}
+
+
+def source_paths(entry: TaskEntry) -> list[str]:
+    """Return these files as they are configured."""
     match entry.source:
         case MocoSource(path=path):
-            return {path: expand(path)}
+            return [path]
         case TableSource(paths=paths):
-            return {path: expand(path) for path in paths.values()}
-    return {}
+            return list(paths.values())
+    return []

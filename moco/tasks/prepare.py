@@ -18,6 +18,7 @@ from moco.prompts.blocks import task_prompt
 from moco.records import DROPPED, QUESTIONS, REFERENCES, Provenance, read_rows, row_writer, write_json, write_rows
 from moco.tasks.item import DATASET, Question, Reference
 from moco.tasks.layout import split_layout, task_type
+from moco.tasks.leakage import BAD_ROW
 from moco.tasks.raw import RawItem
 from moco.tasks.selection import Selection, grouping, select
 from moco.tasks.sources import open_source
@@ -52,14 +53,20 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
             for split in selection.kept
         }
         for split, source in found.rows.items():
-            _write_rows(split, map(grouping(entry), source.items()), selection, writers, where)
+            items = source.items([] if entry.bad_rows == "drop" else None)
+            _write_rows(split, map(grouping(entry), items), selection, writers, where)
     write_rows(folder / "dropped.parquet", DROPPED, _dropped_rows(name, selection), provenance)
     facts = {
         "name": name,
         "type": kind,
         "domain": entry.domain,
         "splits": {
-            split: {**writer.facts(), "dropped": _reasons(split, selection)} for split, writer in writers.items()
+            split: {
+                **writer.facts(),
+                "dropped": _reasons(split, selection),
+                "beyond_limit": selection.beyond.get(split, 0),
+            }
+            for split, writer in writers.items()
         },
         "source": entry.source.slice(),
         "files": inputs,
@@ -183,10 +190,13 @@ def broken_reason(item: RawItem) -> str | None:
 
 def _reasons(split: str, selection: Selection) -> dict[str, int]:
     """Return the number of items that clean splits left out of a split, by reason; distill's are counted in dev."""
-    return dict(Counter(drop.reason for drop in selection.drops if drop.split == split))
+    bad = {BAD_ROW: len(selection.bad[split])} if selection.bad.get(split) else {}
+    return bad | Counter(drop.reason for drop in selection.drops if drop.split == split)
 
 
 def _dropped_rows(task: str, selection: Selection) -> Iterator[dict[str, Any]]:
+    for split, rows in selection.bad.items():
+        yield from ({"split": split, "row": row, "src_id": "", "reason": BAD_ROW, "other": ""} for row in rows)
     for drop in selection.drops:
         split, row = drop.other
         yield {

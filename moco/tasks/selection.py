@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from moco.config.tasks import TaskEntry
@@ -23,16 +23,31 @@ class Selection:
         kept: Outlines of the items of the task, by its splits, in source order.
         drops: Items that clean splits leave out. Those beyond a limit are in neither.
         contradicted: Rows, by split of the source, whose gold another item of that split contradicts.
+        beyond: Number of items that a limit leaves out, by split of the source.
+        bad: Rows that are no items, by split of the source, where the task drops such rows.
     """
 
     sizes: Mapping[str, int]
     kept: Mapping[str, list[Outline]]
     drops: list[Drop]
     contradicted: Mapping[str, set[int]]
+    beyond: Mapping[str, int] = field(default_factory=dict)
+    bad: Mapping[str, list[int]] = field(default_factory=dict)
 
     @cached_property
     def _distilled(self) -> frozenset[int]:
         return frozenset(item.row for item in self.kept.get("distill", ()))
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of the rows that are not used, one sentence each."""
+        beyond = [f"{count:,} of {self.sizes[split]:,} {split} items" for split, count in self.beyond.items() if count]
+        bad = [
+            f"{len(rows):,} of {self.sizes[split] + len(rows):,} {split} rows"
+            for split, rows in self.bad.items()
+            if rows
+        ]
+        found = [f"limit leaves out {' and '.join(beyond)}"] if beyond else []
+        return found + ([f"{' and '.join(bad)} are no items, and dropped as bad_rows asks"] if bad else [])
 
     def split_of(self, split: str, row: int) -> str:
         """Return the task's split that an item of the source is in or, where it is left out, would be in."""
@@ -59,8 +74,17 @@ def select(entry: TaskEntry, splits: Mapping[str, SplitRows], where: str = "") -
         RequestError: A row is malformed, or a split is left without items.
     """
     grouped = grouping(entry)
-    outlines = {split: [outline(grouped(item)) for item in rows.items()] for split, rows in splits.items()}
-    return select_from(entry, outlines, where)
+    bad: dict[str, list[tuple[int, RequestError]]] = {split: [] for split in splits}
+    outlines = {}
+    for split, rows in splits.items():
+        found = rows.items(bad[split] if entry.bad_rows == "drop" else None)
+        outlines[split] = [outline(grouped(item)) for item in found]
+        if bad[split] and not outlines[split]:
+            first = bad[split][0][1]
+            what = f"all {len(bad[split]):,} rows are bad, the first: {first.what}"
+            raise RequestError(what, where=first.where, remedy=first.remedy)
+    selection = select_from(entry, outlines, where)
+    return replace(selection, bad={split: [row for row, _ in found] for split, found in bad.items()})
 
 
 def select_from(entry: TaskEntry, outlines: Mapping[str, list[Outline]], where: str = "") -> Selection:
@@ -80,9 +104,12 @@ def select_from(entry: TaskEntry, outlines: Mapping[str, list[Outline]], where: 
                 where=where,
                 remedy="use other items, or set splits: upstream",
             )
+    kept = cut_splits(entry, clean, where)
+    left = {split: len(kept[split]) + (len(kept.get("distill", ())) if split == "dev" else 0) for split in clean}
     return Selection(
         sizes={split: len(items) for split, items in outlines.items()},
-        kept=cut_splits(entry, clean, where),
+        kept=kept,
         drops=drops,
         contradicted={split: contradictions(items) for split, items in outlines.items()},
+        beyond={split: len(items) - left[split] for split, items in clean.items()},
     )

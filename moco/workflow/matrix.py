@@ -94,7 +94,11 @@ def concrete_entry(study: Study, name: str) -> TaskEntry:
             )
         seen.append(source.task)
         origin = study.tasks[source.task]
-        inherited = {"type": entry.type or origin.type, "group_score": entry.group_score or origin.group_score}
+        inherited = {
+            "type": entry.type or origin.type,
+            "group_score": entry.group_score or origin.group_score,
+            "bad_rows": "drop" if "drop" in (entry.bad_rows, origin.bad_rows) else "stop",
+        }
         entry = entry.model_copy(update=inherited)
         source = study.tasks[source.task].source
     return entry.model_copy(update={"source": source})

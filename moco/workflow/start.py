@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from moco.config.expand import wildcard_in
 from moco.config.load import InvalidStudy, study_from
+from moco.config.yaml_file import parse_yaml
 from moco.config.runtime import VARIABLE, runtime_json
-from moco.errors import MocoError
+from moco.errors import MocoError, RequestError
 from moco.workflow.check import structural_problems
 from moco.workflow.plan import Plan
 from moco.workflow.slugs import refuse_taken_slugs
@@ -23,6 +25,8 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         workflow: Snakemake's workflow object.
     """
     replayed = "replay" in config
+    for path in () if replayed else workflow.overwrite_configfiles:
+        _read_as_check_does(Path(path), config)
     origin = str(config["replay"]) if replayed else ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
     try:
         plan = _replayed(config, workflow) if replayed else _planned(config, origin)
@@ -34,6 +38,19 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
     os.environ["PYTHONHASHSEED"] = "0"
     os.environ[VARIABLE] = runtime_json(plan.study)
     return plan
+
+
+def _read_as_check_does(path: Path, config: dict[str, Any]) -> None:
+    """Stop at what `moco check` refuses in a configuration file, but which Snakemake has read without a word.
+
+    A workflow that uses this one as a module may have other settings in its file; those are its own business.
+    """
+    try:
+        content, found = parse_yaml(path)
+    except MocoError as error:
+        _stop(str(error))
+    if found and content.keys() <= config.keys():
+        _stop(*(problem.line(str(path)) for problem in found))
 
 
 def _planned(config: dict[str, Any], origin: str) -> Plan:
@@ -51,6 +68,9 @@ def _replayed(config: dict[str, Any], workflow: Any) -> Plan:
     from moco.workflow.replay import replay  # brings pyarrow, which other plans do without
 
     path = Path(str(config["replay"]))
+    if wildcard_in(path):
+        what = f"Snakemake takes {wildcard_in(path)} for a wildcard"
+        raise RequestError(what, where=str(path), remedy="rename the file, or link it under a name without braces")
     if workflow.overwrite_configfiles or len(config) > 1:
         sys.stderr.write(f"moco: the configuration of {path} holds; all other settings are left aside\n")
     plan = replay(path)

@@ -108,7 +108,8 @@ def test_metadata_is_complete(id):
     assert cls.paper.strip()
     assert cls.level in LEVELS
     assert id == cls.id
-    assert cls.__module__ == f"moco.methods.{cls.level}.{id.removeprefix(cls.level + '_')}"
+    if cls.__module__.startswith("moco."):  # a plug-in's module is where its package wants it
+        assert cls.__module__ == f"moco.methods.{cls.level}.{id.removeprefix(cls.level + '_')}"
     assert cls.needs.__doc__
     assert cls.answer.__doc__
 

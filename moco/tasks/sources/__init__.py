@@ -51,7 +51,7 @@ def open_source(entry: TaskEntry, where: str = "") -> Opened:
     """
     match entry.source:
         case SyntheticSource() as source:
-            return Opened(synthetic.read(source))
+            return Opened(synthetic.read(source, where))
         case MocoSource() as source:
             return Opened(moco_json.read(source, task_type(entry, where)), source_files(entry))
         case HubSource() as source:

@@ -81,9 +81,10 @@ def too_long(where: str) -> RequestError:
     return RequestError(f"line is longer than {LONGEST_LINE >> 20} MiB", where=where, remedy="write one row per line")
 
 
-def not_utf8(where: str) -> RequestError:
-    """Return the error for text in another encoding."""
-    return RequestError("is not UTF-8", where=where, remedy="convert the file")
+def undecodable(where: str, encoding: str = "utf-8") -> RequestError:
+    """Return the error for text in another encoding than the source says."""
+    remedy = "name its encoding in source (encoding: latin-1, or cp1252), or save it as UTF-8"
+    return RequestError(f"is not {encoding.upper()}", where=where, remedy=remedy)
 
 
 def parse_json(text: str, where: str) -> Any:

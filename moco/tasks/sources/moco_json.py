@@ -14,7 +14,7 @@ from moco.tasks.raw import RawItem
 from moco.tasks.sources.columns import apply, group_label
 from moco.tasks.sources.columns import read as read_value
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
-from moco.tasks.sources.files import not_utf8, opened, parse_json, refuse_other_format
+from moco.tasks.sources.files import opened, parse_json, refuse_other_format, undecodable
 from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
 from moco.tasks.sources.rows import RowResult, SplitRows
 
@@ -30,21 +30,21 @@ def read(source: MocoSource, task_type: str) -> dict[str, SplitRows]:
         RequestError: The file is missing or damaged; while rows are read, also that a split is missing or empty.
     """
     path = expand(source.path)
-    data = _read(path)
+    data = _read(path, source.encoding)
     splits: tuple[_Split, ...] = ("dev", "test")
     return {split: SplitRows(partial(_split, data, split, source, task_type, f"{path}: {split}")) for split in splits}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, encoding: str) -> dict[str, Any]:
     with opened(path, str(path)) as stream:
         raw = stream.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
         raise RequestError(f"is larger than {_LARGEST >> 20} MiB", where=str(path), remedy="use JSONL files")
     refuse_other_format(raw, str(path))
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError:
-        raise not_utf8(str(path)) from None
+        raise undecodable(str(path), encoding) from None
     data = parse_json(text, str(path))
     if not isinstance(data, dict):
         raise RequestError(f"is {kind_of(data)}, not an object with dev and test", where=str(path))

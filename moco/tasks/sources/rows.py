@@ -31,13 +31,21 @@ class SplitRows:
     def __iter__(self) -> Iterator[RowResult]:
         return self._read()
 
-    def items(self) -> Iterator[RawItem]:
+    def items(self, bad: list[tuple[int, RequestError]] | None = None) -> Iterator[RawItem]:
         """Yield the items.
+
+        Args:
+            bad: Receives rows that are no items, with their faults; when it is left out, they stop the reading.
 
         Raises:
             RequestError: A row is malformed; the message names file, split and row.
         """
-        for result in self:
-            if isinstance(result, RequestError):
-                raise result
-            yield result
+        for row, result in enumerate(self):
+            if not isinstance(result, RequestError):
+                yield result
+            elif bad is None:
+                hint = "correct the row, or set bad_rows: drop to leave such rows out"
+                remedy = "; ".join(filter(None, (result.remedy, hint)))
+                raise RequestError(result.what, where=result.where, remedy=remedy)
+            else:
+                bad.append((row, result))

@@ -1,10 +1,11 @@
-"""JSONL, CSV and Parquet files, one a split, read row by row."""
+"""JSONL, CSV, TSV and Parquet files, one a split, read row by row."""
 
 import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from moco.registry import did_you_mean
 from moco.tasks.item import LETTERS
 from moco.tasks.raw import RawItem
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
-from moco.tasks.sources.files import LONGEST_LINE, lines, not_utf8, opened, parse_json, too_long
+from moco.tasks.sources.files import LONGEST_LINE, lines, opened, parse_json, too_long, undecodable
 from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
 from moco.tasks.sources.rows import RowResult, SplitRows
 
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 Placed = tuple[str, Row | RequestError]
 
 _BATCH_ROWS = 1024
+_SEPARATORS = {".csv": ",;\t", ".tsv": "\t,;"}
 
 
 def read(source: TableSource, task_type: str, where: str = "") -> dict[str, SplitRows]:
@@ -42,7 +44,7 @@ def read(source: TableSource, task_type: str, where: str = "") -> dict[str, Spli
     """
     columns = _columns(source, task_type, where)
     return {
-        split: SplitRows(partial(_split, columns, task_type, expand(path), split))
+        split: SplitRows(partial(_split, columns, task_type, expand(path), split, source.encoding))
         for split, path in source.paths.items()
     }
 
@@ -75,15 +77,18 @@ def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
         elif isinstance(column, str):
             single[field] = column
         else:
-            raise RequestError(f"columns.{field} is a list, not one column", where=where)
+            raise RequestError(f"columns.{field} is a list, not one column", where=where, remedy="name one column")
     if "question" not in single:
-        raise RequestError("columns.question is missing", where=where)
+        raise RequestError("columns.question is missing", where=where, remedy="name the column of the question")
     if "gold" not in single and task_type in GOLD_REQUIRED:
-        raise RequestError(f"columns.gold is missing, which {task_type} needs", where=where)
+        what = f"columns.gold is missing, which {task_type} needs"
+        raise RequestError(what, where=where, remedy="name the column of the right answer")
     if options is None and task_type == "multiple_choice":
-        raise RequestError("columns.options is missing, which multiple_choice needs", where=where)
+        what = "columns.options is missing, which multiple_choice needs"
+        raise RequestError(what, where=where, remedy="name the column, or the columns, of the options")
     if options is not None and task_type not in ("multiple_choice", "general_verifier"):
-        raise RequestError(f"columns.options is set, but {task_type} has no options", where=where)
+        what = f"columns.options is set, but {task_type} has no options"
+        raise RequestError(what, where=where, remedy="leave it out, or set type: multiple_choice")
     if (options is None) != (source.gold == "text"):
         fitting = "text" if options is None else "letter, index or option_text"
         raise RequestError(f"gold is {source.gold!r}", where=where, remedy=f"this task needs {fitting}")
@@ -98,9 +103,9 @@ def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
     )
 
 
-def _split(columns: _Columns, task_type: str, path: Path, split: str) -> Iterator[RowResult]:
+def _split(columns: _Columns, task_type: str, path: Path, split: str, encoding: str) -> Iterator[RowResult]:
     row = -1
-    for row, (where, values) in enumerate(_rows(path, split, columns.names())):
+    for row, (where, values) in enumerate(_rows(path, split, columns.names(), encoding)):
         yield values if isinstance(values, RequestError) else _result(columns, task_type, row, values, where)
     if row < 0:
         raise RequestError("split is empty", where=f"{path}: {split}")
@@ -119,8 +124,10 @@ def _item(columns: _Columns, task_type: str, row: int, values: Row, where: str) 
     value = values[columns.gold] if columns.gold else None
     options = None
     if columns.options is not None:
-        options = _options(columns.options, values, where)
-        gold = named_option(columns.gold_form, value, options, where)
+        named = _options(columns.options, values, where)
+        options = option_texts(named, where)
+        gold = _keyed_option(value, named) if columns.gold_form == "letter" else None
+        gold = gold or named_option(columns.gold_form, value, options, where)
     else:
         gold = open_gold(task_type, value, where, question=question, domain=domain)
     return RawItem(
@@ -136,15 +143,31 @@ def _item(columns: _Columns, task_type: str, row: int, values: Row, where: str) 
     )
 
 
-def _options(columns: str | tuple[str, ...], values: Row, where: str) -> tuple[str, ...]:
+def _options(columns: str | tuple[str, ...], values: Row, where: str) -> dict[str, Any]:
+    """Return the options in order: by their columns, by their keys in an object, or by their positions in a list."""
     if not isinstance(columns, str):
-        return option_texts({name: values[name] for name in columns}, where)
+        return {name: values[name] for name in columns}
     found = values[columns]
     if isinstance(found, str):
         found = parse_json(found, f"{where} column {columns!r}")
+    if isinstance(found, dict):
+        texts, labels = found.get("text"), found.get("label")
+        if isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(set(map(str, labels))):
+            return dict(zip(map(str, labels), texts, strict=True))  # two columns in one, as published datasets have it
+        return found
     if not isinstance(found, list):
-        raise RequestError(f"column {columns!r} holds {kind_of(found)}, not a list of options", where=where)
-    return option_texts({str(position): text for position, text in enumerate(found)}, where)
+        what = f"column {columns!r} holds {kind_of(found)}, not a list or an object of options"
+        raise RequestError(what, where=where)
+    return {str(position): text for position, text in enumerate(found)}
+
+
+def _keyed_option(value: Any, named: dict[str, Any]) -> Gold | None:
+    """Return the gold option by its key in an object, whatever the order of the keys; None where no key is meant."""
+    key = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not key or list(named) == [str(position) for position in range(len(named))]:
+        return None
+    folded = [name.strip().upper() for name in named]
+    return option_gold(folded.index(key.upper()), key) if folded.count(key.upper()) == 1 else None
 
 
 def named_option(form: str, value: Any, options: tuple[str, ...], where: str) -> Gold:
@@ -178,55 +201,57 @@ def _whole(value: Any) -> int | None:
     return None
 
 
-def _rows(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
+def _rows(path: Path, split: str, columns: list[str], encoding: str) -> Iterator[Placed]:
     """Yield every row with its place: all the columns asked for, or what is wrong with it."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     compressed = suffixes[-1:] == [".gz"]
     match suffixes[:-1][-1:] if compressed else suffixes[-1:]:
         case [".jsonl"]:
-            return _jsonl(path, split, columns)
-        case [".csv"]:
-            return _csv(path, split, columns)
+            return _jsonl(path, split, columns, encoding)
+        case [".csv" | ".tsv" as suffix]:
+            return _csv(path, split, columns, encoding, _SEPARATORS[suffix])
         case [".parquet"] if not compressed:
             return _parquet(path, split, columns)
     raise RequestError(
         "unknown file format",
         where=f"{path}: {split}",
-        remedy="use .jsonl, .csv or .parquet; the first two also with .gz",
+        remedy="use .jsonl, .csv or .parquet, or .tsv; all but .parquet also with .gz",
     )
 
 
-def _jsonl(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
+def _jsonl(path: Path, split: str, columns: list[str], encoding: str) -> Iterator[Placed]:
     row = 0
     with opened(path, f"{path}: {split}") as stream:
         for number, line in enumerate(lines(stream, f"{path}: {split}"), start=1):
             if not line or line.isspace():
                 continue
             where = f"{path}: {split} row {row} (line {number})"
-            yield where, _json_row(line, columns, where)
+            yield where, _json_row(line, columns, encoding, where)
             row += 1
 
 
-def _json_row(line: bytes, columns: list[str], where: str) -> Row | RequestError:
+def _json_row(line: bytes, columns: list[str], encoding: str, where: str) -> Row | RequestError:
     if len(line) > LONGEST_LINE:
         return too_long(where)
     try:
-        values = parse_json(line.decode(), where)
+        values = parse_json(line.decode(encoding), where)
         if not isinstance(values, dict):
             raise RequestError(f"row is {kind_of(values)}, not an object", where=where)
         _require(columns, values, where)
     except UnicodeDecodeError:
-        return not_utf8(where)
+        return undecodable(where, encoding)
     except RequestError as fault:
         return fault
     return values
 
 
-def _csv(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
+def _csv(path: Path, split: str, columns: list[str], encoding: str, separators: str) -> Iterator[Placed]:
     with opened(path, f"{path}: {split}") as stream:
-        reader = csv.reader(_csv_lines(stream, f"{path}: {split}"), strict=True)
+        texts = _csv_lines(stream, f"{path}: {split}", encoding)
+        first = next(texts, "")
+        reader = csv.reader(chain([first], texts), strict=True, **_form(first, columns, separators))
         try:
-            header = next(reader, [])
+            header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
             raise RequestError(f"is not CSV ({error})", where=f"{path}: {split}") from None
         _require(columns, header, f"{path}: {split}")
@@ -237,15 +262,33 @@ def _csv(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
         while (cells := _csv_cells(reader)) is not None:
             if cells:
                 where = f"{path}: {split} row {row} (line {reader.line_num})"
-                yield where, _csv_row(header, cells, where)
+                yield where, _csv_row(header, cells, encoding, where)
                 row += 1
 
 
-def _csv_lines(stream: IO[bytes], where: str) -> Iterator[str]:
+def _form(header: str, columns: list[str], separators: str) -> dict[str, Any]:
+    """Return separator and handling of blanks that a header tells.
+
+    The separator is the first under which the header has most of the columns asked for; where a blank follows a
+    separator in the header, blanks that follow one are left out everywhere.
+    """
+
+    def cells(separator: str) -> list[str]:
+        try:
+            return next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+        except csv.Error:
+            return []
+
+    found = {separator: {cell.strip() for cell in cells(separator)} for separator in separators}
+    best = max(separators, key=lambda separator: len(found[separator].intersection(columns)))
+    return {"delimiter": best, "skipinitialspace": f"{best} " in header}
+
+
+def _csv_lines(stream: IO[bytes], where: str, encoding: str) -> Iterator[str]:
     for number, line in enumerate(lines(stream, where), start=1):
         if len(line) > LONGEST_LINE:
             raise too_long(f"{where} (line {number})")
-        yield line.decode(errors="surrogateescape")  # so that the rows after bad bytes can be read
+        yield line.decode(encoding, errors="surrogateescape")  # so that the rows after bad bytes can be read
 
 
 def _csv_cells(reader: Iterator[list[str]]) -> list[str] | csv.Error | None:
@@ -256,13 +299,13 @@ def _csv_cells(reader: Iterator[list[str]]) -> list[str] | csv.Error | None:
         return error
 
 
-def _csv_row(header: list[str], cells: list[str] | csv.Error, where: str) -> Row | RequestError:
+def _csv_row(header: list[str], cells: list[str] | csv.Error, encoding: str, where: str) -> Row | RequestError:
     if isinstance(cells, csv.Error):
         return RequestError(f"is not CSV ({cells})", where=where)
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:
-        return not_utf8(where)
+        return undecodable(where, encoding)
     if len(cells) != len(header):
         return RequestError(f"row has {len(cells)} cells, the header {len(header)}", where=where)
     return dict(zip(header, cells, strict=True))
@@ -283,7 +326,12 @@ def _parquet(path: Path, split: str, columns: list[str]) -> Iterator[Placed]:
 
 
 def _null(value: Any) -> Any:
-    """Return null for NaN, which is how data frames store a missing number."""
+    """Return a value as a row of JSON has it.
+
+    Data frames store a missing number as NaN, and Parquet a key that only other rows have as null.
+    """
+    if isinstance(value, dict):
+        return {name: item for name, item in value.items() if item is not None}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -60,6 +60,21 @@ def test_the_note_names_tasks_that_give_test_items_away(results):
     assert "another task of this study learns from" not in "\n".join(table(results, "first").notes)
 
 
+def test_what_a_limit_leaves_out_and_bad_rows_are_counted(tmp_path):
+    items = [*rows(*((f"q{n}", "1") for n in range(6))), {"input": "no gold"}]
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"dev": rows(("a", "1")), "test": items}), encoding="utf-8")
+    source = {"kind": "moco", "path": str(path)}
+    entry = TaskEntry(source=source, type="exact_match", bad_rows="drop", limit={"test": 4})
+    prepare("t", entry, tmp_path / "results/tasks/t", None)
+    made = table(tmp_path / "results", "t")
+    place = made.columns.index("left out")
+    assert [(row[1], row[2], row[place]) for row in made.rows] == [("dev", 1, "-"), ("test", 4, "bad_row 1, limit 2")]
+    text = "\n".join(made.notes)
+    assert "limit: is beyond the `limit` of the task" in text
+    assert "bad_row: is a row of the file that is no item" in text
+
+
 def test_constant_letters_and_golds_that_are_no_answers(tmp_path):
     choices = {"A": "red", "B": "blue"}
     items = [{"question": f"q{n}", "choices": choices, "answer": answer} for n, answer in enumerate("AABAA")]

@@ -71,7 +71,7 @@ MALFORMED = {
     "unclosed quote": ("t.csv", b'question,answer\nx,1\n"y,2\n', "row 1 .*is not CSV"),
     "repeated header": ("t.csv", b"question,answer,answer\nx,1,2\n", "column 'answer' occurs twice"),
     "CSV without header": ("t.csv", b"x,1\ny,2\n", "column 'question' is missing"),
-    "CSV with semicolons": ("t.csv", b"question;answer\nx;1\n", "column 'question' is missing"),
+    "CSV with bars": ("t.csv", b"question|answer\nx|1\n", "column 'question' is missing"),
     "CSV in latin-1": ("t.csv", "question,answer\né,1\n".encode("latin-1"), r"row 0 \(line 2\): is not UTF-8"),
     "CSV with a header only": ("t.csv", b"question,answer\n", "split is empty"),
     "CSV with a huge field": ("t.csv", b"question,answer\n" + b"x" * 200_000 + b",1\n", "row 0 .*field limit"),

@@ -1,0 +1,106 @@
+"""Mistakes in names: unknown ones, and those that files, rules or comparisons could not tell apart."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+
+from moco.config.expand import expand, wildcard_in
+from moco.config.models import AdapterModel, LocalModel
+from moco.config.problems import LONGEST_NAME, Problem
+from moco.config.study import Study
+from moco.errors import MocoError
+from moco.registry import did_you_mean
+from moco.tasks.paths import source_paths
+
+_LONGEST_JOINED = 200
+"""Characters of a name that is made of several: with what else is appended, file systems take 255."""
+
+
+def names(study: Study) -> Iterator[Problem]:
+    """Find names that are unknown, reserved, too long, or that differ in case only."""
+    sections = {kind: getattr(study, kind) for kind in ("models", "tasks", "pools", "methods", "decoding")}
+    places = {kind: {name: f"{kind}.{name}" for name in found} for kind, found in sections.items()}
+    places["domain"] = {}
+    for name, entry in study.tasks.items():
+        places["domain"].setdefault(entry.domain, f"tasks.{name}.domain")
+    places["study"] = {study.study: "study"}
+    for kind, keys in places.items():
+        seen: dict[str, str] = {}
+        for name, key in keys.items():
+            if len(name) > LONGEST_NAME:
+                yield Problem(key, f"name of {len(name)} characters", f"use at most {LONGEST_NAME}")
+            if name == "all" and kind in ("models", "tasks", "pools", "methods"):
+                yield Problem(key, f"'all' stands for all {kind} in a comparison", "choose another name")
+            other = seen.setdefault(_folded(name, kind), name)
+            if other != name:
+                how = "case" if other.casefold() == name.casefold() else "- and _"
+                what = f"differs from {other!r} in {how} only, and both become names of files or rules"
+                yield Problem(key, what, "rename one of them")
+    yield from _compared(study)
+
+
+def _folded(name: str, kind: str) -> str:
+    return name.casefold().replace("-", "_") if kind == "tasks" else name.casefold()
+
+
+def _compared(study: Study) -> Iterator[Problem]:
+    if len(set(study.seeds)) < len(study.seeds):
+        yield Problem("seeds", "a seed is written twice", "write every seed once")
+    if not study.compare:
+        yield Problem("compare", "is empty", "leave it out to compare everything")
+    for number, block in enumerate(study.compare):
+        for kind, names, known in (
+            ("pools", block.pools, study.pools),
+            ("tasks", block.tasks, study.tasks),
+            ("methods", block.methods, study.methods),
+            ("singles", block.singles, study.models),
+        ):
+            if not names and kind not in ("methods", "singles"):
+                yield Problem(f"compare.{number}.{kind}", "is empty", "name some, or leave it out for all")
+            for name in () if isinstance(names, str) else names:
+                if name not in known:
+                    what = f"unknown {'model' if kind == 'singles' else kind[:-1]} {name!r}"
+                    yield Problem(f"compare.{number}.{kind}", what, did_you_mean(name, known))
+
+
+def paths(study: Study) -> Iterator[Problem]:
+    """Find files of the user's whose names Snakemake cannot take."""
+    named = [
+        (f"tasks.{name}.source", path)
+        for name, task in study.tasks.items()
+        for path in source_paths(task)
+    ]
+    named += [
+        (f"models.{name}.path", entry.path)
+        for name, entry in study.models.items()
+        if isinstance(entry, (LocalModel, AdapterModel)) and entry.path is not None
+    ]
+    for key, path in named:
+        with suppress(MocoError):  # a variable that is not set here
+            wildcard = wildcard_in(expand(path))
+            if wildcard is not None:
+                what = f"Snakemake takes {wildcard} in {path!r} for a wildcard"
+                yield Problem(key, what, "rename the file or folder, or link it under a name without braces")
+
+
+def rule_names(study: Study) -> Iterator[Problem]:
+    """Find pools and batches that rules could not tell apart, since names of rules have no dashes."""
+    from moco.workflow.plan import Plan
+
+    plan = Plan(study)
+    found = Counter(rule.name for rule in plan.rules())
+    for name, count in found.items():
+        if count > 1:
+            remedy = "rename a pool or a domain: their names must differ in more than - and _"
+            yield Problem("pools", f"{count} rules would be called {name}", remedy)
+            return
+    yield from _too_long(chain(found, plan.derived))
+
+
+def _too_long(joined: Iterable[str]) -> Iterator[Problem]:
+    longest = max(joined, key=len, default="")
+    if len(longest) > _LONGEST_JOINED:
+        what = f"a rule or a model would be called {longest[:60]}..., with {len(longest)} characters"
+        remedy = f"use shorter names of pools, tasks, methods and domains: {_LONGEST_JOINED} together at most"
+        yield Problem("pools", what, remedy)
