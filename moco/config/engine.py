@@ -18,7 +18,9 @@ class EngineSettings(Section):
     trust_remote_code: bool = identity(
         "Run Python code that comes with a checkpoint. Only for code you have read.", False
     )
-    attention: Literal["sdpa", "eager"] = numerics("Attention implementation.", "sdpa")
+    attention: Literal["auto", "sdpa", "eager"] = identity(
+        "Attention implementation; auto: sdpa where the architecture has it, else eager.", "auto"
+    )
     top_logprobs: int = numerics(
         "Most likely tokens whose log-probabilities are stored per position.", 20, ge=0, le=1000
     )

@@ -2,17 +2,39 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from moco.config.decoding import Decoding
-from moco.decoding.stepper import Stepper
 from moco.engines.sampling import Sampler, request_uniforms
 
 DECIMALS = 6
 """Stored log-probabilities are rounded to this many digits."""
+
+
+class Steps(Protocol):
+    """One model that reads a batch of growing sequences (`Stepper`, `RowByRow`)."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Logits of the next token, rows by vocabulary, at least float32."""
+        ...
+
+    def feed(self, tokens: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        """Append one token to every row, or go on with some rows and append one to each of those."""
+        ...
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only, in this order; a row may appear more than once."""
+        ...
+
+    def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return the log-probability of every token of one continuation per row, and forget the rows."""
+        ...
+
 
 Combine = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
@@ -49,7 +71,7 @@ class Row:
 
 
 def decode_batch(
-    start: Callable[[], Sequence[Stepper]], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
+    start: Callable[[], Sequence[Steps]], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
 ) -> Iterator[Row]:
     """Yield rows as they finish, the reading of their prompts included in their time.
 
@@ -69,7 +91,7 @@ def decode_batch(
 
 
 def decode(
-    steppers: Sequence[Stepper], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
+    steppers: Sequence[Steps], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
 ) -> Iterator[Row]:
     """Yield rows as they finish.
 

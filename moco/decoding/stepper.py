@@ -1,5 +1,6 @@
 """One model that reads a batch of growing sequences, token by token, with a KV cache."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from moco.decoding.cache import can_be_stacked, stacked
+from moco.errors import WorkError
 
 _PIECE = {"cpu": 1024}
 _PIECE_ELSEWHERE = 8192
@@ -43,6 +45,22 @@ def _pieces(prompts: Sequence[Sequence[int]], tokens: int) -> Iterator[list[Sequ
     yield piece
 
 
+def finite(logits: torch.Tensor, where: str) -> torch.Tensor:
+    """Return logits of shape (..., vocabulary) that can be chosen from.
+
+    Raises:
+        WorkError: Some are no numbers or overflow; a token drawn from them would be no answer of the model.
+    """
+    # The largest is NaN where one of them is, and minus infinity where nothing is left to choose.
+    if not bool(torch.isfinite(logits.amax(dim=-1)).all()):
+        raise WorkError(
+            "logits are not finite (NaN or overflow), so nothing is stored",
+            where=where,
+            remedy="set another engine.dtype or engine.attention for this model",
+        )
+    return logits
+
+
 class Stepper:
     """The state of one model over a batch: what it has read of every row, and its logits for what comes next.
 
@@ -53,13 +71,14 @@ class Stepper:
         model: A causal language model in inference mode.
         device: Where it is.
         prompts: Token ids of every row; none is empty.
+        where: Names model and settings in errors.
 
     Attributes:
         logits: Logits of the next token, rows by vocabulary, at least float32.
     """
 
-    def __init__(self, model: Any, device: torch.device, prompts: Sequence[Sequence[int]]) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str = "") -> None:
+        self._model, self._device, self._where = model, device, where
         equal = [(prompt, len(list(rows))) for prompt, rows in groupby(map(tuple, prompts))]
         different = [prompt for prompt, _ in equal]
         stackable = can_be_stacked(model.config)
@@ -137,4 +156,10 @@ class Stepper:
             logits_to_keep=1 if last else 0,
         )
         logits: torch.Tensor = output.logits[:, -1] if last else output.logits
-        return logits if logits.dtype == torch.float64 else logits.float()
+        return finite(logits if logits.dtype == torch.float64 else logits.float(), self._where)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Stepper":
+        """Return a stepper that goes on by itself from here, with the same model."""
+        twin = copy.copy(self)
+        twin._cache = copy.deepcopy(self._cache, memo)
+        return twin

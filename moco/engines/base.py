@@ -8,8 +8,7 @@ from moco.config.decoding import Decoding
 from moco.store.generations import Measured, Stored
 
 if TYPE_CHECKING:
-    from moco.decoding.loop import Row
-    from moco.decoding.stepper import Stepper
+    from moco.decoding.loop import Row, Steps
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class LiveEngine(Engine, Protocol):
     stop_ids: frozenset[int]
     """Token ids that end a reply."""
 
-    def stepper(self, prompts: Sequence[Sequence[int]]) -> "Stepper":
+    def stepper(self, prompts: Sequence[Sequence[int]]) -> "Steps":
         """Return the state of the model over a batch of prompts."""
         ...
 

@@ -12,8 +12,8 @@ from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS
 from moco.engines.base import MeasureRequest
 from moco.engines.memory import work_in_batches
-from moco.engines.transformers import device_of
-from moco.errors import RequestError
+from moco.engines.transformers import device_of, loading, place
+from moco.errors import RequestError, WorkError
 from moco.models.info import ModelInfo
 from moco.store.generations import Measured
 
@@ -29,6 +29,7 @@ class _Network(ABC):
 
     def __init__(self, info: ModelInfo, root: Path, settings: EngineSettings) -> None:
         self._settings, self._device, self._name = settings, device_of(settings), info.name
+        self._where = place(info, settings)
         self._network = self._load(info, root, settings).to(self._device).eval()
         # Without a padding token, a row of its own is the only batch in which nothing is padded.
         self._pad = getattr(self._network.config, "pad_token_id", None)
@@ -53,7 +54,12 @@ class _Network(ABC):
         def measure(batch: Sequence[MeasureRequest]) -> Iterator[Measured]:
             started = time.perf_counter()
             with torch.inference_mode():
-                found = values(self._tensors(batch), batch).double().cpu().tolist()
+                computed = values(self._tensors(batch), batch).double()
+                if not bool(torch.isfinite(computed).all()):
+                    what = "gives numbers that are not finite (NaN or overflow), so nothing is stored"
+                    remedy = "set another engine.dtype or engine.attention for this model"
+                    raise WorkError(what, where=self._where, remedy=remedy)
+                found = computed.cpu().tolist()
             seconds = (time.perf_counter() - started) / len(batch)
             for request, numbers in zip(batch, found, strict=True):
                 # Adding zero turns a negative zero, which rounding may leave, into a plain one.
@@ -124,9 +130,7 @@ def _from_pretrained(auto: Any, info: ModelInfo, root: Path, settings: EngineSet
     disable_progress_bar()
     network, report = auto.from_pretrained(
         info.folder(root),
-        dtype=getattr(torch, settings.dtype),
-        attn_implementation=settings.attention,
-        trust_remote_code=info.trust_remote_code,
+        **loading(info, settings),
         output_loading_info=True,
     )
     return network, report

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from moco.config.engine import EngineSettings
-from moco.decoding.loop import DECIMALS, Row, decode_batch
-from moco.decoding.stepper import Stepper
+from moco.decoding.loop import DECIMALS, Row, Steps, decode_batch
+from moco.engines.agreement import WAYS, way_of_stepping
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.stopping import stop_ids
@@ -29,6 +29,22 @@ def device_of(settings: EngineSettings) -> torch.device:
     return torch.device(kind)
 
 
+def place(info: ModelInfo, settings: EngineSettings) -> str:
+    """Return how errors name a model and what it computes with."""
+    return f"models.{info.name} ({info.family}, dtype {settings.dtype}, attention {settings.attention})"
+
+
+def loading(info: ModelInfo, settings: EngineSettings) -> dict[str, Any]:
+    """Return the settings with which transformers loads a model."""
+    chosen: dict[str, Any] = {"dtype": getattr(torch, settings.dtype), "trust_remote_code": info.trust_remote_code}
+    if settings.attention != "auto":
+        chosen["attn_implementation"] = settings.attention
+    if settings.dtype == "float64":
+        # Grouped kernels for experts have no float64; architectures without experts take no notice.
+        chosen["experts_implementation"] = "eager"
+    return chosen
+
+
 def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: torch.device) -> Any:
     """Return a causal language model in inference mode; an adapter is merged into its base in memory."""
     from transformers import AutoModelForCausalLM
@@ -39,12 +55,7 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     dtype: torch.dtype = getattr(torch, settings.dtype)
 
     def load(folder: Path, dtype: torch.dtype) -> Any:
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=settings.attention,
-            trust_remote_code=info.trust_remote_code,
-        )
+        return AutoModelForCausalLM.from_pretrained(folder, **{**loading(info, settings), "dtype": dtype})
 
     if info.base is None:
         model = load(info.folder(root), dtype)
@@ -76,6 +87,8 @@ class TransformersEngine:
         self.stop_ids = stop_ids(self.tokenizer, self.model.config, getattr(self.model, "generation_config", None))
         self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        self._where = place(info, settings)
+        self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), self._where, root)
 
     def close(self) -> None:
         """Free the memory."""
@@ -83,7 +96,7 @@ class TransformersEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def stepper(self, prompts: Sequence[Sequence[int]]) -> Stepper:
+    def stepper(self, prompts: Sequence[Sequence[int]]) -> Steps:
         """Return the state of the model over a batch of prompts.
 
         Raises:
@@ -97,7 +110,7 @@ class TransformersEngine:
             raise RequestError(
                 what, where=f"models.{self._name}", remedy="give it the tokenizer that it was saved with"
             )
-        return Stepper(self.model, self.device, prompts)
+        return WAYS[self._steps](self.model, self.device, prompts, self._where)
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""
