@@ -2,16 +2,22 @@
 
 from moco.records.files import (
     Provenance,
+    read_by_task,
     read_frame,
     read_json,
     read_provenance,
     read_rows,
+    read_table,
     row_writer,
     versions,
     write_json,
     write_rows,
+    write_table,
 )
 from moco.records.schemas import (
+    ALL_COSTS,
+    ALL_JOBS_PERF,
+    ALL_SCORES,
     ANSWERS,
     CALLS,
     COSTS,
@@ -29,6 +35,9 @@ from moco.records.schemas import (
 )
 
 __all__ = [
+    "ALL_COSTS",
+    "ALL_JOBS_PERF",
+    "ALL_SCORES",
     "ANSWERS",
     "CALLS",
     "COSTS",
@@ -44,12 +53,15 @@ __all__ = [
     "SCORES",
     "Provenance",
     "Schema",
+    "read_by_task",
     "read_frame",
     "read_json",
     "read_provenance",
     "read_rows",
+    "read_table",
     "row_writer",
     "versions",
     "write_json",
     "write_rows",
+    "write_table",
 ]

@@ -438,14 +438,3 @@ class GenerationStore:
 def short_fingerprint(fingerprint: str) -> str:
     """Return the name of a model's folder in the store."""
     return fingerprint[:32]
-
-
-def store_root(results: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the store's folder: `$MOCO_STORE`, or `.moco/store` beside the results folder."""
-    given = environment.get("MOCO_STORE")
-    return Path(given).expanduser() if given else results.resolve().parent / ".moco" / "store"
-
-
-def work_root(results: Path) -> Path:
-    """Return the folder for work in progress, beside the results folder."""
-    return results.resolve().parent / ".moco" / "work"

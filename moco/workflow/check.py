@@ -6,7 +6,6 @@ what `moco check` looks at in addition.
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ from moco.config.study import Comparison, Study
 from moco.digest import canonical_json
 from moco.errors import MocoError
 from moco.methods.base import COMMON_BASE
-from moco.paths import BLOCKS
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.catalogue import RUNS_CODE
@@ -43,6 +41,7 @@ _PURPOSE: dict[Role, str] = {
     "encoder": "purpose: embed",
 }
 _COLDEST, _HOTTEST = 0.01, 2.0  # temperatures of vLLM: it changes what is below without a word, and refuses what is above
+_BYTES_OF_A_MERGE = 2  # per parameter
 _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not depend on it
 
 
@@ -50,7 +49,7 @@ def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
     checks = (_pools, _models, _engines, _tasks, _execution, _methods, _names)
     problems = [problem for check in checks for problem in check(study)]
-    return problems or [*_comparisons(study), *_scoring(study)] or list(_rule_names(study))
+    return problems or [*_comparisons(study), *_scoring(study)]
 
 
 def machine_problems(study: Study, results: Path) -> list[Problem]:
@@ -69,9 +68,6 @@ def _pools(study: Study) -> Iterator[Problem]:
         if entry.descriptions is not None and len(entry.descriptions) != len(entry.models):
             what = f"{len(entry.descriptions)} descriptions for {len(entry.models)} models"
             yield Problem(f"pools.{pool}.descriptions", what, "write one per model, in order")
-        copies = max(entry.models.count(name) for name in entry.models)
-        if copies > BLOCKS[-1][1] + 1:
-            yield Problem(f"pools.{pool}", f"{copies} copies of one model", f"use at most {BLOCKS[-1][1] + 1}")
         known = list(dict.fromkeys(name for name in entry.models if name in study.models))
         for name in known:
             role = _silent_role(name, study.models[name])
@@ -275,7 +271,6 @@ def _comparisons(study: Study) -> Iterator[Problem]:
     for number, block in enumerate(study.compare):
         for variant in matrix.block_methods(block):
             yield from _nowhere(matrix, number, block, variant)
-            yield from _too_many_samples(matrix, block, variant)
 
 
 def _scoring(study: Study) -> Iterator[Problem]:
@@ -290,9 +285,6 @@ def _scoring(study: Study) -> Iterator[Problem]:
         if batch.type in SETS and "strict" in matrix.scorers and batch.answers < LEAST_ANSWERS:
             what = f"{batch.answers} per item, but diversity is read from at least {LEAST_ANSWERS}"
             yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"set answers: {LEAST_ANSWERS}")
-        if batch.together > BLOCKS[-1][1] + 1:
-            what = f"{batch.answers} per item, which are as many samples of one model"
-            yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"use at most {BLOCKS[-1][1] + 1}")
     for role, who in unnamed.items():
         what = f"{who} are scored by a model that {_ABLE[CAPABILITY[role]]}, and none is named"
         zoo = ZOO_JUDGES[role]
@@ -306,19 +298,6 @@ def _scoring(study: Study) -> Iterator[Problem]:
         elif CAPABILITY[role] not in matrix.capabilities(name):
             what = f"{name} is no model that {_ABLE[CAPABILITY[role]]}"
             yield Problem(f"scoring.{role}", what, f"name another model, or set {_PURPOSE[role]} where it is declared")
-
-
-def _too_many_samples(matrix: Matrix, block: Comparison, variant: str) -> Iterator[Problem]:
-    tasks = set(matrix.block_tasks(block))
-    for pool in matrix.block_pools(block):
-        needs, models = matrix.needs(pool, variant), matrix.study.pools[pool].models
-        answers = max(batch.answers for batch in matrix.batches.values() if set(batch.tasks) <= tasks)
-        scored = answers if needs.fit and needs.fit.dev_scores else 0
-        samples = max(needs.answer.plain * answers, scored, needs.fit.plain if needs.fit else 0)
-        most = samples * max(models.count(name) for name in models)
-        if most > BLOCKS[-1][1] + 1:
-            what = f"reads {most} samples of one model of pool {pool}"
-            yield Problem(f"methods.{variant}", what, f"use at most {BLOCKS[-1][1] + 1}, copies times samples times answers")
 
 
 def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> Iterator[Problem]:
@@ -335,18 +314,6 @@ def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> It
     if of_pool and all(of_pool):
         what = f"fits no pool{where}: {of_pool[0]} (pool {pools[0]})"
         yield Problem(key, what, "leave it out, or add a pool that it can use")
-
-
-def _rule_names(study: Study) -> Iterator[Problem]:
-    """Find pools and batches that rules could not tell apart, since names of rules have no dashes."""
-    from moco.workflow.plan import Plan
-
-    names = Counter(rule.name for rule in Plan(study).rules())
-    for name, count in names.items():
-        if count > 1:
-            remedy = "rename a pool or a domain: their names must differ in more than - and _"
-            yield Problem("pools", f"{count} rules would be called {name}", remedy)
-            return
 
 
 def _model_files(study: Study) -> Iterator[Problem]:
@@ -418,16 +385,12 @@ def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
 
 
 def _disk(study: Study, results: Path) -> Iterator[Problem]:
-    from moco.workflow.plan import Plan
-
-    plan = Plan(study)
-    needed = 0.0
-    for derived in plan.derived.values():
-        sizes = [study.models[name].parameters or 0 for name in study.pools[derived.pool].models]
-        needed += 2 * max(sizes, default=0)
+    matrix = Matrix(study)
+    # Merges are temporary: what counts is the largest, beside the one before it.
+    needed = 2 * _BYTES_OF_A_MERGE * max((matrix.parameters(name) or 0 for name in matrix.made), default=0)
     needed += sum(
         4 * ROSTER[entry.recipe or name].parameters
-        for name, entry in plan.matrix.models.items()
+        for name, entry in matrix.models.items()
         if isinstance(entry, ZooModel)
     )
     place = results.resolve()

@@ -1,13 +1,19 @@
-"""What is compared: tasks in batches, and which method applies to which pool and batch, with the reason where not."""
+"""A study expanded: every task, batch, model and pair of pool and method that it asks for, and why others do not apply.
 
-from collections.abc import Mapping, Sequence
+Nothing here imports torch, pandas or pyarrow: Snakemake reads the plan again in every job.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from moco import paths
+from moco.config.engine import EngineSettings
 from moco.config.models import AdapterModel, ModelEntry, ServerModel, ZooModel
 from moco.config.study import Comparison, Study
 from moco.config.tasks import TaskEntry, TaskSource
+from moco.digest import digest
 from moco.errors import RequestError
 from moco.methods.base import COMMON_BASE, Method, Needs
 from moco.methods.catalogue import make_method
@@ -36,9 +42,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tasks that are worked on in one job: of one domain, type, split layout and decoding, in the same comparisons.
+    """A set of tasks that are worked on in one job: of one domain, type, split layout and decoding.
 
-    `answers` is the number of answers that they ask for per item.
+    Equal sets are one batch, whatever asks for them: the name ends in a digest of the tasks' names.
+
+    Attributes:
+        name: Slug; equal for equal sets of tasks.
+        tasks: The tasks, sorted.
+        type: Task type.
+        splits: Splits that the tasks have.
+        decoding: Decoding preset.
+        answers: Answers that the tasks ask for per item.
     """
 
     name: str
@@ -64,6 +78,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A model that a fit makes: of which pool, batch, task, variant and seed, and its name in the method's needs."""
+
+    pool: str
+    batch: str
+    task: str
+    variant: str
+    seed: int
+    name: str
+
+
+@dataclass(frozen=True)
 class NotApplicable:
     """A pair that never becomes a job, with the reason that tables show."""
 
@@ -71,6 +97,11 @@ class NotApplicable:
     batch: str
     variant: str
     reason: str
+
+
+def is_made(name: str) -> bool:
+    """Return whether a model's name is that of one that the study makes; user slugs contain no `--`."""
+    return "--" in name
 
 
 def concrete_entry(study: Study, name: str) -> TaskEntry:
@@ -151,27 +182,51 @@ class Matrix:
         """Return the models that a comparison gives rows of their own, in whatever of its pools they are."""
         return frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
 
+    def batch(self, name: str) -> Batch:
+        """Return a batch by its name.
+
+        Raises:
+            RequestError: No comparison makes it.
+        """
+        if name not in self.batches:
+            raise RequestError(f"unknown batch {name!r}", remedy=did_you_mean(name, self.batches))
+        return self.batches[name]
+
     @cached_property
     def batches(self) -> dict[str, Batch]:
-        """Batches by name; every task is in exactly one."""
-        groups: dict[tuple[str, str, tuple[str, ...], str, int, tuple[int, ...]], list[str]] = {}
-        for name, task in self.tasks.items():
-            member = tuple(number for number, block in enumerate(self.study.compare) if name in self.block_tasks(block))
-            entry = task.entry
-            key = (entry.domain, task.type, task.splits, entry.decoding, entry.answers, member)
-            groups.setdefault(key, []).append(name)
-        everywhere = tuple(range(len(self.study.compare)))
-        batches = {}
-        for (domain, kind, splits, decoding, answers, member), names in groups.items():
-            parts = [domain, kind]
-            parts += [split for split in splits if split not in ("dev", "test")]
-            parts += [] if "dev" in splits else ["nodev"]
-            parts += [decoding] if decoding != "default" else []
-            parts += [f"k{answers}"] if answers > 1 else []
-            parts += ["in" + "_".join(map(str, member))] if member != everywhere else []
-            batch = Batch("-".join(parts), tuple(sorted(names)), kind, splits, decoding, answers)
+        """Batches that models or methods are asked for, by name."""
+        used = dict.fromkeys([*(batch for _, batch in self.singles), *(cell.batch for cell in self.cells)])
+        used.update(dict.fromkeys(entry.batch for entry in self.not_applicable))
+        batches = {name: self._known_batches[name] for name in used}
+        for model in self.made.values():
+            batch = self.batch_of_one(model.task)
             batches[batch.name] = batch
         return batches
+
+    @cached_property
+    def _known_batches(self) -> dict[str, Batch]:
+        return {}
+
+    @cached_property
+    def _partitions(self) -> dict[tuple[str, ...], tuple[Batch, ...]]:
+        return {}
+
+    def batch_of_one(self, task: str) -> Batch:
+        """Return the batch of a single task, which a model made for that task answers."""
+        return self._in_batches((task,))[0]
+
+    def _in_batches(self, tasks: tuple[str, ...]) -> tuple[Batch, ...]:
+        """Return tasks in batches, in the order of each batch's first task."""
+        if tasks not in self._partitions:
+            groups: dict[tuple[str, str, tuple[str, ...], str, int], list[str]] = {}
+            for name in tasks:
+                task = self.tasks[name]
+                key = (task.entry.domain, task.type, task.splits, task.entry.decoding, task.entry.answers)
+                groups.setdefault(key, []).append(name)
+            made = tuple(_named_batch(*key, tuple(sorted(names))) for key, names in groups.items())
+            self._known_batches.update({batch.name: batch for batch in made})
+            self._partitions[tasks] = made
+        return self._partitions[tasks]
 
     @cached_property
     def pools(self) -> tuple[str, ...]:
@@ -200,9 +255,9 @@ class Matrix:
                 for variant in self.block_methods(block):
                     for model in self.further_models(pool, variant).values():
                         add(model)
-        for batch in self.batches.values():
+        for kind in dict.fromkeys(task.type for task in self.tasks.values()):
             for rules in self.scorers:
-                for model in self.judges(batch, rules).values():
+                for model in self.judges_of(kind, rules).values():
                     add(model)
         return used
 
@@ -212,15 +267,19 @@ class Matrix:
         return list(dict.fromkeys([self.study.scorer, *self.study.also_score]))
 
     def judges(self, batch: Batch, rules: str) -> dict[Role, str]:
-        """Return the models that a rule set asks about replies to a batch, by their roles.
+        """Return the models that a rule set asks about replies to a batch, by their roles; errors as in `judges_of`."""
+        return self.judges_of(batch.type, rules)
+
+    def judges_of(self, kind: str, rules: str) -> dict[Role, str]:
+        """Return the models that a rule set asks about replies to tasks of a type, by their roles.
 
         Raises:
             RequestError: The study names none for a role.
         """
-        named = judges(batch.type, rules, self.study.scoring)
+        named = judges(kind, rules, self.study.scoring)
         missing = [role for role, model in named.items() if model is None]
         if missing:
-            raise RequestError(f"{batch.type} tasks need a model", where=f"scoring.{missing[0]}", remedy="name one")
+            raise RequestError(f"{kind} tasks need a model", where=f"scoring.{missing[0]}", remedy="name one")
         return {role: model for role, model in named.items() if model is not None}
 
     def zoo_parent(self, name: str) -> str | None:
@@ -258,18 +317,43 @@ class Matrix:
     def _resolved(self) -> tuple[tuple[Cell, ...], tuple[NotApplicable, ...]]:
         cells: dict[Cell, None] = {}
         others: dict[NotApplicable, None] = {}
+        asked: dict[tuple[str, str], set[str]] = {}
         for block in self.study.compare:
-            chosen = set(self.block_tasks(block))
-            batches = [batch for batch in self.batches.values() if set(batch.tasks) <= chosen]
+            tasks = self.block_tasks(block)
             for pool in self.block_pools(block):
                 for variant in self.block_methods(block):
-                    for batch in batches:
+                    for batch in self._in_batches(_fresh(tasks, asked.setdefault((pool, variant), set()))):
                         reason = self.obstacle(pool, variant, batch)
                         if reason is None:
                             cells[Cell(pool, batch.name, variant)] = None
                         else:
                             others[NotApplicable(pool, batch.name, variant, reason)] = None
         return tuple(cells), tuple(others)
+
+    @cached_property
+    def singles(self) -> tuple[tuple[str, str], ...]:
+        """Model and batch of every model with a row of its own."""
+        pairs: dict[tuple[str, str], None] = {}
+        asked: dict[str, set[str]] = {}
+        for block in self.study.compare:
+            tasks, chosen = self.block_tasks(block), self.block_singles(block)
+            members = (model for pool in self.block_pools(block) for model in self.study.pools[pool].models)
+            for model in dict.fromkeys(model for model in members if model in chosen):
+                for batch in self._in_batches(_fresh(tasks, asked.setdefault(model, set()))):
+                    pairs[model, batch.name] = None
+        return tuple(pairs)
+
+    @cached_property
+    def made(self) -> dict[str, "Made"]:
+        """Models that fits make, by slug."""
+        models = {}
+        for cell in self.cells:
+            for name in self.needs(cell.pool, cell.variant).models:
+                for task in self._known_batches[cell.batch].tasks:
+                    for seed in self.study.seeds:
+                        slug = paths.fitted_model(cell.pool, task, cell.variant, seed, name)
+                        models[slug] = Made(cell.pool, cell.batch, task, cell.variant, seed, name)
+        return models
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -343,6 +427,8 @@ class Matrix:
 
     def base(self, name: str) -> str | None:
         """Return the model that an adapter rests on."""
+        if is_made(name):
+            return None
         entry = self.study.models[name]
         if isinstance(entry, AdapterModel):
             return entry.base
@@ -355,6 +441,82 @@ class Matrix:
 
         entry = self.study.models[name]
         return lookup(entry.recipe or name) if isinstance(entry, ZooModel) else None
+
+    def task(self, name: str) -> Task:
+        """Return a task that is compared.
+
+        Raises:
+            RequestError: No comparison uses it.
+        """
+        if name not in self.tasks:
+            raise RequestError(f"unknown task {name!r}", remedy=did_you_mean(name, self.tasks))
+        return self.tasks[name]
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return the declaration of a model.
+
+        Raises:
+            RequestError: The study declares none of this name.
+        """
+        if name not in self.study.models:
+            raise RequestError(f"unknown model {name!r}", remedy=did_you_mean(name, self.study.models))
+        return self.study.models[name]
+
+    def made_model(self, name: str) -> Made:
+        """Return where a model comes from that a fit makes.
+
+        Raises:
+            RequestError: No fit makes it.
+        """
+        if name not in self.made:
+            raise RequestError(f"unknown model {name!r}", remedy=did_you_mean(name, self.made))
+        return self.made[name]
+
+    def asked_models(self, pool: str, variant: str) -> frozenset[str]:
+        """Return the models that a method's answer job asks itself for the plain test responses that it reads."""
+        if self.needs(pool, variant).answer.plain_mode != "lazy":
+            return frozenset()
+        return frozenset(name for name in self.study.pools[pool].models if self.study.models[name].priced)
+
+    @property
+    def result_class(self) -> str:
+        """How far the study's results repeat: as far as those of the model that repeats least."""
+        if any(isinstance(entry, ServerModel) for entry in self.models.values()):
+            return "sampled"
+        exact = all(self.engine(name).dtype == "float64" for name in self.models)
+        return "exact" if exact else "scheduled"
+
+    def gpus(self, name: str) -> int:
+        """Return the GPUs that a model needs where GPUs are used; a model that a fit made needs as many as its largest part."""
+        if is_made(name):
+            return max(map(self.gpus, self.ingredients(name)), default=1)
+        return self.study.models[name].gpus
+
+    def parameters(self, name: str) -> float | None:
+        """Return the declared number of parameters of a model; of one that a fit made, that of its largest part."""
+        if is_made(name):
+            return max((self.parameters(part) or 0 for part in self.ingredients(name)), default=0) or None
+        entry, base = self.study.models[name], self.base(name)
+        if entry.parameters is None and base is not None:
+            return self.parameters(base)
+        return entry.parameters
+
+    def engine(self, name: str) -> EngineSettings:
+        """Return the engine settings of a model: of one that a fit made, those of its first part."""
+        return self.engine(self.ingredients(name)[0]) if is_made(name) else self.study.engine_of(name)
+
+    def is_served(self, name: str) -> bool:
+        """Return whether a model runs elsewhere, behind an endpoint."""
+        return not is_made(name) and isinstance(self.study.models[name], ServerModel)
+
+    def ingredients(self, made: str) -> list[str]:
+        """Return the models that one made by a fit may be made of: the pool's, then the further ones that it declares."""
+        origin = self.made[made]
+        return self.parts(origin.pool, origin.variant)
+
+    def parts(self, pool: str, variant: str) -> list[str]:
+        """Return the models that a variant may make models of with a pool."""
+        return list(dict.fromkeys([*self.study.pools[pool].models, *self.further_models(pool, variant).values()]))
 
     def descriptions(self, pool: str) -> tuple[str, ...] | None:
         """Return one description per member, or None when some are missing."""
@@ -372,6 +534,25 @@ class Matrix:
         if value is None and model is not None:
             return model.family if aspect == "architecture" else model.tokenizer
         return value
+
+
+def _named_batch(
+    domain: str, kind: str, splits: tuple[str, ...], decoding: str, answers: int, tasks: tuple[str, ...]
+) -> Batch:
+    parts = [domain, kind]
+    parts += [split for split in splits if split not in ("dev", "test")]
+    parts += [] if "dev" in splits else ["nodev"]
+    parts += [decoding] if decoding != "default" else []
+    parts += [f"k{answers}"] if answers > 1 else []
+    name = "-".join([*parts, digest("batch", list(tasks))[:6]])
+    return Batch(paths.short_slug(name), tasks, kind, splits, decoding, answers)
+
+
+def _fresh(tasks: Iterable[str], asked: set[str]) -> tuple[str, ...]:
+    """Return the tasks that were not asked before, and note that they are now."""
+    fresh = tuple(task for task in tasks if task not in asked)
+    asked.update(fresh)
+    return fresh
 
 
 def _chosen(
