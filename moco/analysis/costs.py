@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from moco import paths
-from moco.analysis.results import Spec
 from moco.records import ALL_COSTS, COSTS, read_frame
 
 Answered = Mapping[tuple[str, str, str, str, int], int]

@@ -12,11 +12,11 @@ from moco.config.scoring import Scoring
 from moco.engines.base import MeasureRequest, Pooling
 from moco.engines.fetch import fetch
 from moco.engines.inference import Inference, Job
+from moco.home import home, store_root
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role
 from moco.scoring.tools import tools_for
-from moco.home import home, store_root
 from moco.store.generations import GenerationStore, Measured
 from moco.store.keys import measure_key, prompt_digest
 

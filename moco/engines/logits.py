@@ -16,6 +16,7 @@ from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, Reply, ScoredText, TextJob
 from moco.engines.performance import load_rows, reply_row, write_failed_perf
+from moco.home import home, store_root
 from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,
@@ -28,7 +29,6 @@ from moco.records import (
     read_rows,
     write_rows,
 )
-from moco.home import home, store_root
 from moco.store.generations import GenerationStore, Stored, StoredReply
 from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references

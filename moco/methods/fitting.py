@@ -11,6 +11,7 @@ from moco.digest import digest
 from moco.engines.judging import job_tools, judge_infos
 from moco.engines.performance import write_failed_perf
 from moco.errors import FailedInput, RequestError, WorkError
+from moco.home import home, store_root, work_root
 from moco.methods import state as states
 from moco.methods.base import Recipe
 from moco.methods.context import FitContext
@@ -28,7 +29,6 @@ from moco.records import (
     write_rows,
 )
 from moco.store.artifacts import ArtifactStore, link_tree
-from moco.home import home, store_root, work_root
 from moco.tasks.item import Reference
 from moco.tasks.prepare import read_questions, read_references
 

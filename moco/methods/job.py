@@ -15,6 +15,7 @@ from moco.engines.inference import Inference, Reply
 from moco.engines.inference import Job as InferenceJob
 from moco.engines.performance import load_rows, reply_row
 from moco.errors import RequestError, WorkError
+from moco.home import home, store_root
 from moco.methods.base import (
     JointRequest,
     JointResponse,
@@ -32,7 +33,6 @@ from moco.methods.logits import Logits, LogitsKind
 from moco.methods.logits_files import LOGITS_SCHEMAS, logits_by_item
 from moco.models.info import ModelInfo
 from moco.records import GENERATIONS, SCORES, Provenance, Schema, read_by_task
-from moco.home import home, store_root
 from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 

@@ -7,7 +7,6 @@ request, the older shard counts.
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
