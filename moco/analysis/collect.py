@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from moco import paths
 from moco.errors import WorkError
@@ -41,12 +42,12 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     """
     entries, provenance = spec["entries"], Provenance("collect", {"part": part})
     scores = (
-        _described(read_table(results / path, SCORES), _about(entry) | {"scorer": rules}, ALL_SCORES)
+        _described(_of_entry(read_table(results / path, SCORES), entry), _about(entry) | {"scorer": rules}, ALL_SCORES)
         for entry in entries
         for rules, path in entry["scores"].items()
     )
     write_table(results / paths.collected(part, "scores"), ALL_SCORES, scores, provenance)
-    costs = (_described(_costs(entry, results), _about(entry), ALL_COSTS) for entry in entries)
+    costs = (_described(_of_entry(_costs(entry, results), entry), _about(entry), ALL_COSTS) for entry in entries)
     write_table(results / paths.collected(part, "costs"), ALL_COSTS, costs, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
@@ -57,6 +58,11 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
 
 
 _OF_JOBS = ("pool", "name", "level", "part")
+
+
+def _of_entry(table: pa.Table, entry: Mapping[str, Any]) -> pa.Table:
+    """Return the rows of an entry's tasks; a file may hold more tasks than a run of the loop is about."""
+    return table.filter(pc.is_in(table["task"], pa.array(entry["tasks"]))) if "tasks" in entry else table
 
 
 def _about(entry: Mapping[str, Any]) -> dict[str, Any]:
