@@ -61,9 +61,7 @@ def test_a_complete_study_has_no_problem():
     assert problems() == []
 
 
-@pytest.mark.parametrize(
-    ("role", "example"), [("verifier", "verifier"), ("reward", "reward"), ("encoder", "encoder")]
-)
+@pytest.mark.parametrize(("role", "example"), [("verifier", "verifier"), ("reward", "reward"), ("encoder", "encoder")])
 def test_a_task_without_its_judge_stops_with_one_line(role, example):
     [line] = problems(scoring={name: model for name, model in JUDGES.items() if name != role})
     assert f"scoring.{role}" in line
@@ -103,7 +101,11 @@ def test_answers_beyond_the_samples_of_a_model_are_refused():
 def test_rules_that_judge_take_models_and_others_take_none():
     made = plan({**TYPES, "plain": "exact_match"})
     rules = score_rules(made)
-    for name, judge in (("general_verifier", "verifier"), ("reward_model", "reward"), ("generation_diversity_k4", "encoder")):
+    for name, judge in (
+        ("general_verifier", "verifier"),
+        ("reward_model", "reward"),
+        ("generation_diversity_k4", "encoder"),
+    ):
         rule = rules[f"score_plain_general_{name}_test"]
         inputs = rule.inputs(wildcards())
         assert not rule.local
@@ -120,7 +122,10 @@ def test_rules_that_judge_take_models_and_others_take_none():
 
 def test_rule_sets_that_ask_different_models_have_rules_of_their_own():
     rules = score_rules(plan({"open": "text_generation"}, also_score=["paper"]))
-    strict, paper = rules["score_plain_general_text_generation_test_strict"], rules["score_plain_general_text_generation_test_paper"]
+    strict, paper = (
+        rules["score_plain_general_text_generation_test_strict"],
+        rules["score_plain_general_text_generation_test_paper"],
+    )
     assert (strict.local, paper.local) == (True, False)
     assert (strict.wildcards["scorer"], paper.wildcards["scorer"]) == ("strict", "paper")
 
@@ -159,9 +164,7 @@ def test_methods_that_answer_several_times_read_as_many_samples():
 
 
 def test_methods_without_a_dev_score_are_not_applicable():
-    reasons = {
-        (entry.batch.rsplit("-")[1], entry.variant): entry.reason for entry in plan().matrix.not_applicable
-    }
+    reasons = {(entry.batch.rsplit("-")[1], entry.variant): entry.reason for entry in plan().matrix.not_applicable}
     assert reasons == {
         ("text_generation", "control_best_single"): "no dev scorer",
         ("text_generation", "weight_greedy_soup"): "no dev scorer",
@@ -169,7 +172,9 @@ def test_methods_without_a_dev_score_are_not_applicable():
             "scores single replies on dev, and diversity is that of several"
         ),
     }
-    assert not plan(scoring={**JUDGES, "text_generation": "reward_model"}, types={"open": "text_generation"}).matrix.not_applicable
+    assert not plan(
+        scoring={**JUDGES, "text_generation": "reward_model"}, types={"open": "text_generation"}
+    ).matrix.not_applicable
 
 
 def test_fits_that_are_judged_depend_on_the_judge():

@@ -108,7 +108,9 @@ def test_arithmetic_of_local_models_is_nothing_to_a_served_one():
 def test_results_with_a_served_model_are_sampled():
     assert Plan(study()).analysis_spec()["class"] == "sampled"
     without = {name: entry for name, entry in study().models.items() if name != "far"}
-    local = study(models={name: entry.model_dump() for name, entry in without.items()}, pools={"near": ["add", "recall"]})
+    local = study(
+        models={name: entry.model_dump() for name, entry in without.items()}, pools={"near": ["add", "recall"]}
+    )
     assert Plan(local).analysis_spec()["class"] == "exact"
 
 
@@ -175,7 +177,9 @@ def test_a_key_that_is_not_set_is_found_before_any_job(monkeypatch, tmp_path):
 
 def test_one_endpoint_under_two_names_is_no_pool_of_two():
     twice = {"far": FAR, "again": {**FAR, "endpoint": FAR["endpoint"] + "/"}}
-    found = structural_problems(study(models={**study().model_dump()["models"], **twice}, pools={"p": ["far", "again"]}))
+    found = structural_problems(
+        study(models={**study().model_dump()["models"], **twice}, pools={"p": ["far", "again"]})
+    )
     assert any("same checkpoint" in problem.what for problem in found)
 
 
