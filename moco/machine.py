@@ -12,7 +12,7 @@ from pathlib import Path
 from moco.devices import device_count
 from moco.engines.vllm.environment import installed, python_path
 from moco.errors import RequestError
-from moco.store.generations import store_root
+from moco.home import home, store_root
 
 _INSTALL = "pip install --constraint constraints.txt '.[{}]' in the folder of MoCo"
 """The distribution, `moco-bench`, is not on the package index; `moco` there is somebody else's."""
@@ -74,7 +74,7 @@ def _torch() -> Finding:
 
 
 def _vllm(results: Path) -> Finding:
-    python = python_path(results.resolve().parent)
+    python = python_path(home(results))
     found = installed(python)
     if found is None:
         return Finding("vllm", f"none at {python}", "no models with engine vllm; to have them: make install-vllm")

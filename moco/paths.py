@@ -1,10 +1,37 @@
-"""Where every artifact lives below `results/`: the one place that knows, for rules and for verbs.
+"""Where every artifact of a study lies below its results folder: the one place that knows, for rules and for verbs.
 
-All functions return paths relative to the results folder. Arguments may be Snakemake wildcards such as `{model}`.
+All functions return paths relative to the results folder, `results/{study}` by default. Arguments may be Snakemake
+wildcards such as `{model}`. A *batch* is a set of tasks that are worked on in one job and share one file
+(`moco.workflow.matrix`); a *block* is a range of sample indices.
 """
 
-BLOCKS = ((0, 0), (1, 4), (5, 7), (8, 15), (16, 31))
-"""First and last sample index of each block; a job makes a whole block."""
+BENCHMARK = "benchmark"
+"""The part of a study that its comparisons make."""
+EVOLUTION = "evolution"
+"""The part that the rounds of the loop make."""
+
+_FIRST_BLOCKS = ((0, 0), (1, 4), (5, 7))
+"""First and last sample index of the first blocks; from 8 on, each block is as long as all before it."""
+
+
+def block_range(sample: int) -> range:
+    """Return the sample indices of the block that a sample is made in: 0, 1-4, 5-7, 8-15, then doubling."""
+    for first, last in _FIRST_BLOCKS:
+        if first <= sample <= last:
+            return range(first, last + 1)
+    first = 1 << (sample.bit_length() - 1)
+    return range(first, 2 * first)
+
+
+def block_of(sample: int) -> str:
+    """Return the name of the block that a sample is made in, such as `s0` or `s8-15`."""
+    samples = block_range(sample)
+    return f"s{samples[0]}" if len(samples) == 1 else f"s{samples[0]}-{samples[-1]}"
+
+
+def block_samples(block: str) -> range:
+    """Return the sample indices of a block by its name."""
+    return block_range(int(block.removeprefix("s").partition("-")[0]))
 
 
 def task_folder(task: str) -> str:
@@ -37,57 +64,54 @@ def model_json(model: str) -> str:
     return f"models/{model}/model.json"
 
 
-def recipe_json(model: str) -> str:
-    """Recipe of a model that a fit made."""
-    return f"models/{model}/recipe.json"
-
-
 def checkpoint(model: str) -> str:
-    """Weights of a merged or zoo model."""
+    """Weights of a zoo model, or of one that a fit made."""
     return f"checkpoints/{model}"
 
 
-def generation(model: str, task: str, split: str, decoding: str, seed: object, sample: object) -> str:
-    """Plain responses with one sample index."""
-    return f"generations/{model}/{task}/{split}/{decoding}/seed{seed}/s{sample}.parquet"
+def generation(model: str, batch: str, split: str, seed: object, block: str) -> str:
+    """Plain responses of a block of samples."""
+    return f"generations/{model}/{batch}/{split}/seed{seed}/{block}.parquet"
 
 
-def logits(kind: str, model: str, task: str, split: str, decoding: str, seed: object, sample: object) -> str:
-    """Cached logits of a kind: `options` of multiple choice items, `reference` answers, or the plain `response`.
-
-    Decoding, seed and sample matter for responses only.
-    """
-    folder = f"logits/{model}/{task}/{split}"
-    return (
-        f"{folder}/response/{decoding}/seed{seed}/s{sample}.parquet"
-        if kind == "response"
-        else f"{folder}/{kind}.parquet"
-    )
+def logits(kind: str, model: str, batch: str, split: str) -> str:
+    """Cached logits of `options` of multiple choice items, or of `reference` answers."""
+    return f"logits/{model}/{batch}/{split}/{kind}.parquet"
 
 
-def fit_folder(pool: str, task: str, method: str, seed: object) -> str:
-    """A fitted method."""
-    return f"fits/{pool}/{task}/{method}/seed{seed}"
+def response_logits(model: str, batch: str, split: str, seed: object, block: str) -> str:
+    """Cached logits of the plain responses of a block of samples."""
+    return f"logits/{model}/{batch}/{split}/response/seed{seed}/{block}.parquet"
 
 
-def answers(pool: str, task: str, method: str, seed: object, split: str) -> str:
+def fit_folder(pool: str, batch: str, method: str, seed: object) -> str:
+    """What a method learned on a batch, in one folder per task."""
+    return f"fits/{pool}/{batch}/{method}/seed{seed}"
+
+
+def answers(pool: str, batch: str, method: str, seed: object, split: str) -> str:
     """Answers of a method."""
-    return f"answers/{pool}/{task}/{method}/seed{seed}/{split}.parquet"
+    return f"answers/{pool}/{batch}/{method}/seed{seed}/{split}.parquet"
 
 
-def calls(pool: str, task: str, method: str, seed: object, split: str) -> str:
+def calls(pool: str, batch: str, method: str, seed: object, split: str) -> str:
     """Every call that the answers rest on."""
-    return f"answers/{pool}/{task}/{method}/seed{seed}/{split}_calls.parquet"
+    return f"answers/{pool}/{batch}/{method}/seed{seed}/{split}_calls.parquet"
 
 
-def costs(pool: str, task: str, method: str, seed: object, split: str) -> str:
+def costs(pool: str, batch: str, method: str, seed: object, split: str) -> str:
     """Attributed cost of the answers and of the fit behind them, by model."""
-    return f"answers/{pool}/{task}/{method}/seed{seed}/{split}_costs.parquet"
+    return f"answers/{pool}/{batch}/{method}/seed{seed}/{split}_costs.parquet"
 
 
 def scores(scorer: str, path: str) -> str:
     """Scores of a generations or answers file."""
     return f"scores/{scorer}/{path}"
+
+
+def collected(part: str, name: str) -> str:
+    """All `scores`, `costs` or `jobs_perf` of a part of the study, in one long file."""
+    return f"analysis/{part}/{name}.parquet"
 
 
 def table(name: str, suffix: str) -> str:
@@ -101,15 +125,38 @@ def figure(name: str, suffix: str) -> str:
 
 
 def perf(path: str) -> str:
-    """Times and paid cost beside a Parquet file."""
+    """Times and paid cost of every reply, beside a job's Parquet file."""
     return path.removesuffix(".parquet") + "_perf.parquet"
 
 
 def job_perf(path: str) -> str:
-    """What each model did in a job, beside the job's first Parquet file."""
+    """What each model did in a job, beside the job's Parquet file."""
     return path.removesuffix(".parquet") + "_job_perf.parquet"
 
 
 def fitted_model(pool: str, task: str, method: str, seed: object, name: str) -> str:
     """Slug of a model that a fit makes; user slugs contain no `--`."""
-    return f"{pool}--{task}--{method}--s{seed}--{name}"
+    return short_slug(f"{pool}--{task}--{method}--s{seed}--{name}")
+
+
+LONGEST_SLUG = 100
+"""Characters of a derived slug, which is a folder's name."""
+
+
+def short_slug(slug: str, longest: int = LONGEST_SLUG) -> str:
+    """Return a derived slug as it is used in paths: one that is too long is cut and ends in a digest of the whole."""
+    if len(slug) <= longest:
+        return slug
+    from moco.digest import digest
+
+    return f"{slug[: longest - 9].rstrip('-')}-{digest(slug)[:8]}"
+
+
+def mixture(run: str, number: object) -> str:
+    """What the students of a round learn from."""
+    return f"evolution/{run}/r{number}/mix.parquet"
+
+
+def students(run: str, number: object) -> str:
+    """The students of a round, one folder each, numbered from 1 in the order of the pool."""
+    return f"evolution/{run}/r{number}/students"

@@ -136,7 +136,7 @@ class Comparison:
     @cached_property
     def costs(self) -> pd.DataFrame:
         """Attributed cost of every result, by stage and model."""
-        return load_costs(self.spec, self._results)
+        return load_costs(self._results)
 
     @cached_property
     def _result_costs(self) -> dict[tuple[str, str, str, str], Cost]:

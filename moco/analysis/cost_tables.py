@@ -39,7 +39,7 @@ def _ordered(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
 
 def moco_cost(spec: Spec, results: Path) -> Table:
     """Return what every single model and method costs, by stage and model."""
-    frame = load_costs(spec, results)
+    frame = load_costs(results)
     # Names of candidates are digests, and a search may have hundreds.
     frame["model"] = frame["model"].where(frame["role"] != "candidate", CANDIDATES)
     # A fit that serves all tasks is listed in full with each of them.
@@ -80,7 +80,7 @@ def _number(value: Any) -> Cell:
 
 def moco_paid(spec: Spec, results: Path) -> Table:
     """Return what was really spent on the results that lie in the folder."""
-    frame = load_paid(spec, results)
+    frame = load_paid(results)
     frame = frame.loc[(frame["replies"] > 0) | (frame["loads"] > 0)]
     rows: list[tuple[Cell, ...]] = []
     if len(frame):
@@ -106,7 +106,7 @@ def moco_paid(spec: Spec, results: Path) -> Table:
 def moco_jobs(spec: Spec, results: Path) -> Table:
     """Return what every model did in every job behind the results that lie in the folder."""
     rows: list[tuple[Cell, ...]] = []
-    for row in _ordered(load_jobs(spec, results), ["pool", "level", "name", "part"]):
+    for row in _ordered(load_jobs(results), ["pool", "level", "name", "part"]):
         new = row["items"] - row["cached"]
         seconds, tokens = row["seconds"], row["made_tokens"] or row["read_tokens"]
         seed = "-" if row["seed"] is None else str(row["seed"])

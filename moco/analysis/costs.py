@@ -2,28 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from moco import paths
-from moco.analysis.results import Spec
-from moco.errors import WorkError
-from moco.methods.costs import flops
-from moco.records import COSTS, GENERATIONS, read_frame, read_json
+from moco.records import ALL_COSTS, COSTS, read_frame
 
 Answered = Mapping[tuple[str, str, str, str, int], int]
 """Number of answered items by kind, pool, name, task and seed."""
 
 _NAMES = ["kind", "pool", "name", "level", "task", "seed"]
-_TOKENS = ["prompt_tokens", "completion_tokens"]
 _NUMBERS = {"flops": "float64", "parameters": "Int64"}
 """Columns in which a number may be unknown."""
-_COLUMNS = [*_NAMES, *COSTS.columns.names]
+_COLUMNS = list(dict.fromkeys([*_NAMES, *COSTS.columns.names]))
 
 
 @dataclass(frozen=True)
@@ -50,12 +44,11 @@ class Cost:
         return self.learning + self.shared_learning
 
 
-def load_costs(spec: Spec, results: Path) -> pd.DataFrame:
+def load_costs(results: Path) -> pd.DataFrame:
     """Return the attributed cost of every single model and method.
 
     Args:
-        spec: What was compared.
-        results: The results folder that the paths of `spec` are relative to.
+        results: The results folder.
 
     Returns:
         A long frame: kind, pool, name, level, task and seed of the result, and the columns of a cost file. A single
@@ -64,52 +57,8 @@ def load_costs(spec: Spec, results: Path) -> pd.DataFrame:
     Raises:
         WorkError: A file is missing or damaged.
     """
-    frames = []
-    for entry in spec["singles"]:
-        for seed, path in entry["replies"].items():
-            row = _single_row(results, entry["model"], path)
-            names = ("single", "", entry["model"], "single", entry["task"], int(seed))
-            frames.append(pd.DataFrame([row]).astype(_NUMBERS).assign(**dict(zip(_NAMES, names, strict=True))))
-    for entry in spec["methods"]:
-        for seed, path in entry["costs"].items():
-            names = ("method", entry["pool"], entry["variant"], entry["level"], entry["task"], int(seed))
-            frame = read_frame(_existing(results / path), COSTS)
-            if len(frame):
-                frames.append(frame.astype(_NUMBERS).assign(**dict(zip(_NAMES, names, strict=True))))
-    return pd.concat(frames, ignore_index=True)[_COLUMNS] if frames else pd.DataFrame(columns=_COLUMNS)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise WorkError("file is missing", where=str(path), remedy="run the rules that make the answers")
-    return path
-
-
-def _single_row(results: Path, model: str, path: str) -> dict[str, Any]:
-    replies = read_frame(_existing(results / path), GENERATIONS, ["uid", "status", *_TOKENS])
-    replies = replies.loc[replies["status"] == "ok"]
-    size, served = _size(results / paths.model_json(model)) if len(replies) else (0, False)
-    prompt, completion = (int(replies[name].sum()) for name in _TOKENS)
-    return {
-        "stage": "answer",
-        "scope": "task",
-        "role": "member",
-        "model": model,
-        "parameters": size,
-        "calls": len(replies),
-        "items": int(replies["uid"].nunique()),
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "flops": flops("answer", size, prompt + completion),
-        "loads": int(len(replies) > 0 and not served),
-    }
-
-
-@cache
-def _size(path: Path) -> tuple[int | None, bool]:
-    """Return a model's number of parameters, and whether it runs elsewhere."""
-    info = read_json(path)
-    return info["parameters"], info.get("server") is not None
+    frame = read_frame(results / paths.collected(paths.BENCHMARK, "costs"), ALL_COSTS)
+    return frame.astype(_NUMBERS)[_COLUMNS]
 
 
 def result_costs(frame: pd.DataFrame, answered: Answered) -> dict[tuple[str, str, str, str], Cost]:

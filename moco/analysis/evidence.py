@@ -135,9 +135,6 @@ def _machine() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page of a finished study."""
-    import json
-
-    from moco.analysis.spec import expand
     from moco.config.load import load_study
     from moco.workflow.plan import Plan
 
@@ -147,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--append", type=Path, nargs="*", default=[], help="Markdown files to append")
     options = parser.parse_args(arguments)
-    spec = expand(json.loads(Plan(load_study(options.study)).analysis_json(None)))
+    spec = Plan(load_study(options.study)).report.slice(None)
     shapes = "\n\n".join(path.read_text(encoding="utf-8").strip() for path in options.append)
     text = page(spec, options.results, shapes)
     replace_file(options.page, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Score files of a study as one tidy frame, and what every table and figure derives from it.
+"""Scores of a study as one tidy frame, and what every table and figure derives from it.
 
-`spec` is the planner's description of what was compared: tasks, pools, score files by seed, and the pairs that do not
-apply. Nothing else is read.
+`spec` is the planner's description of what was compared: tasks, pools, pairs, and those that do not apply. Besides it
+only the collected files are read.
 """
 
 from collections import Counter
@@ -10,73 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from moco.errors import WorkError
-from moco.records import SCORES, read_frame
+from moco import paths
+from moco.records import ALL_SCORES, read_frame
 
 Spec = Mapping[str, Any]
 
 RESULT = ["kind", "pool", "name", "task"]
 """Columns that name a result: what one cell of a table is about."""
 
+_DESCRIBED = ["kind", "pool", "name", "level", "task", "seed"]
 _FROM_FILE = ["uid", "status", "reason", "score"]
 
 
-def _entries(spec: Spec) -> pd.DataFrame:
-    """Return one row per score file."""
-    rows = []
-    for kind in ("single", "method"):
-        for entry in spec[f"{kind}s"]:
-            name = entry["model"] if kind == "single" else entry["variant"]
-            for seed, path in entry["scores"].items():
-                rows.append(
-                    {
-                        "kind": kind,
-                        "pool": entry.get("pool", ""),
-                        "name": name,
-                        "level": entry.get("level", "single"),
-                        "task": entry["task"],
-                        "domain": spec["tasks"][entry["task"]]["domain"],
-                        "seed": int(seed),
-                        "path": path,
-                    }
-                )
-    return pd.DataFrame(rows, columns=["kind", "pool", "name", "level", "task", "domain", "seed", "path"])
-
-
 def load_scores(spec: Spec, results: Path) -> pd.DataFrame:
-    """Return every score row of a study.
+    """Return every score row of a study under its rule set.
 
     Args:
         spec: What was compared.
-        results: The results folder that the paths of `spec` are relative to.
+        results: The results folder.
 
     Returns:
-        A long frame: kind (`single` or `method`), pool (empty for singles), name (model or variant), level, task,
-        domain, seed, uid, status, reason, score.
+        One row per answer: kind, pool, name, level, task, domain, seed, uid, status, reason, score.
 
     Raises:
-        WorkError: Score files are missing or damaged.
+        WorkError: The collected scores are missing or damaged.
     """
-    entries = _entries(spec)
-    paths = [results / path for path in entries["path"]]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise WorkError(
-            f"{len(missing)} of {len(paths)} score files are missing, this is the first",
-            where=str(missing[0]),
-            remedy="run the rules that make them",
-        )
-    frames = [read_frame(path, SCORES, _FROM_FILE) for path in paths]
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_FROM_FILE)
-    origin = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
-    described = {}
-    for column in entries.columns.drop("path"):
-        codes, values = pd.factorize(entries[column])
-        described[column] = pd.Categorical.from_codes(codes[origin], categories=values)
-    return pd.DataFrame(described).join(rows)
+    frame = read_frame(
+        results / paths.collected(paths.BENCHMARK, "scores"), ALL_SCORES, [*_DESCRIBED, "scorer", *_FROM_FILE]
+    )
+    frame = frame.loc[frame["scorer"] == spec["scorer"]].reset_index(drop=True)
+    named = {name: pd.Categorical(frame[name], categories=pd.unique(frame[name])) for name in _DESCRIBED}
+    domains = frame["task"].map({task: about["domain"] for task, about in spec["tasks"].items()})
+    order = ["kind", "pool", "name", "level", "task", "domain", "seed", *_FROM_FILE]
+    return frame.assign(**named, domain=pd.Categorical(domains))[order]
 
 
 def item_scores(frame: pd.DataFrame) -> "pd.Series[float]":

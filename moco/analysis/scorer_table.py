@@ -8,7 +8,6 @@ from moco.analysis.comparison import UNAVERAGED_TYPES, Comparison, Outcome
 from moco.analysis.notes import study_notes
 from moco.analysis.render import Cell, Table
 from moco.analysis.results import Spec
-from moco.analysis.spec import under_rules
 from moco.analysis.statistics import estimate, paired_difference
 
 _SAME = 1e-9
@@ -19,7 +18,7 @@ def scorer_difference(spec: Spec, results: Path) -> Table:
     own = Comparison(spec, results)
     rows: list[tuple[Cell, ...]] = []
     for rules in spec.get("also_score", ()):
-        other = Comparison(under_rules(spec, rules), results)
+        other = Comparison({**spec, "scorer": rules}, results)
         for entry in spec["singles"]:
             model, task = entry["model"], entry["task"]
             names = ("-", model, "single", task, rules)

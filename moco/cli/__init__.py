@@ -22,6 +22,9 @@ VERBS = {
     "merge": "make a checkpoint from a recipe",
     "answer": "answer questions with a method",
     "score": "score plain responses or answers",
+    "mix": "gather what the students of a round learn from",
+    "distill": "train the students of a round",
+    "collect": "gather all scores and costs of a part of the study",
     "tabulate": "write a table",
     "plot": "write a figure",
     "report": "write the report",
@@ -89,6 +92,10 @@ def _run(verb: str, arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"moco {verb}", description=module.__doc__)
     module.configure(parser)
     options = parser.parse_args(arguments[1:])
+    if hasattr(options, "digest"):
+        from moco.cli.jobs import print_command
+
+        print_command(arguments)
     if hasattr(module, "record_failure") and getattr(module, "is_recorded", _always)(options):
         from moco.cli.attempts import run_recorded
 

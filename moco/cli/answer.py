@@ -3,13 +3,14 @@
 import argparse
 from typing import Any
 
-from moco.cli.fit import add_method_options
+from moco.cli.jobs import add_job_options, job_slice
+
+STAGE = "answer"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_method_options(parser)
-    parser.add_argument("--split", required=True, help="test or distill")
+    add_job_options(parser, "pool", "batch", "method", "seed", "split")
 
 
 def _job(options: argparse.Namespace) -> Any:
@@ -17,7 +18,8 @@ def _job(options: argparse.Namespace) -> Any:
     from moco.progress import set_up_logging
 
     set_up_logging()
-    return AnswerJob(options.results, options.spec, options.pool, options.method, options.seed)
+    spec = job_slice(options, STAGE)
+    return AnswerJob(options.results, spec, options.pool, options.batch, options.method, options.seed)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -13,10 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
-from moco.config.runtime import LAST_ATTEMPT, runtime_settings
+from moco.config.runtime import LAST_ATTEMPT, failure_settings
 from moco.errors import FailedInput
+from moco.home import STUDY
 
-_CHILD = "MOCO_CHILD"
+CHILD = "MOCOCHILD"
 
 
 class Recordable(Protocol):
@@ -35,26 +36,35 @@ def add_attempt_options(parser: argparse.ArgumentParser) -> None:
     """Add the options by which a rule passes its attempt and its grant of GPUs."""
     parser.add_argument("--attempt", type=int, default=1, help="number of this attempt, from 1")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs granted by the scheduler")
-    parser.add_argument("--gpus-needed", type=int, default=0, help="GPUs that the job needs")
 
 
 def run_recorded(module: Any, options: argparse.Namespace, arguments: list[str]) -> int:
     """Run a verb; a failed input or, where failures are recorded, a last failed attempt becomes failed rows."""
     from moco.devices import granted_devices
 
-    runtime = runtime_settings()
-    with granted_devices(options.gpus, options.gpus_needed) as devices:
-        if devices and _CHILD not in os.environ:
+    records, retries = failure_settings()
+    with granted_devices(options.gpus, _needed_gpus(module, options)) as devices:
+        if devices and CHILD not in os.environ:
             print(f"GPU {devices}", file=sys.stderr, flush=True)
-        if runtime.get("failures") != "record" or _CHILD in os.environ:
+        if not records or CHILD in os.environ:
             return _run_here(module, options)
-        last = options.attempt > runtime.get("retries", 0)
+        last = options.attempt > retries
         reason, code = _run_child(arguments, last)
     if code in (0, 2) or not last:
         return code
     module.record_failure(options, reason)
     print(f"recorded as failed: {reason}", file=sys.stderr)
     return 0
+
+
+def _needed_gpus(module: Any, options: argparse.Namespace) -> int:
+    """Return the GPUs that the plan asks for; none for a command without a study."""
+    if STUDY not in os.environ:
+        return 0
+    from moco.cli.jobs import plan
+
+    name = module.STAGE if hasattr(module, "STAGE") else module.stage(options)
+    return int(getattr(plan(), name).gpu(options))
 
 
 def _run_here(module: Any, options: argparse.Namespace) -> int:
@@ -70,7 +80,7 @@ def _run_child(arguments: list[str], last: bool) -> tuple[str, int]:
     """Return why the child failed and its exit code."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reason"
-        environment = {**os.environ, _CHILD: "1", "MOCO_REASON_FILE": str(path), LAST_ATTEMPT: str(int(last))}
+        environment = {**os.environ, CHILD: "1", "MOCO_REASON_FILE": str(path), LAST_ATTEMPT: str(int(last))}
         child = subprocess.Popen([sys.executable, "-m", "moco", *arguments], env=environment)
         stopped = []
 

@@ -21,7 +21,6 @@ def run(options: argparse.Namespace) -> int:
     from moco.config.study import Study
     from moco.errors import MocoError
     from moco.workflow.check import all_problems
-    from moco.workflow.slugs import conflicts, refuse_taken_slugs, slugs
 
     lines: list[str] = []
     studies: list[tuple[Path, Study]] = []
@@ -42,17 +41,7 @@ def run(options: argparse.Namespace) -> int:
         for problem in problems:
             if problem.warning:
                 print(f"warning: {problem.line(str(path))}", file=sys.stderr)
-        try:
-            refuse_taken_slugs(study, options.results)
-        except MocoError as error:
-            lines.append(Problem(error.where, error.what, error.remedy).line(str(path)))
         for other_path, other in studies:
-            lines += [
-                Problem(f"{kind}.{name}", f"means something else in {other_path}", "rename it in one of the two").line(
-                    str(path)
-                )
-                for kind, name in conflicts(slugs(study), slugs(other))
-            ]
             if other.study == study.study:
                 lines.append(Problem("study", f"{other_path} has the same name", "rename one of them").line(str(path)))
         studies.append((path, study))

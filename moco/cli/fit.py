@@ -3,23 +3,14 @@
 import argparse
 from typing import Any
 
-from moco.cli.attempts import add_attempt_options
-from moco.cli.options import add_results, add_spec
+from moco.cli.jobs import add_job_options, job_slice
+
+STAGE = "fit"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_method_options(parser)
-
-
-def add_method_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `fit` and `answer` share."""
-    add_results(parser)
-    parser.add_argument("--pool", required=True, help="pool of models")
-    parser.add_argument("--method", required=True, help="method variant")
-    parser.add_argument("--seed", type=int, required=True, help="run seed")
-    add_spec(parser)
-    add_attempt_options(parser)
+    add_job_options(parser, "pool", "batch", "method", "seed")
 
 
 def _job(options: argparse.Namespace) -> Any:
@@ -27,7 +18,8 @@ def _job(options: argparse.Namespace) -> Any:
     from moco.progress import set_up_logging
 
     set_up_logging()
-    return FitJob(options.results, options.spec, options.pool, options.method, options.seed)
+    spec = job_slice(options, STAGE)
+    return FitJob(options.results, spec, options.pool, options.batch, options.method, options.seed)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -3,38 +3,33 @@
 import argparse
 from typing import Any
 
-from moco.cli.attempts import add_attempt_options
-from moco.cli.options import add_results, add_spec, parse_samples
+from moco.cli.jobs import add_job_options, job_slice
+from moco.errors import RequestError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_results(parser)
     parser.add_argument("--kind", choices=["options", "reference", "response"], required=True, help="kind of logits")
-    parser.add_argument("--model", required=True, help="a model of the study")
-    parser.add_argument("--tasks", nargs="+", required=True, help="tasks")
-    parser.add_argument("--splits", nargs="+", required=True, help="splits")
-    parser.add_argument("--samples", type=parse_samples, default=[0], help="sample indices of responses, as 0 or 1-4")
-    parser.add_argument("--seed", type=int, default=0, help="run seed of responses")
-    add_spec(parser)
-    add_attempt_options(parser)
+    add_job_options(parser, "model", "batch", "split")
+    parser.add_argument("--seed", type=int, help="run seed, for responses")
+    parser.add_argument("--block", help="block of samples, for responses, as s0 or s1-4")
+
+
+def stage(options: argparse.Namespace) -> str:
+    """Return the plan's name of the rule."""
+    return "response_logits" if options.kind == "response" else "logits"
 
 
 def _job(options: argparse.Namespace) -> Any:
     from moco.engines.logits import LogitsJob
     from moco.progress import set_up_logging
 
+    if options.kind == "response" and None in (options.seed, options.block):
+        raise RequestError("logits of responses need --seed and --block", remedy="give both")
     set_up_logging()
-    return LogitsJob(
-        options.results,
-        options.kind,
-        options.model,
-        options.tasks,
-        options.splits,
-        options.samples,
-        options.seed,
-        options.spec,
-    )
+    spec = job_slice(options, stage(options))
+    where = (options.batch, options.split, options.seed, options.block)
+    return LogitsJob(options.results, spec, options.kind, options.model, *where)
 
 
 def run(options: argparse.Namespace) -> None:

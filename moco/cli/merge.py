@@ -1,48 +1,40 @@
-"""Make the checkpoint of a recipe that a fit wrote."""
+"""Make the checkpoint of a model that a fit described."""
 
 import argparse
+from pathlib import Path
 
 from moco import paths
-from moco.cli.attempts import add_attempt_options
-from moco.cli.options import add_results, add_spec
-from moco.errors import FailedInput
+from moco.cli.jobs import add_job_options, job_slice
+
+STAGE = "merge"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_results(parser)
-    parser.add_argument("--model", required=True, help="name of the new model")
-    parser.add_argument("--among", nargs="+", required=True, help="models that the recipe's inputs are among")
-    add_spec(parser)
-    add_attempt_options(parser)
+    add_job_options(parser, "model")
 
 
 def run(options: argparse.Namespace) -> None:
     """Merge; a merge that was made before comes from the store."""
     import shutil
-    from pathlib import Path
 
     from moco.digest import digest
+    from moco.home import home, store_root, work_root
     from moco.merging.build import build_merge
-    from moco.methods.base import Recipe
+    from moco.methods.state import recipe_of
     from moco.models.info import ModelInfo
-    from moco.records import read_json
     from moco.store.artifacts import ArtifactStore, link_tree
-    from moco.store.generations import store_root, work_root
 
-    content = read_json(options.results / paths.recipe_json(options.model))
-    if "failed" in content:
-        raise FailedInput(content["failed"])
-    recipe = Recipe.from_json(content)
-    known = [ModelInfo.read(options.results / paths.model_json(name)) for name in options.among]
-    root = options.results.resolve().parent
+    spec = job_slice(options, STAGE)
+    recipe = recipe_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
+    known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]
 
     def build(output: Path, _scratch: Path) -> None:
         output.rmdir()
-        build_merge(options.model, recipe, known, output, root)
+        build_merge(options.model, recipe, known, output, home(options.results))
 
     store = ArtifactStore(store_root(options.results), work_root(options.results))
-    folder, cached = store.make("merges", digest("merge", recipe.as_json(), options.spec), build)
+    folder, cached = store.make("merges", digest("merge", recipe.as_json(), spec["source"]), build)
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
     link_tree(folder, target)

@@ -2,19 +2,17 @@
 
 import argparse
 
-from moco.cli.options import add_results, add_spec
+from moco.cli.jobs import add_job_options, job_slice
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", help="name of the figure, such as moco_win_rate")
-    add_results(parser)
-    add_spec(parser)
+    add_job_options(parser, attempts=False)
 
 
 def run(options: argparse.Namespace) -> None:
     """Draw the figure."""
     from moco.analysis.figures import write_figure
-    from moco.analysis.spec import expand
 
-    write_figure(options.name, expand(options.spec), options.results)
+    write_figure(options.name, job_slice(options, "tabulate"), options.results)

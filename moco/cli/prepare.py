@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moco import paths
-from moco.cli.options import add_results, parse_spec
+from moco.cli.options import add_results
 from moco.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_results(parser)
     parser.add_argument("--task", help="name of the task")
-    parser.add_argument("--spec", type=parse_spec, help="slice of the configuration, as JSON")
+    parser.add_argument("--digest", help="digest of what the study says of the task; checked when given")
     parser.add_argument(
         "--check",
         type=Path,
@@ -31,14 +31,15 @@ def run(options: argparse.Namespace) -> int:
     """Prepare or check the task."""
     if options.check is not None:
         return _check(options.check, options.task, options.type)
+    from moco.cli.jobs import job_slice
     from moco.config.load import task_from
     from moco.tasks.prepare import prepare
 
-    for name in ("task", "spec"):
-        if getattr(options, name) is None:
-            raise RequestError("is missing", where=f"--{name}", remedy="give it, or use --check FILE")
-    entry = task_from(options.spec, f"tasks.{options.task}")
-    facts = prepare(options.task, entry, options.results / paths.task_folder(options.task), options.spec)
+    if options.task is None:
+        raise RequestError("is missing", where="--task", remedy="give it, or use --check FILE")
+    spec = job_slice(options, "prepare")
+    entry = task_from(spec, f"tasks.{options.task}")
+    facts = prepare(options.task, entry, options.results / paths.task_folder(options.task), spec)
     counts = ", ".join(f"{split} {about['items']}" for split, about in facts["splits"].items())
     print(f"{options.task}: {facts['type']}, {counts}")
     return 0
@@ -65,7 +66,7 @@ def _entries(path: Path, task: str | None, kind: str | None) -> "dict[str, TaskE
     """Return the tasks of a file: one task, those of a study, or data without any configuration."""
     from moco.config.load import read_yaml, study_from, task_from
     from moco.registry import did_you_mean
-    from moco.workflow.matrix import concrete_entry
+    from moco.workflow.batches import concrete_entry
 
     if path.suffix.lower() not in (".yaml", ".yml"):
         return {path.name.split(".")[0]: task_from(_data_entry(path, kind), str(path))}

@@ -2,19 +2,17 @@
 
 import argparse
 
-from moco.cli.options import add_results, add_spec
+from moco.cli.jobs import add_job_options, job_slice
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_results(parser)
-    add_spec(parser)
+    add_job_options(parser, attempts=False)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write `report.html`."""
     from moco.analysis.report import write_report
-    from moco.analysis.spec import expand
     from moco.records import versions
 
-    write_report(expand(options.spec), options.results, options.results / "report.html", versions())
+    write_report(job_slice(options, "report"), options.results, options.results / "report.html", versions())

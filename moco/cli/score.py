@@ -4,31 +4,23 @@ import argparse
 from pathlib import Path
 from typing import Any, Literal
 
-from moco import paths
 from moco.cli.attempts import add_attempt_options
-from moco.cli.options import add_results, parse_spec
+from moco.cli.jobs import job_slice, plan
+from moco.cli.options import add_results
+from moco.errors import RequestError
 
-_JOB = ("tasks", "split", "seed", "spec")
+STAGE = "score"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_results(parser)
-    parser.add_argument("--tasks", nargs="+", help="tasks")
-    parser.add_argument("--split", help="split")
-    parser.add_argument("--seed", type=int, help="run seed")
-    parser.add_argument("--model", help="score plain responses of this model; needs --decoding and --sample")
-    parser.add_argument("--decoding", help="decoding preset of the plain responses")
     parser.add_argument(
-        "--sample",
-        type=int,
-        help="sample index of the plain responses; with n replies per item, the n-th block of them",
+        "--replies", metavar="FILE", help="replies to score, below the results folder and without .parquet"
     )
-    parser.add_argument("--pool", help="score answers of a method with this pool; needs --method")
-    parser.add_argument("--method", help="method variant")
-    parser.add_argument("--spec", type=parse_spec, help="slice of the configuration, as JSON")
+    parser.add_argument("--digest", help="digest of what the study says of this job; checked when given")
     parser.add_argument("--cases", type=Path, help="recompute the cases of this file instead; may run code in it")
-    parser.add_argument("--scorer", choices=["paper"], default="paper", help="rule set that the cases record")
+    parser.add_argument("--scorer", default="paper", help="rule set")
     parser.add_argument("--json", action="store_true", help="print the result of --cases as one JSON object")
     parser.add_argument(
         "--isolation",
@@ -41,79 +33,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def is_recorded(options: argparse.Namespace) -> bool:
     """Return whether a failure may be recorded: where models judge. What rules score has no reason to fail."""
-    return bool(options.spec and options.spec.get("scoring"))
-
-
-def _source(options: argparse.Namespace, task: str) -> str:
-    """Return the file that is scored."""
-    from moco.errors import RequestError
-
-    if options.model is not None:
-        return _plain(options, task, options.sample)
-    if options.pool is None:
-        raise RequestError("nothing to score", remedy="give --model, or --pool and --method")
-    return paths.answers(options.pool, task, options.method, options.seed, options.split)
-
-
-def _plain(options: argparse.Namespace, task: str, sample: int) -> str:
-    return paths.generation(options.model, task, options.split, options.decoding, options.seed, sample)
-
-
-def _together(options: argparse.Namespace, task: str) -> list[str]:
-    """Return the files of one block of samples, where the replies to an item are scored together."""
-    answers = options.spec.get("answers")
-    if answers is None:
-        return []
-    return [_plain(options, task, options.sample * answers + place) for place in range(answers)]
+    return bool(options.replies and job_slice(options, STAGE).get("scoring"))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score every task of the batch, or compare recorded cases and return 1 when scores differ."""
+    """Score a file of replies, or compare recorded cases and return 1 when scores differ."""
     if options.cases is not None:
         return _compare(options.cases, options.isolation, as_json=options.json)
-    _score(options)
-    return 0
-
-
-def _score(options: argparse.Namespace) -> None:
+    if options.replies is None:
+        raise RequestError("nothing to score", remedy="give --replies, or --cases FILE")
     from moco.engines.judging import job_tools
-    from moco.errors import RequestError
-    from moco.records import Provenance
-    from moco.scoring.files import score_answers, score_plain
+    from moco.engines.performance import job_perf_path
+    from moco.records import JOB_PERF, Provenance, write_rows
+    from moco.workflow.scores import replies_of
 
-    missing = [f"--{name}" for name in _JOB if getattr(options, name) is None]
-    if missing:
-        raise RequestError(f"missing {', '.join(missing)}", remedy="give them, or --cases FILE")
-    if options.spec.get("scoring"):
+    job = _job(options)
+    if job.spec.get("scoring"):
         from moco.progress import set_up_logging
 
         set_up_logging()
-    tools = job_tools(options.results, options.spec)
-    judges: Any = tools.models
-    for task in options.tasks:
-        source = _source(options, task)
-        if options.model is not None:
-            samples = _together(options, task)
-            score_plain(options.results, task, options.split, source, options.spec, tools, samples=samples)
-        else:
-            score_answers(options.results, task, options.split, source, options.spec, tools)
+    job.tools = job_tools(options.results, job.spec)
+    job.run()
+    judges: Any = job.tools.models
     if judges is not None:
-        files = [
-            options.results / paths.scores(options.spec["scorer"], _source(options, task)) for task in options.tasks
-        ]
-        system = options.model if options.model is not None else options.method
-        about = {"pool": options.pool, "system": system, "tasks": options.tasks}
-        judges.inference.accounts.close(
-            files, {**about, "splits": [options.split], "seed": options.seed}, Provenance("score", options.spec)
-        )
+        about = replies_of(options.replies)
+        system = about.system if about.kind == "generations" else about.last
+        pool = None if about.kind == "generations" else about.system
+        facts = {"pool": pool, "system": system, "tasks": job.spec["tasks"], "splits": [about.split]}
+        judges.inference.accounts.close(job.path, {**facts, "seed": int(about.seed)}, Provenance("score", job.spec))
+    elif plan().score.is_judged(plan().matrix.batch(replies_of(options.replies).batch)):
+        write_rows(job_perf_path(job.path), JOB_PERF, (), Provenance("score", job.spec))
+    return 0
+
+
+def _job(options: argparse.Namespace) -> Any:
+    from moco.scoring.files import ScoreJob
+    from moco.workflow.scores import replies_of
+
+    split = replies_of(options.replies).split
+    return ScoreJob(options.results, job_slice(options, STAGE), options.replies, split)
 
 
 def record_failure(options: argparse.Namespace, reason: str) -> None:
-    """Write score files in which every item failed."""
-    from moco.scoring.files import write_failed
+    """Write a score file in which every item failed."""
+    from moco.engines.performance import write_failed_perf
+    from moco.records import Provenance
 
-    for task in options.tasks:
-        write_failed(options.results, task, options.split, _source(options, task), options.spec, reason)
+    job = _job(options)
+    job.write_failed(reason)
+    write_failed_perf(job.path, Provenance("score", job.spec))
 
 
 def _compare(path: Path, isolation: Literal["bwrap", "limits"], *, as_json: bool) -> int:

@@ -30,9 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what is asked."""
+    from moco.home import store_root, work_root
     from moco.progress import set_up_logging
     from moco.store.artifacts import ArtifactStore
-    from moco.store.generations import store_root, work_root
 
     set_up_logging()
     root = store_root(options.results)

@@ -2,19 +2,17 @@
 
 import argparse
 
-from moco.cli.options import add_results, add_spec
+from moco.cli.jobs import add_job_options, job_slice
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", help="name of the table, such as moco_main")
-    add_results(parser)
-    add_spec(parser)
+    add_job_options(parser, attempts=False)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the table."""
-    from moco.analysis.spec import expand
     from moco.analysis.tables import write_table
 
-    write_table(options.name, expand(options.spec), options.results)
+    write_table(options.name, job_slice(options, "tabulate"), options.results)

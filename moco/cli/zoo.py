@@ -5,14 +5,14 @@ import os
 from pathlib import Path
 
 from moco import paths
-from moco.cli.options import add_results, add_spec
+from moco.cli.jobs import add_job_options, job_slice
+
+STAGE = "zoo"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_results(parser)
-    parser.add_argument("--model", required=True, help="name of the model in the study")
-    add_spec(parser)
+    add_job_options(parser, "model", attempts=False)
 
 
 def cache_folder() -> Path:
@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> None:
     from moco.zoo.build import build
 
     set_up_logging()
-    folder = build(options.spec["recipe"], cache_folder(), options.spec["steps"], options.spec["seed"])
+    spec = job_slice(options, STAGE)
+    folder = build(spec["recipe"], cache_folder(), spec["steps"], spec["seed"])
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
     link_tree(folder, target)

@@ -24,6 +24,8 @@ from moco.registry import did_you_mean
 
 Role = Literal["identity", "numerics", "runtime"]
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*$"
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-{1,2}[A-Za-z0-9_]+)*$"
+"""A slug, or that of a model that the study makes, which joins parts with `--`."""
 _BEYOND = 2**63
 """Whole numbers from here on have no place in a file."""
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")

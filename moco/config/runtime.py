@@ -1,55 +1,101 @@
-"""Runtime and numerics settings travel beside the plan, never in it: in the environment variable MOCO_RUNTIME.
+"""The study's file: how the configuration reaches the jobs, with the settings that are in no key and no parameter.
 
-A command that is typed by hand without it runs with the defaults and gives the same result.
+The Snakefile writes the configuration that it was read with to `.moco/studies/{digest}.json`, once and for good, and
+names that file in `MOCO_STUDY`. A verb takes from there what its names on the command line stand for.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from moco.config.engine import EngineSettings
+from moco.config.load import study_from
 from moco.config.models import ServerModel, ServerRequests
 from moco.config.study import Study
-
-VARIABLE = "MOCO_RUNTIME"
+from moco.digest import digest
+from moco.errors import RequestError, WorkError
+from moco.home import STUDY
 
 LAST_ATTEMPT = "MOCO_LAST_ATTEMPT"
 """Set where failures are recorded and no further attempt follows."""
 
 
-def runtime_json(study: Study) -> str:
-    """Return the value of MOCO_RUNTIME for a study: settings of engines and scoring, and what happens to failed work."""
-    own = {
-        name: entry.engine.slice("runtime", "numerics")
-        for name, entry in study.models.items()
-        if entry.engine is not None
-    }
-    served = {
-        name: entry.requests.slice("runtime") for name, entry in study.models.items() if isinstance(entry, ServerModel)
-    }
-    settings = {
-        "engine": study.engine.slice("runtime", "numerics"),
-        "models": own,
-        **({"served": served} if served else {}),
-        "priced": [name for name, entry in study.models.items() if entry.priced],
-        "scoring": study.scoring.slice("runtime"),
-        "failures": study.failures,
-        "retries": study.retries,
-    }
-    return json.dumps(settings, sort_keys=True)
+def write_study_file(config: Mapping[str, Any], project: Path) -> Path:
+    """Write a configuration as the immutable file that jobs read, and return its absolute path.
+
+    Args:
+        config: The configuration, as it was read.
+        project: The project folder.
+
+    Raises:
+        WorkError: The folder cannot be written.
+    """
+    text = json.dumps(config, ensure_ascii=False, default=str)  # in its own order, which tables follow
+    path = project.absolute() / ".moco" / "studies" / f"{digest(text)[:32]}.json"
+    if path.is_file():
+        return path
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror})"
+        raise WorkError(what, where=str(path.parent), remedy="run in a folder of your own") from None
+    return path
 
 
-def runtime_settings() -> dict[str, Any]:
-    """Return the runtime settings of this process; empty when the command was typed by hand."""
-    return dict(json.loads(os.environ.get(VARIABLE) or "{}"))
+def current_study() -> Study | None:
+    """Return the study of this job; None where a command was typed by hand without one."""
+    path = os.environ.get(STUDY)
+    return _read(path) if path else None
+
+
+@cache
+def _read(path: str) -> Study:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        remedy = "copy the command with its variables from the head of a job's log"
+        raise RequestError(f"cannot be read ({error})", where=f"{STUDY}={path}", remedy=remedy) from None
+    return study_from(content, path)
+
+
+def required_study() -> Study:
+    """Return the study of this job.
+
+    Raises:
+        RequestError: None is named.
+    """
+    study = current_study()
+    if study is None:
+        remedy = "copy the command with its variables from the head of a job's log"
+        raise RequestError("no study is named", where=STUDY, remedy=remedy)
+    return study
 
 
 def engine_settings(model: str, identity: Mapping[str, Any]) -> EngineSettings:
     """Return the engine settings of a resolved model: its identity, and this machine's runtime settings."""
-    given = runtime_settings()
-    runtime = given.get("models", {}).get(model, given.get("engine", {}))
-    return EngineSettings.model_validate({**runtime, **identity})
+    study = current_study()
+    if study is None:
+        return EngineSettings.model_validate(dict(identity))
+    settings = study.engine_of(model) if model in study.models else study.engine
+    return EngineSettings.model_validate({**settings.slice("runtime", "numerics"), **identity})
+
+
+def scoring_workers() -> int:
+    """Return how many programs are scored at once."""
+    study = current_study()
+    return study.scoring.code.workers if study else 1
+
+
+def failure_settings() -> tuple[bool, int]:
+    """Return whether failed work is recorded, and how many attempts follow the first."""
+    study = current_study()
+    return (False, 0) if study is None else (study.failures == "record", study.retries)
 
 
 def records_items() -> bool:
@@ -59,10 +105,12 @@ def records_items() -> bool:
 
 def is_priced(model: str, *, served: bool) -> bool:
     """Return whether replies of a resolved model are dear: as the study says, or else if it is a served one."""
-    declared = runtime_settings().get("priced")
-    return served if declared is None else model in declared
+    study = current_study()
+    return served if study is None or model not in study.models else study.models[model].priced
 
 
 def server_requests(model: str) -> ServerRequests:
     """Return how a served model is asked from this machine."""
-    return ServerRequests.model_validate(runtime_settings().get("served", {}).get(model, {}))
+    study = current_study()
+    entry = study.models.get(model) if study else None
+    return entry.requests if isinstance(entry, ServerModel) else ServerRequests()

@@ -12,11 +12,12 @@ from moco.config.scoring import Scoring
 from moco.engines.base import MeasureRequest, Pooling
 from moco.engines.fetch import fetch
 from moco.engines.inference import Inference, Job
+from moco.home import home, store_root
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role
 from moco.scoring.tools import tools_for
-from moco.store.generations import GenerationStore, Measured, store_root
+from moco.store.generations import GenerationStore, Measured
 from moco.store.keys import measure_key, prompt_digest
 
 ENCODER_POSITIONS = 512
@@ -51,7 +52,7 @@ def job_tools(results: Path, spec: Mapping[str, Any], inference: Inference | Non
     if not roles:
         return tools
     if inference is None:
-        inference = Inference({}, {}, GenerationStore(store_root(results)), results.resolve().parent)
+        inference = Inference({}, {}, GenerationStore(store_root(results)), home(results))
     for info in judge_infos(results, spec["scoring"]):
         if not inference.knows(info.name):
             inference.add(info, engine_settings(info.name, info.engine))

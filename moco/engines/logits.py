@@ -4,7 +4,7 @@ What plain responses left in the store is only looked up; a model is loaded for 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import fsum
@@ -15,7 +15,8 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.engines.inference import Inference, Job, Reply, ScoredText, TextJob
-from moco.engines.performance import load_rows, reply_row
+from moco.engines.performance import load_rows, reply_row, write_failed_perf
+from moco.home import home, store_root
 from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,
@@ -28,7 +29,7 @@ from moco.records import (
     read_rows,
     write_rows,
 )
-from moco.store.generations import GenerationStore, Stored, StoredReply, store_root
+from moco.store.generations import GenerationStore, Stored, StoredReply
 from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references
 
@@ -43,45 +44,52 @@ _SCHEMAS: dict[Kind, Schema] = {
 }
 
 
+_Made = tuple[list[dict[str, Any]], list[tuple[StoredReply, bool]]]
+"""Rows of a file, and the requests behind them with whether each was in the store."""
+
+
 @dataclass
 class LogitsJob:
-    """The cached logits of one kind of one model on tasks and splits.
+    """The cached logits of one kind of one model on a batch and split.
 
     Attributes:
         results: The results folder.
+        spec: The job's slice of the study: `tasks`, and for responses `decoding`.
         kind: Kind of logits.
         model: The model.
-        tasks: Tasks.
-        splits: Splits of every task.
-        samples: Stored sample indices, for responses.
+        batch: The batch.
+        split: The split.
         seed: Run seed, for responses.
-        spec: With `decoding` and `decoding_name`, for responses.
+        block: Block of samples, for responses.
     """
 
     results: Path
+    spec: Mapping[str, Any]
     kind: Kind
     model: str
-    tasks: Sequence[str]
-    splits: Sequence[str]
-    samples: Sequence[int] = (0,)
-    seed: int = 0
-    spec: Mapping[str, Any] = field(default_factory=dict)
+    batch: str
+    split: str
+    seed: int | None = None
+    block: str | None = None
 
     def run(self) -> None:
-        """Write the files.
+        """Write the file.
 
         Raises:
             FailedInput: The model is a recorded failure.
         """
         makers = {"options": self._options, "reference": self._references, "response": self._responses}
-        makers[self.kind]()
-        samples = self.samples if self.kind == "response" else [0]
-        about = {"system": self.model, "tasks": list(self.tasks), "splits": list(self.splits)}
-        self._inference.accounts.close(
-            [self._path(*place, sample) for place in self._questions for sample in samples],
-            {**about, "seed": self.seed if self.kind == "response" else None},
-            Provenance("logits", self.spec),
-        )
+        rows, work = makers[self.kind]()
+        provenance = Provenance("logits", self.spec, {"model": self._info.fingerprint})
+        write_rows(self.path, _SCHEMAS[self.kind], rows, provenance)
+        perf = {
+            stored.key: reply_row(self.model, stored.key, cached=cached, seconds=stored.seconds)
+            for stored, cached in work
+        }
+        loads = load_rows(self._inference.room)
+        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *loads], provenance)
+        about = {"system": self.model, "tasks": list(self.spec["tasks"]), "splits": [self.split], "seed": self.seed}
+        self._inference.accounts.close(self.path, about, provenance)
 
     @cached_property
     def _info(self) -> ModelInfo:
@@ -91,101 +99,89 @@ class LogitsJob:
     def _inference(self) -> Inference:
         settings = {self.model: engine_settings(self.model, self._info.engine)}
         store = GenerationStore(store_root(self.results))
-        return Inference({self.model: self._info}, settings, store, self.results.resolve().parent)
+        return Inference({self.model: self._info}, settings, store, home(self.results))
 
     @cached_property
-    def _questions(self) -> dict[tuple[str, str], list[Question]]:
-        return {
-            (task, split): read_questions(self.results / paths.task_folder(task), split)
-            for task, split in product(self.tasks, self.splits)
-        }
+    def _questions(self) -> dict[str, list[Question]]:
+        return {task: read_questions(self.results / paths.task_folder(task), self.split) for task in self.spec["tasks"]}
 
-    def _path(self, task: str, split: str, sample: int) -> Path:
-        name = self.spec.get("decoding_name", "")
-        return self.results / paths.logits(self.kind, self.model, task, split, name, self.seed, sample)
+    @property
+    def path(self) -> Path:
+        """The file of the logits."""
+        if self.kind == "response":
+            assert self.block is not None
+            where = (self.model, self.batch, self.split, self.seed, self.block)
+            return self.results / paths.response_logits(*where)
+        return self.results / paths.logits(self.kind, self.model, self.batch, self.split)
 
-    def _write(
-        self,
-        task: str,
-        split: str,
-        sample: int,
-        rows: Sequence[Mapping[str, Any]],
-        work: Sequence[tuple[StoredReply, bool]],
-    ) -> None:
-        """Write a file and, beside it, what its rows took; the loads of the whole job stand in its first file."""
-        provenance = Provenance("logits", self.spec, {"model": self._info.fingerprint})
-        perf = {
-            stored.key: reply_row(self.model, stored.key, cached=cached, seconds=stored.seconds)
-            for stored, cached in work
-        }
-        first = (task, split, sample) == (*next(iter(self._questions)), self.samples[0])
-        loads = load_rows(self._inference.room) if first else []
-        path = self._path(task, split, sample)
-        write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
-        write_rows(path, _SCHEMAS[self.kind], rows, provenance)
+    @property
+    def _samples(self) -> Sequence[int]:
+        return (0,) if self.block is None else paths.block_samples(self.block)
 
-    def _options(self) -> None:
-        questions = [question for each in self._questions.values() for question in each]
+    def _options(self) -> _Made:
+        asked = [(task, question) for task, each in self._questions.items() for question in each]
         texts = [
             TextJob(self.model, question.prompt, text)
-            for question in questions
+            for _, question in asked
             for text in (*_letters(question), *(question.options or ()))
         ]
         scored = iter(self._inference.score_texts(texts, "option texts"))
-        for (task, split), each in self._questions.items():
-            mine = [(question, [next(scored) for _ in range(2 * len(_letters(question)))]) for question in each]
-            rows = [_option_row(question, found) for question, found in mine]
-            self._write(task, split, 0, rows, [_work(text) for _, found in mine for text in found])
+        mine = [(*each, [next(scored) for _ in range(2 * len(_letters(each[1])))]) for each in asked]
+        rows = [{"task": task, **_option_row(question, found)} for task, question, found in mine]
+        return rows, [_work(text) for _, _, found in mine for text in found]
 
-    def _references(self) -> None:
-        places = list(self._questions)
+    def _references(self) -> _Made:
         texts: dict[str, str] = {}
-        for task, split in places:
-            for uid, reference in read_references(self.results / paths.task_folder(task), split).items():
+        for task in self._questions:
+            for uid, reference in read_references(self.results / paths.task_folder(task), self.split).items():
                 text = reference.text()
                 if text is not None:
                     texts[uid] = text
         questions = {question.uid: question for each in self._questions.values() for question in each}
         jobs = [TextJob(self.model, questions[uid].prompt, text) for uid, text in texts.items()]
         scored = dict(zip(texts, self._inference.score_texts(jobs, "reference texts"), strict=True))
-        for place in places:
-            mine = [(item.uid, scored.get(item.uid)) for item in self._questions[place]]
-            rows = [_reference_row(uid, texts.get(uid), found) for uid, found in mine]
-            self._write(*place, 0, rows, [_work(found) for _, found in mine if found])
+        rows = [
+            {"task": task, **_reference_row(item.uid, texts.get(item.uid), scored.get(item.uid))}
+            for task, each in self._questions.items()
+            for item in each
+        ]
+        return rows, [_work(found) for found in scored.values()]
 
-    def _responses(self) -> None:
+    def _responses(self) -> _Made:
         decoding = Decoding.model_validate(self.spec["decoding"])
-        places = [(*place, sample) for place in self._questions for sample in self.samples]
-        failed = {place: self._without_response(*place) for place in places}
+        failed = self._without_response()
+        places = [
+            (task, question, sample)
+            for task, sample in product(self._questions, self._samples)
+            for question in self._questions[task]
+        ]
+        assert self.seed is not None
         jobs = [
             Job(self.model, question.prompt, decoding, self.seed, sample)
-            for task, split, sample in places
-            for question in self._questions[task, split]
-            if question.uid not in failed[task, split, sample]
+            for _, question, sample in places
+            if (question.uid, sample) not in failed
         ]
         replies, stored = self._whole(jobs)
         order = iter(replies)
-        for task, split, sample in places:
-            reasons = failed[task, split, sample]
-            uids = [question.uid for question in self._questions[task, split]]
-            mine = {uid: next(order) for uid in uids if uid not in reasons}
-            rows = [
-                _response_row(uid, sample, stored[mine[uid].response.key])
-                if uid in mine
-                else _failed_row("response", uid, sample, reasons[uid])
-                for uid in uids
-            ]
-            work = [(stored[reply.response.key], reply.cached) for reply in mine.values()]
-            self._write(task, split, sample, rows, work)
+        rows = []
+        for task, question, sample in places:
+            uid, reason = question.uid, failed.get((question.uid, sample))
+            row = (
+                _failed_row("response", uid, sample, reason)
+                if reason is not None
+                else _response_row(uid, sample, stored[next(order).response.key])
+            )
+            rows.append({**row, "task": task})
+        return rows, [(stored[reply.response.key], reply.cached) for reply in replies]
 
-    def _without_response(self, task: str, split: str, sample: int) -> dict[str, str]:
-        """Return the items whose plain response failed, with the reason; it is not asked for again."""
-        name = self.spec["decoding_name"]
-        path = self.results / paths.generation(self.model, task, split, name, self.seed, sample)
+    def _without_response(self) -> dict[tuple[str, int], str]:
+        """Return the items and samples whose plain response failed, with the reason; it is not asked for again."""
+        assert self.block is not None
+        path = self.results / paths.generation(self.model, self.batch, self.split, self.seed, self.block)
         if not path.is_file():
             return {}
-        rows = read_rows(path, GENERATIONS, ["uid", "status", "reason"])
-        return {row["uid"]: row["reason"] for row in rows if row["status"] == "failed"}
+        rows = read_rows(path, GENERATIONS, ["uid", "sample", "status", "reason"])
+        return {(row["uid"], row["sample"]): row["reason"] for row in rows if row["status"] == "failed"}
 
     def _whole(self, jobs: Sequence[Job]) -> tuple[list[Reply], dict[str, Stored]]:
         """Return replies and, by key, what is stored of them, alternatives to their tokens included."""
@@ -201,13 +197,15 @@ class LogitsJob:
         return replies, stored
 
     def write_failed(self, reason: str) -> None:
-        """Write files in which every item failed."""
-        for (task, split), questions in self._questions.items():
-            for sample in self.samples if self.kind == "response" else (0,):
-                rows = [_failed_row(self.kind, question.uid, sample, reason) for question in questions]
-                path = self._path(task, split, sample)
-                write_rows(path, _SCHEMAS[self.kind], rows, Provenance("logits", self.spec))
-                write_rows(Path(paths.perf(str(path))), PERF, (), Provenance("logits", self.spec))
+        """Write a file in which every item failed."""
+        rows = [
+            {**_failed_row(self.kind, question.uid, sample, reason), "task": task}
+            for task, sample in product(self._questions, self._samples)
+            for question in self._questions[task]
+        ]
+        provenance = Provenance("logits", self.spec)
+        write_rows(self.path, _SCHEMAS[self.kind], rows, provenance)
+        write_failed_perf(self.path, provenance)
 
 
 def _failed_row(kind: Kind, uid: str, sample: int, reason: str) -> dict[str, Any]:

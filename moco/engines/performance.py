@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 from moco import paths
 from moco.engines.room import EngineRoom
 from moco.progress import Progress, duration
-from moco.records import JOB_PERF, Provenance, write_rows
+from moco.records import JOB_PERF, PERF, Provenance, write_rows
 from moco.store.generations import Keyed
 
 log = logging.getLogger("moco")
@@ -151,23 +151,26 @@ class Accounts:
             account.load_seconds += load.seconds
         return dict(self._accounts)
 
-    def close(self, files: Sequence[Path], about: Mapping[str, Any], provenance: Provenance) -> None:
-        """Say in one line per model what a job did, and write it beside the first of its files.
+    def close(self, path: Path, about: Mapping[str, Any], provenance: Provenance) -> None:
+        """Say in one line per model what a job did, and write it beside the job's file.
 
         Args:
-            files: All that the job writes; what an earlier job left beside the others is removed.
+            path: What the job writes.
             about: What the job was: `pool`, `system`, `tasks`, `splits`, `seed`.
             provenance: Of the job.
         """
         accounts = self.finished()
         for model, account in accounts.items():
             log.info("%s in total: %s", model, account.line())
-        first, *others = dict.fromkeys(files)
         common = {"job": provenance.verb, "pool": None, "seed": None, **about}
         rows = [{**common, "model": model, **vars(account)} for model, account in accounts.items()]
-        write_rows(job_perf_path(first), JOB_PERF, rows, provenance)
-        for path in others:
-            job_perf_path(path).unlink(missing_ok=True)
+        write_rows(job_perf_path(path), JOB_PERF, rows, provenance)
+
+
+def write_failed_perf(path: Path, provenance: Provenance) -> None:
+    """Write the performance files of a job that failed for good: nothing is known of its work."""
+    write_rows(Path(paths.perf(str(path))), PERF, (), provenance)
+    write_rows(job_perf_path(path), JOB_PERF, (), provenance)
 
 
 def job_perf_path(path: Path) -> Path:
@@ -181,7 +184,7 @@ def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str
 
 
 def load_rows(room: EngineRoom) -> list[dict[str, Any]]:
-    """Return one row per load; a job writes them into its first file, so that sums over files count each once."""
+    """Return one row per load of a job."""
     return [
         {"kind": "load", "key": None, "model": load.model, "cached": False, "seconds": load.seconds}
         for load in room.loaded

@@ -1,6 +1,8 @@
-"""Plain responses as files: one per task, split and sample index."""
+"""Plain responses as files: one per batch, split, seed and block of samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,108 +11,100 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings, records_items
 from moco.engines.inference import Inference, Job, Reply
-from moco.engines.performance import load_rows, reply_row
+from moco.engines.performance import load_rows, reply_row, write_failed_perf
+from moco.home import home, store_root
 from moco.models.info import ModelInfo
 from moco.records import GENERATIONS, PERF, Provenance, write_rows
-from moco.store.generations import GenerationStore, store_root
+from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions
 
 _FIELDS = ("key", "text", "thought", "finish", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
 
 
-def generate_plain(
-    results: Path,
-    pairs: Sequence[tuple[str, str]],
-    splits: Sequence[str],
-    samples: Sequence[int],
-    seed: int,
-    spec: Mapping[str, Any],
-) -> None:
-    """Write the plain responses of (model, task) pairs, every model loaded at most once.
+@dataclass
+class PlainJob:
+    """A model's replies to the unmodified prompts of a batch.
 
-    Args:
+    Attributes:
         results: The results folder.
-        pairs: Model and task.
-        splits: Splits of every task.
-        samples: Stored sample indices.
+        spec: The job's slice of the study: `tasks` and `decoding`.
+        model: The model.
+        batch: The batch.
+        split: The split.
         seed: Run seed.
-        spec: With `decoding` and `decoding_name`.
-
-    Raises:
-        FailedInput: A model is a recorded failure.
+        block: Block of samples.
     """
-    infos = {name: ModelInfo.read(results / paths.model_json(name)) for name in dict.fromkeys(m for m, _ in pairs)}
-    settings = {name: engine_settings(name, info.engine) for name, info in infos.items()}
-    inference = Inference(infos, settings, GenerationStore(store_root(results)), results.resolve().parent)
-    decoding = Decoding.model_validate(spec["decoding"])
-    places = list(product(pairs, splits, samples))
-    questions = {
-        (task, split): read_questions(results / paths.task_folder(task), split) for (_, task), split, _ in places
-    }
-    jobs = [
-        Job(model, question.prompt, decoding, seed, sample)
-        for (model, task), split, sample in places
-        for question in questions[task, split]
-    ]
-    replies = iter(inference.run(jobs, "plain responses", record=records_items()))
-    loads = load_rows(inference.room)
-    files = [
-        results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
-        for (model, task), split, sample in places
-    ]
-    tasks = list(dict.fromkeys(task for _, task in pairs))
-    about = {"system": ", ".join(infos), "tasks": tasks, "splits": list(splits), "seed": seed}
-    inference.accounts.close(files, about, Provenance("generate", spec))
-    for (model, task), split, sample in places:
-        path = results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
-        rows = [(question, next(replies)) for question in questions[task, split]]
-        _write(path, rows, sample, Provenance("generate", spec, {"model": infos[model].fingerprint}), model, loads)
-        loads = []
 
+    results: Path
+    spec: Mapping[str, Any]
+    model: str
+    batch: str
+    split: str
+    seed: int
+    block: str
 
-def _write(
-    path: Path,
-    rows: Sequence[tuple[Question, Reply]],
-    sample: int,
-    provenance: Provenance,
-    model: str,
-    loads: Sequence[Mapping[str, Any]],
-) -> None:
-    write_rows(
-        path,
-        GENERATIONS,
-        ({"uid": question.uid, "sample": sample, **_row(reply)} for question, reply in rows),
-        provenance,
-    )
-    perf = {
-        reply.response.key: reply_row(model, reply.response.key, cached=reply.cached, seconds=reply.seconds)
-        for _, reply in rows
-        if reply.failed is None
-    }
-    write_rows(Path(paths.perf(str(path))), PERF, [*perf.values(), *loads], provenance)
+    def run(self) -> None:
+        """Write the file.
+
+        Raises:
+            FailedInput: The model is a recorded failure.
+        """
+        info = ModelInfo.read(self.results / paths.model_json(self.model))
+        settings = engine_settings(self.model, info.engine)
+        store = GenerationStore(store_root(self.results))
+        inference = Inference({self.model: info}, {self.model: settings}, store, home(self.results))
+        decoding = Decoding.model_validate(self.spec["decoding"])
+        jobs = [Job(self.model, question.prompt, decoding, self.seed, sample) for _, question, sample in self._requests]
+        replies = inference.run(jobs, "plain responses", record=records_items())
+        provenance = Provenance("generate", self.spec, {"model": info.fingerprint})
+        rows = (
+            {"task": task, "uid": question.uid, "sample": sample, **_row(reply)}
+            for (task, question, sample), reply in zip(self._requests, replies, strict=True)
+        )
+        write_rows(self.path, GENERATIONS, rows, provenance)
+        perf = {
+            reply.response.key: reply_row(self.model, reply.response.key, cached=reply.cached, seconds=reply.seconds)
+            for reply in replies
+            if reply.failed is None
+        }
+        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *load_rows(inference.room)], provenance)
+        inference.accounts.close(self.path, self._about, provenance)
+
+    @property
+    def path(self) -> Path:
+        """The file of the replies."""
+        return self.results / paths.generation(self.model, self.batch, self.split, self.seed, self.block)
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        tasks = list(self.spec["tasks"])
+        return {"system": self.model, "tasks": tasks, "splits": [self.split], "seed": self.seed}
+
+    @cached_property
+    def _requests(self) -> list[tuple[str, Question, int]]:
+        """Task, question and sample index of every reply, in the order of the file."""
+        return [
+            (task, question, sample)
+            for task, sample in product(self.spec["tasks"], paths.block_samples(self.block))
+            for question in self._questions[task]
+        ]
+
+    @cached_property
+    def _questions(self) -> dict[str, list[Question]]:
+        return {task: read_questions(self.results / paths.task_folder(task), self.split) for task in self.spec["tasks"]}
+
+    def write_failed(self, reason: str) -> None:
+        """Write a file in which every reply failed."""
+        failed = {"status": "failed", "reason": reason, **dict.fromkeys(_FIELDS)}
+        rows = (
+            {"task": task, "uid": question.uid, "sample": sample, **failed} for task, question, sample in self._requests
+        )
+        write_rows(self.path, GENERATIONS, rows, Provenance("generate", self.spec))
+        write_failed_perf(self.path, Provenance("generate", self.spec))
 
 
 def _row(reply: Reply) -> dict[str, Any]:
     if reply.failed is not None:
         return {"status": "failed", "reason": reply.failed, **dict.fromkeys(_FIELDS)}
     return {"status": "ok", "reason": None, **{name: getattr(reply.response, name) for name in _FIELDS}}
-
-
-def write_failed(
-    results: Path,
-    pairs: Sequence[tuple[str, str]],
-    splits: Sequence[str],
-    samples: Sequence[int],
-    seed: int,
-    spec: Mapping[str, Any],
-    reason: str,
-) -> None:
-    """Write files in which every reply failed; arguments as for `generate_plain`."""
-    for (model, task), split, sample in product(pairs, splits, samples):
-        path = results / paths.generation(model, task, split, spec["decoding_name"], seed, sample)
-        failed = {"sample": sample, "status": "failed", "reason": reason, **dict.fromkeys(_FIELDS)}
-        questions = read_questions(results / paths.task_folder(task), split)
-        rows = ({"uid": question.uid, **failed} for question in questions)
-        write_rows(path, GENERATIONS, rows, Provenance("generate", spec))
-        write_rows(Path(paths.perf(str(path))), PERF, (), Provenance("generate", spec))

@@ -59,22 +59,22 @@ class AnswerJob(MethodJob):
             results = Lockstep(self.execute).run(workers)
         else:
             results = [worker(None) for worker in workers]
-        loads = self.load_rows()
+        answers: list[dict[str, Any]] = []
+        calls: list[dict[str, Any]] = []
+        costs: list[dict[str, Any]] = []
         for task in self.tasks:
             runs = [result for (name, _), result in zip(places, results, strict=True) if name == task]
             order = {question.uid: place for place, question in enumerate(self._questions(task, split))}
             rows = [{**row, "answer": number} for number, (rows, _) in enumerate(runs) for row in rows]
-            calls = _renumbered([call for _, calls in runs for call in calls])
-            self._write(
-                task,
-                split,
-                sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])),
-                sorted(calls, key=lambda call: (order[call["uid"]], call["call"])),
-                loads,
-            )
-            loads = []
-        files = [self.results / paths.calls(self.pool, task, self.variant, self.seed, split) for task in self.tasks]
-        self.close_accounts(files, "answer", [split])
+            made = _renumbered([call for _, calls in runs for call in calls])
+            answers += _of_task(task, sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])))
+            calls += _of_task(task, sorted(made, key=lambda call: (order[call["uid"]], call["call"])))
+            costs += _of_task(task, [*self.cost_rows(task, made, "answer"), *self._fit_costs(task)])
+        self._write(split, answers, calls, costs)
+        self.close_accounts(self._answers_path(split), "answer", [split])
+
+    def _answers_path(self, split: str) -> Path:
+        return self.results / paths.answers(self.pool, self.batch, self.variant, self.seed, split)
 
     def _answers(self, task: str) -> int:
         return int(self.spec["tasks"][task]["answers"])
@@ -140,8 +140,7 @@ class AnswerJob(MethodJob):
         return (f"fit: {reason}", State()) if reason else (None, states.read_state(folder))
 
     def _fit_folder(self, task: str) -> Path:
-        scope = "_all" if self.needs.fit_scope == "pool" else task
-        return self.results / paths.fit_folder(self.pool, scope, self.variant, self.seed)
+        return self.results / paths.fit_folder(self.pool, self.batch, self.variant, self.seed) / task
 
     def _fit_costs(self, task: str) -> list[dict[str, Any]]:
         if self.needs.fit is None or states.failure_of(self._fit_folder(task)) is not None:
@@ -149,7 +148,7 @@ class AnswerJob(MethodJob):
         return read_rows(self._fit_folder(task) / states.COSTS, COSTS)
 
     def _fitted(self, task: str, name: str) -> str:
-        return paths.fitted_model(self.pool, task, self.variant, self.seed, name)
+        return str(self.spec["made"][task][name])
 
     @cached_property
     def _asked(self) -> frozenset[str]:
@@ -204,34 +203,37 @@ class AnswerJob(MethodJob):
 
     def _write(
         self,
-        task: str,
         split: str,
-        rows: list[dict[str, Any]],
-        calls: list[dict[str, Any]],
-        loads: Sequence[dict[str, Any]] = (),
+        answers: Sequence[dict[str, Any]],
+        calls: Sequence[dict[str, Any]],
+        costs: Sequence[dict[str, Any]],
     ) -> None:
-        where = (self.pool, task, self.variant, self.seed, split)
+        where = (self.pool, self.batch, self.variant, self.seed, split)
         inputs = {
-            "questions": digest([vars(question) for question in self._questions(task, split)]),
+            "questions": digest([vars(question) for task in self.tasks for question in self._questions(task, split)]),
             "models": digest([self.infos[name].fingerprint for name in self.spec["pool"]]),
         }
         provenance = Provenance("answer", self.spec, inputs)
-        write_rows(self.results / paths.answers(*where), ANSWERS, rows, provenance)
-        path = self.results / paths.calls(*where)
-        write_rows(path, CALLS, calls, provenance)
-        write_rows(perf_path(path), PERF, [*self.perf_rows(calls), *loads], provenance)
-        costs = [*self.cost_rows(task, calls, "answer"), *self._fit_costs(task)]
+        path = self._answers_path(split)
+        write_rows(path, ANSWERS, answers, provenance)
+        write_rows(self.results / paths.calls(*where), CALLS, calls, provenance)
         write_rows(self.results / paths.costs(*where), COSTS, costs, provenance)
+        write_rows(perf_path(path), PERF, [*self.perf_rows(calls), *self.load_rows()], provenance)
 
     def write_failed(self, split: str, reason: str) -> None:
         """Write valid files in which every item failed."""
-        for task in self.tasks:
-            rows = [
-                {**self._failed(question.uid, reason), "answer": number}
-                for question in self._questions(task, split)
-                for number in range(self._answers(task))
-            ]
-            self._write(task, split, rows, [])
+        rows = [
+            {**self._failed(question.uid, reason), "task": task, "answer": number}
+            for task in self.tasks
+            for question in self._questions(task, split)
+            for number in range(self._answers(task))
+        ]
+        self._write(split, rows, [], [row for task in self.tasks for row in _of_task(task, self._fit_costs(task))])
+        self.close_accounts(self._answers_path(split), "answer", [split])
+
+
+def _of_task(task: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "task": task} for row in rows]
 
 
 def _whole(generate: Generate) -> Generate:

@@ -9,7 +9,9 @@ from moco import paths
 from moco.config.runtime import engine_settings
 from moco.digest import digest
 from moco.engines.judging import job_tools, judge_infos
+from moco.engines.performance import write_failed_perf
 from moco.errors import FailedInput, RequestError, WorkError
+from moco.home import home, store_root, work_root
 from moco.methods import state as states
 from moco.methods.base import Recipe
 from moco.methods.context import FitContext
@@ -27,7 +29,6 @@ from moco.records import (
     write_rows,
 )
 from moco.store.artifacts import ArtifactStore, link_tree
-from moco.store.generations import store_root, work_root
 from moco.tasks.item import Reference
 from moco.tasks.prepare import read_questions, read_references
 
@@ -59,28 +60,30 @@ class FitJob(MethodJob):
 
         return work
 
+    def _folder(self, task: str) -> Path:
+        return self.results / paths.fit_folder(self.pool, self.batch, self.variant, self.seed) / task
+
+    @property
+    def _path(self) -> Path:
+        """What the performance files lie beside."""
+        return self.results / f"{paths.fit_folder(self.pool, self.batch, self.variant, self.seed)}.parquet"
+
     def _write_paid(self, in_store: Sequence[bool]) -> None:
-        """Write what this job did: loads happen to all tasks together, and a fit from the store costs nothing."""
-        loads = self.load_rows()
-        for task, stored in zip(self.tasks, in_store, strict=True):
-            folder = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
-            path = perf_path(folder / states.CALLS)
-            rows = [{**row, "cached": row["cached"] or stored} for row in read_rows(path, PERF)]
-            write_rows(path, PERF, [*rows, *loads], Provenance("fit", self.spec))
-            loads = []
-        folders = [self.results / paths.fit_folder(self.pool, task, self.variant, self.seed) for task in self.tasks]
+        """Write what this job did; a fit from the store costs nothing."""
+        rows = [
+            {**row, "cached": row["cached"] or stored}
+            for task, stored in zip(self.tasks, in_store, strict=True)
+            for row in read_rows(perf_path(self._folder(task) / states.CALLS), PERF)
+        ]
+        path = self._path
         assert self.needs.fit is not None
-        self.close_accounts([folder / states.CALLS for folder in folders], "fit", self.needs.fit.splits)
+        write_rows(perf_path(path), PERF, [*rows, *self.load_rows()], Provenance("fit", self.spec))
+        self.close_accounts(path, "fit", self.needs.fit.splits)
 
     def _publish(self, task: str, folder: Path) -> None:
-        target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
+        target = self._folder(task)
         shutil.rmtree(target, ignore_errors=True)
         link_tree(folder, target)
-        for name in self.needs.models:
-            slug = paths.fitted_model(self.pool, task, self.variant, self.seed, name)
-            recipe = self.results / paths.recipe_json(slug)
-            recipe.parent.mkdir(parents=True, exist_ok=True)
-            recipe.write_bytes((folder / "recipes" / f"{name}.json").read_bytes())
 
     def _key(self, task: str) -> str:
         assert self.needs.fit is not None
@@ -90,9 +93,9 @@ class FitJob(MethodJob):
             inputs[split] = [vars(question) for question in read_questions(folder, split)]
             if self.needs.fit.references or self.needs.fit.dev_scores:
                 inputs[f"{split}_references"] = [vars(item) for item in read_references(folder, split).values()]
-        spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "decoding_name")}
-        if "groups" in self.spec["tasks"][task]:
-            spec["groups"] = self.spec["tasks"][task]["groups"]
+        spec = {name: value for name, value in self.spec.items() if name not in ("tasks", "groups")}
+        if task in self.spec.get("groups", {}):
+            spec["groups"] = self.spec["groups"][task]
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
         further = [info.fingerprint for info in self.further_infos.values()]
         # The folder holds files of these layouts.
@@ -118,7 +121,7 @@ class FitJob(MethodJob):
             plain=self.plain_reader(task, needs.splits, declared),
             logits=self.logits_reader(task, needs.splits, needs.logits, declared),
             references=references,
-            group_score="groups" in self.spec["tasks"][task],
+            group_score=task in self.spec.get("groups", {}),
             dev_scores=self.dev_scores(task) if needs.dev_scores else None,
             scored=self.plain_reader(task, ["dev"], self._scored_samples()) if needs.dev_scores else None,
             scored_together=self._together,
@@ -136,10 +139,11 @@ class FitJob(MethodJob):
                 where=self.variant,
             )
         provenance = Provenance("fit", self.spec, {"questions": digest([vars(question) for question in questions])})
-        write_rows(output / states.CALLS, CALLS, ctx.calls, provenance)
+        calls = [{**call, "task": task} for call in ctx.calls]
+        write_rows(output / states.CALLS, CALLS, calls, provenance)
         write_rows(perf_path(output / states.CALLS), PERF, self.perf_rows(ctx.calls), provenance)
         costs = self.cost_rows(task, ctx.calls, "fit", self.needs.fit_scope)
-        write_rows(output / states.COSTS, COSTS, costs, provenance)
+        write_rows(output / states.COSTS, COSTS, [{**row, "task": task} for row in costs], provenance)
         used = sorted(ctx.references_used | ({"dev"} if needs.dev_scores else set()))
         about = {"method": self.spec["method"], "params": self.spec["params"], "references_used": used, "status": "ok"}
         states.write_state(output, learned, about)
@@ -165,12 +169,10 @@ class FitJob(MethodJob):
     def write_failed(self, reason: str) -> None:
         """Write fit folders that say why there is no fit."""
         for task in self.tasks:
-            target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
-            shutil.rmtree(target, ignore_errors=True)
-            write_json(target / states.FAILED, {"reason": reason})
-            for name in self.needs.models:
-                slug = paths.fitted_model(self.pool, task, self.variant, self.seed, name)
-                write_json(self.results / paths.recipe_json(slug), {"failed": f"fit: {reason}"})
+            shutil.rmtree(self._folder(task), ignore_errors=True)
+            write_json(self._folder(task) / states.FAILED, {"reason": reason})
+        path = self._path
+        write_failed_perf(path, Provenance("fit", self.spec))
 
 
 class Candidates:
@@ -196,7 +198,7 @@ class Candidates:
         folder = self._scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         infos = [*self._job.infos.values(), *self._job.further_infos.values()]
-        root = self._job.results.resolve().parent
+        root = home(self._job.results)
         info = build_merge(name, recipe, infos, folder, root)
         self._job.inference.add(info, engine_settings(name, info.engine))
         self._job.inference.accounts.group(name, CANDIDATES)

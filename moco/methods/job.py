@@ -15,6 +15,7 @@ from moco.engines.inference import Inference, Reply
 from moco.engines.inference import Job as InferenceJob
 from moco.engines.performance import load_rows, reply_row
 from moco.errors import RequestError, WorkError
+from moco.home import home, store_root
 from moco.methods.base import (
     JointRequest,
     JointResponse,
@@ -29,16 +30,10 @@ from moco.methods.catalogue import make_method
 from moco.methods.context import LogitsSource, PlainSource
 from moco.methods.costs import attributed
 from moco.methods.logits import Logits, LogitsKind
-from moco.methods.logits_files import failed_logits, read_logits
+from moco.methods.logits_files import LOGITS_SCHEMAS, logits_by_item
 from moco.models.info import ModelInfo
-from moco.records import (
-    GENERATIONS,
-    SCORES,
-    Provenance,
-    read_frame,
-    read_rows,
-)
-from moco.store.generations import GenerationStore, store_root
+from moco.records import GENERATIONS, SCORES, Provenance, Schema, read_by_task
+from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 
 if TYPE_CHECKING:
@@ -59,8 +54,9 @@ class MethodJob:
 
     Attributes:
         results: The results folder.
-        spec: The job's slice of the configuration, as the plan writes it.
+        spec: The job's slice of the study, as the plan makes it.
         pool: Slug of the pool.
+        batch: Name of the batch.
         variant: Slug of the method variant.
         seed: Run seed.
     """
@@ -68,8 +64,10 @@ class MethodJob:
     results: Path
     spec: Mapping[str, Any]
     pool: str
+    batch: str
     variant: str
     seed: int
+    _files: dict[Path, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     _replies: dict[str, Reply] = field(default_factory=dict)
 
     @cached_property
@@ -105,7 +103,7 @@ class MethodJob:
         """Requests to the pool's models, through the store."""
         settings = {name: engine_settings(name, info.engine) for name, info in self.infos.items()}
         store = GenerationStore(store_root(self.results))
-        return Inference(self.infos, settings, store, self.results.resolve().parent)
+        return Inference(self.infos, settings, store, home(self.results))
 
     @property
     def tasks(self) -> list[str]:
@@ -135,13 +133,29 @@ class MethodJob:
         wanted = range(first, first + samples)
         return {(member.model, member.sample(sample)): None for member in members for sample in wanted}
 
+    def rows(self, path: Path, schema: Schema, task: str) -> list[dict[str, Any]]:
+        """Return a task's rows of a file of the batch, which is read once."""
+        if path not in self._files:
+            self._files[path] = read_by_task(path, schema)
+        return self._files[path].get(task, [])
+
+    def plain_rows(self, model: str, task: str, split: str, sample: int) -> list[dict[str, Any]]:
+        """Return the rows of a model's plain responses with a stored sample index to a task."""
+        batch = self.batch_of(model)
+        path = paths.generation(model, batch, split, self.seed, paths.block_of(sample))
+        return [row for row in self.rows(self.results / path, GENERATIONS, task) if row["sample"] == sample]
+
+    def batch_of(self, model: str) -> str:
+        """Return the batch in which a model answered: that of the job, or of one task for a model that the fit made."""
+        return self.spec.get("made_batches", {}).get(model, self.batch)
+
     def plain_reader(self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]) -> PlainSource:
         """Return the reader of a task's plain responses; it refuses what the method's needs do not declare."""
 
         def read(model: str, sample: int, _items: Sequence[str]) -> Mapping[str, Response]:
             self.require_plain(model, sample, declared)
-            files = [self.results / self.generation(model, task, split, sample) for split in splits]
-            return {uid: response for path in files for uid, response in plain_responses(path).items()}
+            rows = (row for split in splits for row in self.plain_rows(model, task, split, sample))
+            return {row["uid"]: _response(row) for row in rows if row["status"] == "ok"}
 
         return read
 
@@ -172,8 +186,8 @@ class MethodJob:
 
         def read(model: str, kind: LogitsKind, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
             self.require_logits(model, kind, sample, kinds, samples)
-            files = [self.logits_file(kind, model, task, split, sample) for split in splits]
-            return {uid: logits for path in files for uid, logits in read_logits(path, kind).items()}
+            rows = [row for split in splits for row in self.logits_rows(kind, model, task, split, sample)]
+            return logits_by_item(rows, kind)
 
         return read
 
@@ -197,10 +211,14 @@ class MethodJob:
                 remedy="declare them in `needs`",
             )
 
-    def logits_file(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> Path:
-        """Return the file of a model's cached logits."""
-        name = self.spec["decoding_name"]
-        return self.results / paths.logits(kind, model, task, split, name, self.seed, sample)
+    def logits_rows(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> list[dict[str, Any]]:
+        """Return the rows of a model's cached logits of a task; those of responses with one stored sample index."""
+        if kind == "response":
+            path = paths.response_logits(model, self.batch, split, self.seed, paths.block_of(sample))
+        else:
+            path = paths.logits(kind, model, self.batch, split)
+        rows = self.rows(self.results / path, LOGITS_SCHEMAS[kind], task)
+        return [row for row in rows if row["sample"] == sample] if kind == "response" else rows
 
     def failed_inputs(
         self, task: str, splits: Sequence[str], plain: Collection[tuple[str, int]], logits: Collection[LogitsKind]
@@ -214,32 +232,31 @@ class MethodJob:
             logits: Kinds of logits that are read.
         """
         failed: dict[str, str] = {}
+
+        def note(model: str, rows: Iterable[Mapping[str, Any]]) -> None:
+            for row in rows:
+                if row["status"] == "failed":
+                    failed.setdefault(row["uid"], f"{model}: {row['reason']}")
+
         for split, (model, sample) in product(splits, plain):
-            path = self.results / self.generation(model, task, split, sample)
-            frame = read_frame(path, GENERATIONS, ["uid", "status", "reason"])
-            for row in frame.loc[frame["status"] == "failed"].itertuples():
-                failed.setdefault(str(row.uid), f"{model}: {row.reason}")
+            note(model, self.plain_rows(model, task, split, sample))
         for kind, split, model in product(logits, splits, self.infos):
             samples = [index for name, index in plain if name == model] if kind == "response" else [0]
             for sample in samples:
-                reasons = failed_logits(self.logits_file(kind, model, task, split, sample), kind)
-                failed.update({uid: f"{model}: {why}" for uid, why in reasons.items() if uid not in failed})
+                note(model, self.logits_rows(kind, model, task, split, sample))
         return failed
-
-    def generation(self, model: str, task: str, split: str, sample: int) -> str:
-        """Return the file of a model's plain responses."""
-        return paths.generation(model, task, split, self.spec["decoding_name"], self.seed, sample)
 
     def dev_scores(self, task: str) -> Callable[[str, int], Mapping[str, float]]:
         """Return the reader of plain dev scores."""
 
         def read(model: str, sample: int) -> Mapping[str, float]:
-            path = self.results / paths.scores(self.spec["scorer"], self.generation(model, task, "dev", sample))
-            frame = read_frame(path, SCORES, ["uid", "status", "score"])
-            failed = frame.loc[frame["status"] == "failed"]
-            if len(failed):
+            plain = paths.generation(model, self.batch, "dev", self.seed, paths.block_of(sample))
+            path = self.results / paths.scores(self.spec["scorer"], plain)
+            rows = [row for row in self.rows(path, SCORES, task) if row["sample"] == sample]
+            failed = [row for row in rows if row["status"] == "failed"]
+            if failed:
                 raise WorkError(f"{len(failed)} plain dev responses failed", where=str(path), remedy="make them first")
-            return dict(frame.loc[frame["score"].notna(), ["uid", "score"]].itertuples(index=False))
+            return {row["uid"]: row["score"] for row in rows if row["score"] is not None}
 
         return read
 
@@ -312,11 +329,11 @@ class MethodJob:
         return list(rows.values())
 
     def load_rows(self) -> list[dict[str, Any]]:
-        """Return the loads of the whole job; they belong into the performance file of its first task."""
+        """Return the loads of the whole job."""
         return load_rows(self.inference.room)
 
-    def close_accounts(self, files: Sequence[Path], verb: str, splits: Sequence[str]) -> None:
-        """Say and write what every model did in this job; arguments as for `Accounts.close`."""
+    def close_accounts(self, path: Path, verb: str, splits: Sequence[str]) -> None:
+        """Say and write what every model did in this job, beside its file."""
         about = {
             "pool": self.pool,
             "system": self.variant,
@@ -324,7 +341,7 @@ class MethodJob:
             "splits": list(splits),
             "seed": self.seed,
         }
-        self.inference.accounts.close(files, about, Provenance(verb, self.spec))
+        self.inference.accounts.close(path, about, Provenance(verb, self.spec))
 
     def cost_rows(
         self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"
@@ -345,11 +362,9 @@ class MethodJob:
         return "fitted" if call["model"] in self.needs.models else "candidate"
 
 
-def plain_responses(path: Path) -> dict[str, Response]:
-    """Return the successful plain responses of a generations file, by item."""
+def _response(row: Mapping[str, Any]) -> Response:
     names = ("text", "key", "finish", "thought", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
-    rows = read_rows(path, GENERATIONS, ["uid", "status", *names])
-    return {row["uid"]: Response(**{name: row[name] for name in names}) for row in rows if row["status"] == "ok"}
+    return Response(**{name: row[name] for name in names})
 
 
 def perf_path(path: Path) -> Path:

@@ -1,11 +1,10 @@
-"""Reading the files of cached logits."""
+"""From rows of cached logits to what methods read."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
-from moco.records import OPTION_LOGITS, REFERENCE_LOGITS, RESPONSE_LOGITS, Schema, read_rows
+from moco.records import OPTION_LOGITS, REFERENCE_LOGITS, RESPONSE_LOGITS, Schema
 
 
 def _options(row: Mapping[str, Any]) -> OptionLogits | None:
@@ -45,25 +44,20 @@ def response_logits(row: Mapping[str, Any]) -> ResponseLogits:
     )
 
 
-_READERS: dict[LogitsKind, tuple[Schema, Callable[[Mapping[str, Any]], Logits | None]]] = {
-    "options": (OPTION_LOGITS, _options),
-    "reference": (REFERENCE_LOGITS, _reference),
-    "response": (RESPONSE_LOGITS, response_logits),
+LOGITS_SCHEMAS: dict[LogitsKind, Schema] = {
+    "options": OPTION_LOGITS,
+    "reference": REFERENCE_LOGITS,
+    "response": RESPONSE_LOGITS,
+}
+
+_MAKERS: dict[LogitsKind, Callable[[Mapping[str, Any]], Logits | None]] = {
+    "options": _options,
+    "reference": _reference,
+    "response": response_logits,
 }
 
 
-def read_logits(path: Path, kind: LogitsKind) -> dict[str, Logits]:
-    """Return the cached logits of a file by item; failed items, and those that have none, are left out.
-
-    Raises:
-        WorkError: The file is missing or damaged.
-    """
-    schema, make = _READERS[kind]
-    made = {row["uid"]: make(row) for row in read_rows(path, schema) if row["status"] == "ok"}
+def logits_by_item(rows: Iterable[Mapping[str, Any]], kind: LogitsKind) -> dict[str, Logits]:
+    """Return the cached logits in rows of a file by item; failed items, and those that have none, are left out."""
+    made = {row["uid"]: _MAKERS[kind](row) for row in rows if row["status"] == "ok"}
     return {uid: logits for uid, logits in made.items() if logits is not None}
-
-
-def failed_logits(path: Path, kind: LogitsKind) -> dict[str, str]:
-    """Return the reasons of failed items by item."""
-    rows = read_rows(path, _READERS[kind][0], ["uid", "status", "reason"])
-    return {row["uid"]: row["reason"] for row in rows if row["status"] == "failed"}

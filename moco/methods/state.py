@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moco.errors import WorkError
+from moco.errors import FailedInput, WorkError
 from moco.methods.base import Recipe, State
 from moco.records import read_json, write_json
 
@@ -37,6 +37,18 @@ def read_state(folder: Path) -> State:
         tensors = load_file(folder / TENSORS)
     recipes = {name: Recipe.from_json(read_json(folder / "recipes" / f"{name}.json")) for name in content["models"]}
     return State(content["data"], tensors, recipes)
+
+
+def recipe_of(folder: Path, name: str) -> Recipe:
+    """Return the recipe of a model that a fit made.
+
+    Raises:
+        FailedInput: The fit is a recorded failure.
+    """
+    reason = failure_of(folder)
+    if reason is not None:
+        raise FailedInput(f"fit: {reason}")
+    return Recipe.from_json(read_json(folder / "recipes" / f"{name}.json"))
 
 
 def failure_of(folder: Path) -> str | None:

@@ -91,11 +91,28 @@ def write_rows(path: Path, schema: Schema, rows: Iterable[Mapping[str, Any]], pr
             writer.add(row)
 
 
+def write_table(path: Path, schema: Schema, tables: Iterable[pa.Table], provenance: Provenance) -> None:
+    """Write Arrow tables of a schema, one after the other, as one Parquet file."""
+    columns = schema.columns.with_metadata(_described(schema, provenance))
+    with replaced_file(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as file:
+        held: list[pa.Table] = []
+        for table in tables:
+            held.append(table)
+            if sum(map(len, held)) >= _GROUP_ROWS:
+                file.write_table(pa.concat_tables(held).cast(columns))
+                held = []
+        file.write_table(pa.concat_tables([*held, schema.columns.empty_table()]).cast(columns))
+
+
+def _described(schema: Schema, provenance: Provenance) -> dict[bytes, bytes]:
+    about = {"schema": schema.name, "schema_version": schema.version, **asdict(provenance), "versions": versions()}
+    return {_METADATA: canonical_json(about).encode()}
+
+
 @contextmanager
 def row_writer(path: Path, schema: Schema, provenance: Provenance) -> "Iterator[RowWriter]":
     """Give what writes rows to a Parquet file one by one, so that only those of one row group are held."""
-    metadata = {"schema": schema.name, "schema_version": schema.version, **asdict(provenance), "versions": versions()}
-    columns = schema.columns.with_metadata({_METADATA: canonical_json(metadata).encode()})
+    columns = schema.columns.with_metadata(_described(schema, provenance))
     with replaced_file(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as file:
         writer = RowWriter(file, columns)
         yield writer
@@ -126,7 +143,8 @@ class RowWriter:
         self._held.clear()
 
 
-def _read(path: Path, schema: Schema, columns: Sequence[str] | None) -> pa.Table:
+def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the columns of a record file as an Arrow table; errors as in `read_rows`."""
     try:
         table = pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
     except FileNotFoundError:
@@ -155,12 +173,20 @@ def read_rows(path: Path, schema: Schema, columns: Sequence[str] | None = None) 
     Raises:
         WorkError: The file is missing, damaged, or has another schema.
     """
-    return list(_read(path, schema, columns).to_pylist())
+    return list(read_table(path, schema, columns).to_pylist())
+
+
+def read_by_task(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a batch's file by task; errors as in `read_rows`."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in read_rows(path, schema, None if columns is None else ["task", *columns]):
+        rows.setdefault(row["task"], []).append(row)
+    return rows
 
 
 def read_frame(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the rows of a record file as a data frame; errors as in `read_rows`."""
-    frame: pd.DataFrame = _read(path, schema, columns).to_pandas()
+    frame: pd.DataFrame = read_table(path, schema, columns).to_pandas()
     return frame
 
 

@@ -1,5 +1,6 @@
 """The columns of every Parquet file.
 
+A file holds all tasks of a batch, one after the other, with their names in column `task`.
 `status` is `ok` or `failed`; a failed row has a `reason` and no content. Numbers of tokens count the tokens a model
 read (`prompt_tokens`) or wrote (`completion_tokens`). Text columns that end in `_json` hold canonical JSON.
 """
@@ -18,8 +19,12 @@ class Schema:
     columns: pa.Schema
 
 
-def _schema(name: str, version: int, **columns: pa.DataType) -> Schema:
+def _schema(name: str, version: int, /, **columns: pa.DataType) -> Schema:
     return Schema(name, version, pa.schema([pa.field(key, kind) for key, kind in columns.items()]))
+
+
+def _kinds(schema: Schema) -> dict[str, pa.DataType]:
+    return {field.name: field.type for field in schema.columns}
 
 
 _TEXT, _INT, _LONG, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
@@ -61,7 +66,8 @@ DROPPED = _schema(
 
 GENERATIONS = _schema(
     "generations",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     sample=_INT,
     status=_TEXT,
@@ -78,7 +84,8 @@ GENERATIONS = _schema(
 
 OPTION_LOGITS = _schema(
     "option_logits",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     status=_TEXT,
     reason=_TEXT,
@@ -93,7 +100,8 @@ OPTION_LOGITS = _schema(
 
 REFERENCE_LOGITS = _schema(
     "reference_logits",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     status=_TEXT,
     reason=_TEXT,
@@ -106,7 +114,8 @@ REFERENCE_LOGITS = _schema(
 
 RESPONSE_LOGITS = _schema(
     "response_logits",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     sample=_INT,
     status=_TEXT,
@@ -122,7 +131,8 @@ RESPONSE_LOGITS = _schema(
 
 ANSWERS = _schema(
     "answers",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     answer=_INT,  # 0, or 0..k-1 where a task asks for several answers per item
     status=_TEXT,
@@ -137,7 +147,8 @@ ANSWERS = _schema(
 
 CALLS = _schema(
     "calls",
-    1,
+    2,
+    task=_TEXT,
     uid=_TEXT,
     call=_INT,  # running number within the item
     kind=_TEXT,  # plain (shared response) | own (made by the method) | joint (one row per model) | logits (cached)
@@ -157,7 +168,8 @@ CALLS = _schema(
 
 COSTS = _schema(
     "costs",
-    1,
+    2,
+    task=_TEXT,
     stage=_TEXT,  # answer | fit | train
     scope=_TEXT,  # task, or pool: the fit serves all tasks and is listed in full in the file of each; count it once
     role=_TEXT,  # member of the pool | fitted: made by the fit | candidate of a search
@@ -173,8 +185,10 @@ COSTS = _schema(
 
 SCORES = _schema(
     "scores",
-    2,
+    3,
+    task=_TEXT,
     uid=_TEXT,
+    sample=_INT,  # of a plain response, or number of the set of replies that are scored together; null for answers
     answer=_INT,
     status=_TEXT,  # ok | unparsed | invalid | unscored | failed
     reason=_TEXT,
@@ -212,3 +226,38 @@ JOB_PERF = _schema(
     loads=_LONG,
     load_seconds=_FLOAT,
 )
+
+MIXTURE = _schema(
+    "mixture",
+    1,
+    student=_TEXT,
+    task=_TEXT,
+    uid=_TEXT,
+    split=_TEXT,
+    source=_TEXT,  # teach: an answer of the collaboration
+    prompt=_TEXT,
+    completion=_TEXT,
+)
+
+_RESULT = {"kind": _TEXT, "pool": _TEXT, "name": _TEXT, "level": _TEXT}
+"""What a result is of: `single` or `method`, its pool (empty for a single model), model or variant, and level."""
+
+ALL_SCORES = _schema(
+    "all_scores",
+    1,
+    **_RESULT,
+    task=_TEXT,
+    seed=_INT,
+    scorer=_TEXT,
+    uid=_TEXT,
+    answer=_INT,
+    status=_TEXT,
+    reason=_TEXT,
+    score=_FLOAT,
+    parsed=_TEXT,
+    rule=_TEXT,
+)
+
+ALL_COSTS = _schema("all_costs", 1, **_RESULT, seed=_INT, **_kinds(COSTS))
+
+ALL_JOBS_PERF = _schema("all_jobs_perf", 1, name=_TEXT, level=_TEXT, part=_TEXT, **_kinds(JOB_PERF))

@@ -1,6 +1,7 @@
 """Scores as files: one row per reply, or per item where its replies are scored together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from moco import paths
 from moco.digest import canonical_json, digest
 from moco.errors import WorkError
 from moco.models.info import ModelInfo
-from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, read_rows, write_rows
+from moco.records import ANSWERS, GENERATIONS, SCORES, Provenance, read_by_task, write_rows
 from moco.scoring.base import Case, Tools, Verdict, score_cases
 from moco.scoring.catalogue import scorer_for
 from moco.scoring.groups import INCOMPLETE, group_sizes, group_verdicts
@@ -22,76 +23,127 @@ _FAILED = Verdict(None, None, "", "failed")
 Row = Mapping[str, Any]
 
 
-def score_plain(
-    results: Path,
-    task: str,
-    split: str,
-    source: str,
-    spec: Mapping[str, Any],
-    tools: Tools | None = None,
-    *,
-    samples: Sequence[str] = (),
-) -> None:
-    """Score a generations file.
+@dataclass
+class ScoreJob:
+    """The scores of a file of replies.
 
-    Args:
+    Attributes:
         results: The results folder.
-        task: Task of the items.
-        split: Their split.
-        source: The file, relative to `results`.
-        spec: With `scorer` and `type`; `groups` names the tasks whose groups score as one, `code` says how replies that
-            are programs run, `scoring` which models judge.
+        spec: The job's slice of the study: `scorer`, `type` and `tasks`; `groups` names the tasks whose groups score as
+            one, `code` says how replies that are programs run, `scoring` which models judge, `answers` how many plain
+            replies to an item are scored together.
+        replies: The file, relative to `results` and without its ending, as `moco.workflow.scores.replies_of` reads it.
+        split: Split of the items.
         tools: What the scorer may use; left out, what the spec allows without models.
-        samples: Files that are read instead, where the replies to an item in all of them are scored together; `source`
-            then only says where the scores lie.
     """
-    replies = [row for path in samples or [source] for row in read_rows(results / path, GENERATIONS)]
-    _score(results, task, split, source, replies, spec, tools)
 
+    results: Path
+    spec: Mapping[str, Any]
+    replies: str
+    split: str
+    tools: Tools | None = None
 
-def score_answers(
-    results: Path, task: str, split: str, source: str, spec: Mapping[str, Any], tools: Tools | None = None
-) -> None:
-    """Score an answers file; arguments as for `score_plain`."""
-    _score(results, task, split, source, read_rows(results / source, ANSWERS), spec, tools)
+    def run(self) -> None:
+        """Write the file.
 
+        Raises:
+            WorkError: The replies are to other items than those of the tasks.
+        """
+        found = self._replies()
+        rows: list[dict[str, Any]] = []
+        inputs: list[Any] = []
+        for task in self.spec["tasks"]:
+            references = self._references(task)
+            rows += self._scored(task, found.get(task, []), references)
+            inputs.append([vars(item) for item in references.values()])
+        digests = {
+            "references": digest(inputs),
+            "replies": digest([found.get(task, []) for task in self.spec["tasks"]]),
+        }
+        write_rows(self.path, SCORES, rows, Provenance("score", self.spec, {**digests, **self._judges()}))
 
-def _score(
-    results: Path,
-    task: str,
-    split: str,
-    source: str,
-    replies: Sequence[Row],
-    spec: Mapping[str, Any],
-    tools: Tools | None,
-) -> None:
-    scorer = scorer_for(spec["type"], spec["scorer"])
-    folder = results / paths.task_folder(task)
-    questions = {question.uid: question for question in read_questions(folder, split)}
-    references = read_references(folder, split)
-    if {row["uid"] for row in replies} != questions.keys():
-        raise WorkError(f"items differ from those of {task}/{split}", where=source, remedy="make both again")
-    groups = _by_item(replies) if spec["type"] in SETS else [[row] for row in replies]
-    reasons = [next((row["reason"] for row in rows if row["status"] == "failed"), None) for rows in groups]
-    failed = [any(row["status"] == "failed" for row in rows) for rows in groups]
-    cases = [
-        _case(rows, questions[rows[0]["uid"]], references[rows[0]["uid"]])
-        for rows, is_failed in zip(groups, failed, strict=True)
-        if not is_failed
-    ]
-    found = score_cases(scorer, cases, tools or tools_for(spec))
-    if task in spec.get("groups", {}):
-        found = group_verdicts(cases, found, {split: group_sizes(references.values())})
-    verdicts = iter(found)
-    scored = [
-        _row(rows[0], reason, _FAILED)
-        if is_failed
-        else _row(rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else None, verdict)
-        for rows, reason, is_failed in zip(groups, reasons, failed, strict=True)
-    ]
-    inputs = {"references": digest([vars(item) for item in references.values()]), "replies": digest(replies)}
-    provenance = Provenance("score", spec, {**inputs, **_judges_of(results, spec)})
-    write_rows(results / paths.scores(spec["scorer"], source), SCORES, scored, provenance)
+    @property
+    def path(self) -> Path:
+        """The file of the scores."""
+        return self.results / paths.scores(self.spec["scorer"], f"{self.replies}.parquet")
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.replies.startswith("generations/")
+
+    @property
+    def _together(self) -> int:
+        """Plain replies to an item that are scored together."""
+        return int(self.spec.get("answers", 1)) if self._is_plain else 1
+
+    def _replies(self) -> dict[str, list[dict[str, Any]]]:
+        if not self._is_plain:
+            return read_by_task(self.results / f"{self.replies}.parquet", ANSWERS)
+        folder, _, block = self.replies.rpartition("/")
+        numbers = paths.block_samples(block)
+        wanted = range(numbers[0] * self._together, (numbers[-1] + 1) * self._together)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name in dict.fromkeys(paths.block_of(sample) for sample in wanted):
+            for task, rows in read_by_task(self.results / folder / f"{name}.parquet", GENERATIONS).items():
+                mine = [{**row, "sample": row["sample"] // self._together} for row in rows if row["sample"] in wanted]
+                found.setdefault(task, []).extend(mine)
+        return found
+
+    def _references(self, task: str) -> dict[str, Reference]:
+        return read_references(self.results / paths.task_folder(task), self.split)
+
+    def _scored(self, task: str, replies: Sequence[Row], references: Mapping[str, Reference]) -> list[dict[str, Any]]:
+        questions = {item.uid: item for item in read_questions(self.results / paths.task_folder(task), self.split)}
+        if {row["uid"] for row in replies} != questions.keys():
+            what = f"items differ from those of {task}/{self.split}"
+            raise WorkError(what, where=f"{self.replies}.parquet", remedy="make both again")
+        rows = []
+        for sample in dict.fromkeys(row.get("sample") for row in replies):
+            mine = [row for row in replies if row.get("sample") == sample]
+            rows += [
+                {**row, "task": task, "sample": sample} for row in self._scored_once(task, mine, questions, references)
+            ]
+        return rows
+
+    def _scored_once(
+        self, task: str, replies: Sequence[Row], questions: Mapping[str, Question], references: Mapping[str, Reference]
+    ) -> list[dict[str, Any]]:
+        spec = self.spec
+        groups = _by_item(replies) if spec["type"] in SETS else [[row] for row in replies]
+        reasons = [next((row["reason"] for row in rows if row["status"] == "failed"), None) for rows in groups]
+        failed = [any(row["status"] == "failed" for row in rows) for rows in groups]
+        cases = [
+            _case(rows, questions[rows[0]["uid"]], references[rows[0]["uid"]])
+            for rows, is_failed in zip(groups, failed, strict=True)
+            if not is_failed
+        ]
+        found = score_cases(scorer_for(spec["type"], spec["scorer"]), cases, self.tools or tools_for(spec))
+        if task in spec.get("groups", {}):
+            found = group_verdicts(cases, found, {self.split: group_sizes(references.values())})
+        verdicts = iter(found)
+        return [
+            _row(rows[0], reason, _FAILED)
+            if is_failed
+            else _row(rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else None, verdict)
+            for rows, reason, is_failed in zip(groups, reasons, failed, strict=True)
+        ]
+
+    def _judges(self) -> dict[str, str]:
+        """Return the fingerprint of every model that judges, by its role."""
+        scoring = self.spec.get("scoring", {})
+        named = {role: name for role in ROLES if (name := scoring.get(role))}
+        return {role: ModelInfo.read(self.results / paths.model_json(name)).fingerprint for role, name in named.items()}
+
+    def write_failed(self, reason: str) -> None:
+        """Write a file in which every item failed."""
+        samples = paths.block_samples(self.replies.rpartition("/")[2]) if self._is_plain else [None]
+        rows = [
+            {**_row({"uid": question.uid}, reason, _FAILED), "task": task, "sample": sample}
+            for task in self.spec["tasks"]
+            for sample in samples
+            for question in read_questions(self.results / paths.task_folder(task), self.split)
+        ]
+        write_rows(self.path, SCORES, rows, Provenance("score", self.spec))
 
 
 def _by_item(replies: Sequence[Row]) -> list[list[Row]]:
@@ -111,28 +163,6 @@ def _case(rows: Sequence[Row], question: Question, reference: Reference) -> Case
         given=bool(first.get("has_extracted")),
         further=tuple(row["text"] for row in rows[1:]),
     )
-
-
-def _judges_of(results: Path, spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fingerprint of every model that judges, by its role."""
-    named = {role: spec.get("scoring", {}).get(role) for role in ROLES}
-    return {role: ModelInfo.read(results / paths.model_json(name)).fingerprint for role, name in named.items() if name}
-
-
-def write_failed(results: Path, task: str, split: str, source: str, spec: Mapping[str, Any], reason: str) -> None:
-    """Write a score file in which every item failed.
-
-    Args:
-        results: The results folder.
-        task: Task of the items.
-        split: Their split.
-        source: The file that was to be scored, relative to `results`.
-        spec: As for `score_plain`.
-        reason: Why.
-    """
-    questions = read_questions(results / paths.task_folder(task), split)
-    rows = [_row({"uid": question.uid}, reason, _FAILED) for question in questions]
-    write_rows(results / paths.scores(spec["scorer"], source), SCORES, rows, Provenance("score", spec))
 
 
 def _row(reply: Mapping[str, Any], reason: str | None, verdict: Verdict) -> dict[str, Any]:

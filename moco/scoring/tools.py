@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from moco.config.runtime import runtime_settings
+from moco.config.runtime import scoring_workers
 from moco.config.scoring import Scoring
 from moco.scoring.base import CodeTools, Tools
 
@@ -14,6 +14,6 @@ def tools_for(spec: Mapping[str, Any]) -> Tools:
     Args:
         spec: The job's slice of the configuration. It has `code` exactly when the study allows code to run.
     """
-    workers = runtime_settings().get("scoring", {}).get("code", {}).get("workers", 1)
+    workers = scoring_workers()
     code = CodeTools(**spec["code"]) if "code" in spec else None
     return Tools(workers=workers, code=code, settings=Scoring.model_validate(spec.get("scoring") or {}))

@@ -7,7 +7,6 @@ request, the older shard counts.
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -438,14 +437,3 @@ class GenerationStore:
 def short_fingerprint(fingerprint: str) -> str:
     """Return the name of a model's folder in the store."""
     return fingerprint[:32]
-
-
-def store_root(results: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the store's folder: `$MOCO_STORE`, or `.moco/store` beside the results folder."""
-    given = environment.get("MOCO_STORE")
-    return Path(given).expanduser() if given else results.resolve().parent / ".moco" / "store"
-
-
-def work_root(results: Path) -> Path:
-    """Return the folder for work in progress, beside the results folder."""
-    return results.resolve().parent / ".moco" / "work"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from moco.config.tasks import TaskEntry
+from moco.config.tasks import SPLITS, TaskEntry
 from moco.digest import ListDigest, canonical_json
 from moco.errors import RequestError
 from moco.prompts.blocks import task_prompt
@@ -34,7 +34,7 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
         name: Name of the task.
         entry: The task; its source must not be another task.
         folder: Receives `{split}/questions.parquet`, `{split}/references.parquet`, `dropped.parquet` with the items
-            that clean splits leave out, and `task.json`.
+            that clean splits leave out, and `task.json`. Files of a split that the task lacks are empty.
         provenance_spec: Slice of the configuration that the files' metadata record.
 
     Raises:
@@ -55,6 +55,10 @@ def prepare(name: str, entry: TaskEntry, folder: Path, provenance_spec: Any) -> 
         for split, source in found.rows.items():
             items = source.items([] if entry.bad_rows == "drop" else None)
             _write_rows(split, map(grouping(entry), items), selection, writers, where)
+    for split in SPLITS:
+        if split not in selection.kept:
+            write_rows(folder / split / "questions.parquet", QUESTIONS, (), provenance)
+            write_rows(folder / split / "references.parquet", REFERENCES, (), provenance)
     write_rows(folder / "dropped.parquet", DROPPED, _dropped_rows(name, selection), provenance)
     facts = {
         "name": name,

@@ -15,16 +15,17 @@ from moco.config.tasks import SyntheticSource
 from moco.digest import canonical_json
 from moco.errors import MocoError
 from moco.methods.base import COMMON_BASE
-from moco.paths import BLOCKS
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
 from moco.scoring.judges import ZOO as ZOO_JUDGES
 from moco.tasks.layout import split_layout, task_type
+from moco.workflow.batches import concrete_entry
 from moco.workflow.check_engines import contexts, engines, roster_entry, silent_role
 from moco.workflow.check_machine import machine_problems, tasks_of_programs
-from moco.workflow.check_names import names, paths, rule_names
-from moco.workflow.matrix import Matrix, concrete_entry
+from moco.workflow.check_names import names, paths
+from moco.workflow.matrix import Matrix
+from moco.workflow.nodes import is_made
 from moco.zoo.roster import ROSTER
 from moco.zoo.skills import SKILLS
 
@@ -63,7 +64,7 @@ def all_problems(study: Study, results: Path, *, part: bool = False) -> list[Pro
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    checks = (_pools, _models, engines, contexts, _tasks, _execution, _methods, names, paths)
+    checks = (_pools, _models, engines, contexts, _tasks, _execution, _methods, names, paths, _evolution)
     problems = [problem for check in checks for problem in check(study)]
     rest = sound(study, problems)
     if rest is None:
@@ -72,21 +73,17 @@ def structural_problems(study: Study) -> list[Problem]:
     for kind in ("pools", "tasks"):
         if len(getattr(rest, kind)) < len(getattr(study, kind)):
             further = [each for each in further if f"fits no {kind[:-1]}" not in each.what]
-    problems += further
-    return problems or list(rule_names(study))
+    return problems + further
 
 
 def _pools(study: Study) -> Iterator[Problem]:
     for pool, entry in study.pools.items():
         for name in entry.models:
-            if name not in study.models:
+            if name not in study.models and not is_made(name):
                 yield Problem(f"pools.{pool}", f"unknown model {name!r}", did_you_mean(name, study.models))
         if entry.descriptions is not None and len(entry.descriptions) != len(entry.models):
             what = f"{len(entry.descriptions)} descriptions for {len(entry.models)} models"
             yield Problem(f"pools.{pool}.descriptions", what, "write one per model, in order")
-        copies = max(entry.models.count(name) for name in entry.models)
-        if copies > BLOCKS[-1][1] + 1:
-            yield Problem(f"pools.{pool}", f"{copies} copies of one model", f"use at most {BLOCKS[-1][1] + 1}")
         known = list(dict.fromkeys(name for name in entry.models if name in study.models))
         for name in known:
             role = silent_role(name, study.models[name])
@@ -143,7 +140,7 @@ def _zoo_model(study: Study, name: str, entry: ZooModel) -> Iterator[Problem]:
     recipe = entry.recipe or name
     if recipe not in ROSTER:
         yield Problem(f"models.{name}.recipe", f"the zoo has no model {recipe!r}", did_you_mean(recipe, ROSTER))
-    elif ROSTER[recipe].adapter is not None and Matrix(study).zoo_parent(name) is None:
+    elif ROSTER[recipe].adapter is not None and Matrix(study).nodes.zoo_parent(name) is None:
         parent = ROSTER[recipe].parent
         what = f"rests on the zoo model {parent!r}, which this study does not list"
         yield Problem(f"models.{name}", what, f"add it to models, with the same steps and seed: {parent}: {{kind: zoo}}")
@@ -206,13 +203,33 @@ def _methods(study: Study) -> Iterator[Problem]:
                 yield Problem(f"methods.{name}", what, did_you_mean(model, study.models))
 
 
+def _evolution(study: Study) -> Iterator[Problem]:
+    for run, entry in study.evolution.items():
+        for key, names, known in (
+            ("pool", (entry.pool,), study.pools),
+            ("methods", entry.methods, study.methods),
+            ("tasks", entry.tasks, study.tasks),
+        ):
+            for name in names:
+                if name not in known:
+                    what = f"unknown {key.removesuffix('s')} {name!r}"
+                    yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
+
+
 def _comparisons(study: Study) -> Iterator[Problem]:
-    """Find methods that a comparison names but that can run nowhere in it."""
+    """Find methods that a comparison names but that can run nowhere in it, and what nothing makes or teaches."""
     matrix = Matrix(study)
+    for pool, entry in study.pools.items():
+        for name in entry.models:
+            if is_made(name) and name not in matrix.made:
+                yield Problem(f"pools.{pool}", f"no fit of this study makes {name!r}", did_you_mean(name, matrix.made))
+    try:
+        assert matrix.round_cells is not None
+    except MocoError as error:
+        yield Problem(error.where, error.what, error.remedy)
     for number, block in enumerate(study.compare):
         for variant in matrix.block_methods(block):
             yield from _nowhere(matrix, number, block, variant)
-            yield from _too_many_samples(matrix, block, variant)
 
 
 def _scoring(study: Study) -> Iterator[Problem]:
@@ -227,9 +244,6 @@ def _scoring(study: Study) -> Iterator[Problem]:
         if batch.type in SETS and "strict" in matrix.scorers and batch.answers < LEAST_ANSWERS:
             what = f"{batch.answers} per item, but diversity is read from at least {LEAST_ANSWERS}"
             yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"set answers: {LEAST_ANSWERS}")
-        if batch.together > BLOCKS[-1][1] + 1:
-            what = f"{batch.answers} per item, which are as many samples of one model"
-            yield Problem(f"tasks.{batch.tasks[0]}.answers", what, f"use at most {BLOCKS[-1][1] + 1}")
     for role, who in unnamed.items():
         what = f"{who} are scored by a model that {_ABLE[CAPABILITY[role]]}, and none is named"
         zoo = ZOO_JUDGES[role]
@@ -240,22 +254,9 @@ def _scoring(study: Study) -> Iterator[Problem]:
             continue
         if name not in study.models:
             yield Problem(f"scoring.{role}", f"unknown model {name!r}", did_you_mean(name, study.models))
-        elif CAPABILITY[role] not in matrix.capabilities(name):
+        elif CAPABILITY[role] not in matrix.nodes.capabilities(name):
             what = f"{name} is no model that {_ABLE[CAPABILITY[role]]}"
             yield Problem(f"scoring.{role}", what, f"name another model, or set {_PURPOSE[role]} where it is declared")
-
-
-def _too_many_samples(matrix: Matrix, block: Comparison, variant: str) -> Iterator[Problem]:
-    tasks = set(matrix.block_tasks(block))
-    for pool in matrix.block_pools(block):
-        needs, models = matrix.needs(pool, variant), matrix.study.pools[pool].models
-        answers = max(batch.answers for batch in matrix.batches.values() if set(batch.tasks) <= tasks)
-        scored = answers if needs.fit and needs.fit.dev_scores else 0
-        samples = max(needs.answer.plain * answers, scored, needs.fit.plain if needs.fit else 0)
-        most = samples * max(models.count(name) for name in models)
-        if most > BLOCKS[-1][1] + 1:
-            what = f"reads {most} samples of one model of pool {pool}"
-            yield Problem(f"methods.{variant}", what, f"use at most {BLOCKS[-1][1] + 1}, copies times samples times answers")
 
 
 def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> Iterator[Problem]:

@@ -16,7 +16,8 @@ from moco.errors import MocoError, RequestError
 from moco.scoring import task_types
 from moco.scoring.catalogue import RUNS_CODE
 from moco.tasks.layout import split_layout, task_type
-from moco.workflow.matrix import concrete_entry
+from moco.workflow.batches import concrete_entry
+from moco.workflow.matrix import Matrix
 from moco.zoo.roster import ROSTER
 from moco.zoo.skills import SKILLS
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from moco.tasks.selection import Selection
 
 _LARGEST_CHECKED_FILE = 200_000_000
+_BYTES_OF_A_MERGE = 2  # per parameter
 
 
 def machine_problems(study: Study, results: Path, *, planned: bool = True) -> list[Problem]:
@@ -128,17 +130,13 @@ def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
 
 
 def _disk(study: Study, results: Path) -> Iterator[Problem]:
-    from moco.workflow.plan import Plan
-
-    plan = Plan(study)
-    needed = 0.0
-    for derived in plan.derived.values():
-        sizes = [study.models[name].parameters or 0 for name in study.pools[derived.pool].models]
-        needed += 2 * max(sizes, default=0)
+    matrix = Matrix(study)
+    # Merges are temporary: what counts is the largest, beside the one before it.
+    needed = 2 * _BYTES_OF_A_MERGE * max((matrix.nodes.parameters(name) or 0 for name in matrix.made), default=0)
     needed += sum(
         4 * ROSTER[entry.recipe or name].parameters
-        for name, entry in plan.matrix.models.items()
-        if isinstance(entry, ZooModel)
+        for name in matrix.models
+        if isinstance(entry := matrix.nodes.entry(name), ZooModel)
     )
     place = results.resolve()
     while not place.exists():

@@ -1,9 +1,7 @@
-"""Mistakes in names: unknown ones, and those that files, rules or comparisons could not tell apart."""
+"""Mistakes in names: unknown ones, and those that files or comparisons could not tell apart."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 
 from moco.config.expand import expand, wildcard_in
 from moco.config.models import AdapterModel, LocalModel
@@ -12,10 +10,6 @@ from moco.config.study import Study
 from moco.errors import MocoError
 from moco.registry import did_you_mean
 from moco.tasks.paths import source_paths
-
-_LONGEST_JOINED = 200
-"""Characters of a name that is made of several: with what else is appended, file systems take 255."""
-
 
 def names(study: Study) -> Iterator[Problem]:
     """Find names that are unknown, reserved, too long, or that differ in case only."""
@@ -32,16 +26,11 @@ def names(study: Study) -> Iterator[Problem]:
                 yield Problem(key, f"name of {len(name)} characters", f"use at most {LONGEST_NAME}")
             if name == "all" and kind in ("models", "tasks", "pools", "methods"):
                 yield Problem(key, f"'all' stands for all {kind} in a comparison", "choose another name")
-            other = seen.setdefault(_folded(name, kind), name)
+            other = seen.setdefault(name.casefold(), name)
             if other != name:
-                how = "case" if other.casefold() == name.casefold() else "- and _"
-                what = f"differs from {other!r} in {how} only, and both become names of files or rules"
+                what = f"differs from {other!r} in case only, and both become names of files"
                 yield Problem(key, what, "rename one of them")
     yield from _compared(study)
-
-
-def _folded(name: str, kind: str) -> str:
-    return name.casefold().replace("-", "_") if kind == "tasks" else name.casefold()
 
 
 def _compared(study: Study) -> Iterator[Problem]:
@@ -82,25 +71,3 @@ def paths(study: Study) -> Iterator[Problem]:
             if wildcard is not None:
                 what = f"Snakemake takes {wildcard} in {path!r} for a wildcard"
                 yield Problem(key, what, "rename the file or folder, or link it under a name without braces")
-
-
-def rule_names(study: Study) -> Iterator[Problem]:
-    """Find pools and batches that rules could not tell apart, since names of rules have no dashes."""
-    from moco.workflow.plan import Plan
-
-    plan = Plan(study)
-    found = Counter(rule.name for rule in plan.rules())
-    for name, count in found.items():
-        if count > 1:
-            remedy = "rename a pool or a domain: their names must differ in more than - and _"
-            yield Problem("pools", f"{count} rules would be called {name}", remedy)
-            return
-    yield from _too_long(chain(found, plan.derived))
-
-
-def _too_long(joined: Iterable[str]) -> Iterator[Problem]:
-    longest = max(joined, key=len, default="")
-    if len(longest) > _LONGEST_JOINED:
-        what = f"a rule or a model would be called {longest[:60]}..., with {len(longest)} characters"
-        remedy = f"use shorter names of pools, tasks, methods and domains: {_LONGEST_JOINED} together at most"
-        yield Problem("pools", what, remedy)

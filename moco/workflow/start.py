@@ -7,18 +7,18 @@ from typing import Any, NoReturn
 
 from moco.config.expand import wildcard_in
 from moco.config.load import InvalidStudy, study_from
+from moco.config.runtime import write_study_file
 from moco.config.yaml_file import parse_yaml
-from moco.config.runtime import VARIABLE, runtime_json
 from moco.errors import MocoError, RequestError
+from moco.home import STUDY
 from moco.workflow.check import structural_problems
 from moco.workflow.plan import Plan
-from moco.workflow.slugs import refuse_taken_slugs
 
 
 def start(config: dict[str, Any], workflow: Any) -> Plan:
     """Return the plan of a configuration, or stop Snakemake with one line per mistake and exit code 2.
 
-    Jobs find the `moco` of this environment first on their path, and the study's runtime settings in `MOCO_RUNTIME`.
+    Jobs find the `moco` of this environment first on their path, and the study's file in `MOCO_STUDY`.
 
     Args:
         config: The merged configuration.
@@ -29,14 +29,14 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         _read_as_check_does(Path(path), config)
     origin = str(config["replay"]) if replayed else ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
     try:
-        plan = _replayed(config, workflow) if replayed else _planned(config, origin)
+        plan, content = _replayed(config, workflow) if replayed else (_planned(config, origin), config)
+        os.environ[STUDY] = str(write_study_file(content, Path()))
     except InvalidStudy as error:
         _stop(*(problem.line(error.origin) for problem in error.problems))
     except MocoError as error:
         _stop(str(error) if replayed else f"{origin}: {error}")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONHASHSEED"] = "0"
-    os.environ[VARIABLE] = runtime_json(plan.study)
     return plan
 
 
@@ -60,11 +60,10 @@ def _planned(config: dict[str, Any], origin: str) -> Plan:
         raise InvalidStudy(problems, origin)
     plan = Plan(study)
     plan.build()
-    refuse_taken_slugs(study, Path("results"))
     return plan
 
 
-def _replayed(config: dict[str, Any], workflow: Any) -> Plan:
+def _replayed(config: dict[str, Any], workflow: Any) -> tuple[Plan, dict[str, Any]]:
     from moco.workflow.replay import replay  # brings pyarrow, which other plans do without
 
     path = Path(str(config["replay"]))
@@ -73,10 +72,10 @@ def _replayed(config: dict[str, Any], workflow: Any) -> Plan:
         raise RequestError(what, where=str(path), remedy="rename the file, or link it under a name without braces")
     if workflow.overwrite_configfiles or len(config) > 1:
         sys.stderr.write(f"moco: the configuration of {path} holds; all other settings are left aside\n")
-    plan = replay(path)
+    plan, content = replay(path)
     # Snakemake itself refuses other targets, in a line that does not say why; targets are unknown here.
     sys.stderr.write(f"moco: {plan.notice}\n")
-    return plan
+    return plan, content
 
 
 def _stop(*lines: str) -> NoReturn:

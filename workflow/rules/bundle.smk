@@ -12,8 +12,9 @@ rule bundle:
         "../envs/moco.yaml"
     threads: 1
     params:
+        results=PLAN.bundle_folder,
         content=PLAN.bundle_digest,
     message:
         "unpacking {input}"
     shell:
-        "moco bundle extract {input:q} --results results >{log} 2>&1"
+        "moco bundle extract {input:q} --results {params.results:q} >{log:q} 2>&1"

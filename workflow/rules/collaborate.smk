@@ -1,65 +1,74 @@
-for RULE in PLAN.fit_rules():
+rule fit:
+    input:
+        questions=PLAN.fit.questions,
+        references=PLAN.fit.references,
+        models=PLAN.fit.models,
+        plain=PLAN.fit.plain,
+        scores=PLAN.fit.scores,
+        logits=PLAN.fit.logits,
+        checkpoints=PLAN.fit.checkpoints,
+    output:
+        directory("<results>/fits/{pool}/{batch}/{method}/seed{seed}"),
+        "<results>/fits/{pool}/{batch}/{method}/seed{seed}_perf.parquet",
+        "<results>/fits/{pool}/{batch}/{method}/seed{seed}_job_perf.parquet",
+    log:
+        "<logs>/fit/{pool}/{batch}/{method}.seed{seed}.log",
+    benchmark:
+        "<benchmarks>/fit/{pool}/{batch}/{method}.seed{seed}.tsv"
+    retries: PLAN.study.retries
+    conda:
+        "../envs/moco.yaml"
+    threads: PLAN.fit.threads
+    resources:
+        gpu=PLAN.fit.gpu,
+        gpu_model=PLAN.fit.gpu_model,
+        mem=PLAN.fit.mem,
+        attempt=attempt,
+    params:
+        results=PLAN.fit.results,
+        digest=PLAN.fit.digest,
+    message:
+        "fitting {wildcards.method} on {wildcards.pool}: {wildcards.batch}"
+    shell:
+        "moco fit --results {params.results:q} --pool {wildcards.pool} --batch {wildcards.batch}"
+        " --method {wildcards.method} --seed {wildcards.seed} --digest {params.digest}"
+        " --gpus {resources.gpu} --attempt {resources.attempt} >{log:q} 2>&1"
 
-    rule:
-        name:
-            RULE.name
-        input:
-            unpack(RULE.inputs),
-        output:
-            [directory(path) for path in RULE.folders],
-            RULE.outputs,
-        log:
-            f"<logs>/{RULE.name}/{{method}}.seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/{RULE.name}/{{method}}.seed{{seed}}.tsv"
-        wildcard_constraints:
-            **RULE.wildcards,
-        retries: PLAN.study.retries
-        conda:
-            "../envs/moco.yaml"
-        threads: RULE.threads
-        resources:
-            **PLAN.resources(RULE),
-            attempt=attempt,
-        params:
-            **RULE.words,
-            spec=RULE.spec,
-        message:
-            "fitting {wildcards.method} on {params.pool}"
-        shell:
-            "moco fit --pool {params.pool} --method {wildcards.method} --seed {wildcards.seed}"
-            " --spec {params.spec:q} --gpus {resources.gpu} --gpus-needed {resources.gpus_needed}"
-            " --attempt {resources.attempt} >{log} 2>&1"
 
-
-for RULE in PLAN.answer_rules():
-
-    rule:
-        name:
-            RULE.name
-        input:
-            unpack(RULE.inputs),
-        output:
-            RULE.outputs,
-        log:
-            f"<logs>/{RULE.name}/{{method}}.seed{{seed}}.{{split}}.log",
-        benchmark:
-            f"<benchmarks>/{RULE.name}/{{method}}.seed{{seed}}.{{split}}.tsv"
-        wildcard_constraints:
-            **RULE.wildcards,
-        retries: PLAN.study.retries
-        conda:
-            "../envs/moco.yaml"
-        threads: 1
-        resources:
-            **PLAN.resources(RULE),
-            attempt=attempt,
-        params:
-            **RULE.words,
-            spec=RULE.spec,
-        message:
-            "{wildcards.method} answers with {params.pool}"
-        shell:
-            "moco answer --pool {params.pool} --method {wildcards.method} --seed {wildcards.seed}"
-            " --split {wildcards.split} --spec {params.spec:q} --gpus {resources.gpu}"
-            " --gpus-needed {resources.gpus_needed} --attempt {resources.attempt} >{log} 2>&1"
+rule answer:
+    input:
+        questions=PLAN.answer.questions,
+        fit=PLAN.answer.fit,
+        models=PLAN.answer.models,
+        plain=PLAN.answer.plain,
+        made_plain=PLAN.answer.made_plain,
+        logits=PLAN.answer.logits,
+        checkpoints=PLAN.answer.checkpoints,
+    output:
+        "<results>/answers/{pool}/{batch}/{method}/seed{seed}/{split}.parquet",
+        "<results>/answers/{pool}/{batch}/{method}/seed{seed}/{split}_calls.parquet",
+        "<results>/answers/{pool}/{batch}/{method}/seed{seed}/{split}_costs.parquet",
+        "<results>/answers/{pool}/{batch}/{method}/seed{seed}/{split}_perf.parquet",
+        "<results>/answers/{pool}/{batch}/{method}/seed{seed}/{split}_job_perf.parquet",
+    log:
+        "<logs>/answer/{pool}/{batch}/{method}.seed{seed}.{split}.log",
+    benchmark:
+        "<benchmarks>/answer/{pool}/{batch}/{method}.seed{seed}.{split}.tsv"
+    retries: PLAN.study.retries
+    conda:
+        "../envs/moco.yaml"
+    threads: 1
+    resources:
+        gpu=PLAN.answer.gpu,
+        gpu_model=PLAN.answer.gpu_model,
+        mem=PLAN.answer.mem,
+        attempt=attempt,
+    params:
+        results=PLAN.answer.results,
+        digest=PLAN.answer.digest,
+    message:
+        "{wildcards.method} answers with {wildcards.pool}: {wildcards.batch}"
+    shell:
+        "moco answer --results {params.results:q} --pool {wildcards.pool} --batch {wildcards.batch}"
+        " --method {wildcards.method} --seed {wildcards.seed} --split {wildcards.split}"
+        " --digest {params.digest} --gpus {resources.gpu} --attempt {resources.attempt} >{log:q} 2>&1"

@@ -1,8 +1,11 @@
+from moco.workflow.plan import WILDCARDS
 from moco.workflow.start import start
 
+SPLITS = ("train", "dev", "distill", "test")
 PLAN = start(config, workflow)
-TABLES = PLAN.planned_tables
-FIGURES = PLAN.figures
+
+
+MADE_BY_FITS = rf"(?!({PLAN.kept_models})$)[A-Za-z0-9_-]+--[A-Za-z0-9_-]+"
 
 
 def attempt(wildcards, attempt):
@@ -10,5 +13,6 @@ def attempt(wildcards, attempt):
 
 
 wildcard_constraints:
-    table="|".join(TABLES),
-    figure="|".join(FIGURES),
+    **WILDCARDS,
+    table="|".join(PLAN.tables),
+    figure="|".join(PLAN.figures),

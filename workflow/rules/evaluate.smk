@@ -1,66 +1,88 @@
-for RULE in PLAN.score_plain_rules():
-
-    rule:
-        name:
-            RULE.name
-        input:
-            unpack(RULE.inputs),
-        output:
-            RULE.outputs,
-        log:
-            f"<logs>/{RULE.name}/{{scorer}}.{{model}}.seed{{seed}}.s{{sample}}.log",
-        benchmark:
-            f"<benchmarks>/{RULE.name}/{{scorer}}.{{model}}.seed{{seed}}.s{{sample}}.tsv"
-        wildcard_constraints:
-            **RULE.wildcards,
-        retries: 0 if RULE.local else PLAN.study.retries
-        localrule: RULE.local
-        conda:
-            "../envs/moco.yaml"
-        threads: RULE.threads
-        resources:
-            **PLAN.resources(RULE),
-            attempt=attempt,
-        params:
-            **RULE.words,
-            spec=RULE.spec,
-        message:
-            "scoring {wildcards.model}"
-        shell:
-            "moco score --model {wildcards.model} --decoding {params.decoding} --sample {wildcards.sample}"
-            " --tasks {params.tasks} --split {params.split} --seed {wildcards.seed} --spec {params.spec:q}"
-            " --gpus {resources.gpu} --gpus-needed {resources.gpus_needed} --attempt {resources.attempt} >{log} 2>&1"
+rule score:
+    input:
+        questions=PLAN.score.questions,
+        references=PLAN.score.references,
+        replies=PLAN.score.replies,
+    output:
+        "<results>/scores/{scorer}/{replies}.parquet",
+    log:
+        "<logs>/score/{scorer}/{replies}.log",
+    benchmark:
+        "<benchmarks>/score/{scorer}/{replies}.tsv"
+    wildcard_constraints:
+        replies=PLAN.score.compared,
+    localrule: True
+    conda:
+        "../envs/moco.yaml"
+    threads: 1
+    params:
+        results=PLAN.score.results,
+        digest=PLAN.score.digest,
+    message:
+        "scoring {wildcards.replies}"
+    shell:
+        "moco score --results {params.results:q} --scorer {wildcards.scorer} --replies {wildcards.replies}"
+        " --digest {params.digest} >{log:q} 2>&1"
 
 
-for RULE in PLAN.score_answers_rules():
+# Scored by models that judge, or by running programs: no work for the machine that plans.
+rule judge:
+    input:
+        questions=PLAN.score.questions,
+        references=PLAN.score.references,
+        replies=PLAN.score.replies,
+        models=PLAN.score.models,
+        checkpoints=PLAN.score.checkpoints,
+    output:
+        "<results>/scores/{scorer}/{replies}.parquet",
+        "<results>/scores/{scorer}/{replies}_job_perf.parquet",
+    log:
+        "<logs>/score/{scorer}/{replies}.log",
+    benchmark:
+        "<benchmarks>/score/{scorer}/{replies}.tsv"
+    wildcard_constraints:
+        replies=PLAN.score.judged,
+    retries: PLAN.study.retries
+    conda:
+        "../envs/moco.yaml"
+    threads: PLAN.score.threads
+    resources:
+        gpu=PLAN.score.gpu,
+        gpu_model=PLAN.score.gpu_model,
+        mem=PLAN.score.mem,
+        attempt=attempt,
+    params:
+        results=PLAN.score.results,
+        digest=PLAN.score.digest,
+    message:
+        "scoring {wildcards.replies}"
+    shell:
+        "moco score --results {params.results:q} --scorer {wildcards.scorer} --replies {wildcards.replies}"
+        " --digest {params.digest} --gpus {resources.gpu} --attempt {resources.attempt} >{log:q} 2>&1"
 
-    rule:
-        name:
-            RULE.name
-        input:
-            unpack(RULE.inputs),
-        output:
-            RULE.outputs,
-        log:
-            f"<logs>/{RULE.name}/{{scorer}}.{{method}}.seed{{seed}}.{{split}}.log",
-        benchmark:
-            f"<benchmarks>/{RULE.name}/{{scorer}}.{{method}}.seed{{seed}}.{{split}}.tsv"
-        wildcard_constraints:
-            **RULE.wildcards,
-        retries: 0 if RULE.local else PLAN.study.retries
-        localrule: RULE.local
-        conda:
-            "../envs/moco.yaml"
-        threads: RULE.threads
-        resources:
-            **PLAN.resources(RULE),
-            attempt=attempt,
-        params:
-            **RULE.words,
-            spec=RULE.spec,
-        message:
-            "scoring {wildcards.method}"
-        shell:
-            "moco score --pool {params.pool} --method {wildcards.method} --tasks {params.tasks}"
-            " --split {wildcards.split} --seed {wildcards.seed} --spec {params.spec:q}"
-            " --gpus {resources.gpu} --gpus-needed {resources.gpus_needed} --attempt {resources.attempt} >{log} 2>&1"
+
+rule collect:
+    input:
+        scores=PLAN.collect.scores,
+        costs=PLAN.collect.costs,
+        models=PLAN.collect.models,
+        measured=PLAN.collect.measured,
+    output:
+        "<results>/analysis/{part}/scores.parquet",
+        "<results>/analysis/{part}/costs.parquet",
+        "<results>/analysis/{part}/jobs_perf.parquet",
+    log:
+        "<logs>/collect/{part}.log",
+    benchmark:
+        "<benchmarks>/collect/{part}.tsv"
+    localrule: True
+    conda:
+        "../envs/moco.yaml"
+    threads: 1
+    params:
+        results=PLAN.collect.results,
+        digest=PLAN.collect.digest,
+    message:
+        "collecting scores and costs of the {wildcards.part}"
+    shell:
+        "moco collect --results {params.results:q} --part {wildcards.part} --digest {params.digest} >{log:q} 2>&1"

@@ -1,6 +1,6 @@
 rule zoo:
     input:
-        PLAN.zoo_inputs,
+        parent=PLAN.zoo.parent,
     output:
         directory("<results>/checkpoints/{model}"),
     log:
@@ -8,7 +8,7 @@ rule zoo:
     benchmark:
         "<benchmarks>/zoo/{model}.tsv"
     wildcard_constraints:
-        model=PLAN.zoo_pattern,
+        model=PLAN.zoo_models,
     conda:
         "../envs/moco.yaml"
     threads: 1
@@ -16,16 +16,20 @@ rule zoo:
         mem="2GB",
         runtime="30m",
     params:
-        spec=PLAN.zoo_spec,
+        results=PLAN.zoo.results,
+        digest=PLAN.zoo.digest,
     message:
         "training {wildcards.model}, once per machine"
     shell:
-        "moco zoo --model {wildcards.model} --spec {params.spec:q} >{log} 2>&1"
+        "moco zoo --results {params.results:q} --model {wildcards.model}"
+        " --digest {params.digest} >{log:q} 2>&1"
 
 
 rule merge:
     input:
-        unpack(PLAN.merge_inputs),
+        fit=PLAN.merge.fit,
+        models=PLAN.merge.models,
+        parts=PLAN.merge.parts,
     output:
         temp(directory("<results>/checkpoints/{model}")),
     log:
@@ -33,7 +37,7 @@ rule merge:
     benchmark:
         "<benchmarks>/merge/{model}.tsv"
     wildcard_constraints:
-        model=PLAN.derived_pattern,
+        model=MADE_BY_FITS,
     retries: PLAN.study.retries
     conda:
         "../envs/moco.yaml"
@@ -43,34 +47,44 @@ rule merge:
         runtime="1h",
         attempt=attempt,
     params:
-        among=PLAN.merge_words,
-        spec=PLAN.merge_spec,
+        results=PLAN.merge.results,
+        digest=PLAN.merge.digest,
     message:
         "merging {wildcards.model}"
     shell:
-        "moco merge --model {wildcards.model} --among {params.among} --spec {params.spec:q}"
-        " --attempt {resources.attempt} >{log} 2>&1"
+        "moco merge --results {params.results:q} --model {wildcards.model}"
+        " --digest {params.digest} --attempt {resources.attempt} >{log:q} 2>&1"
+
+
+# Members of pools stay; all other merges are gone once they have answered.
+use rule merge as merge_member with:
+    output:
+        directory("<results>/checkpoints/{model}"),
+    wildcard_constraints:
+        model=PLAN.kept_models,
 
 
 rule resolve:
     input:
-        unpack(PLAN.resolve_inputs),
+        checkpoint=PLAN.resolve.checkpoint,
+        files=PLAN.resolve.files,
+        parents=PLAN.resolve.parents,
+        fit=PLAN.resolve.fit,
     output:
         "<results>/models/{model}/model.json",
     log:
         "<logs>/resolve/{model}.log",
     benchmark:
         "<benchmarks>/resolve/{model}.tsv"
-    wildcard_constraints:
-        model=PLAN.model_pattern,
     localrule: True
     conda:
         "../envs/moco.yaml"
     threads: 1
     params:
-        parents=PLAN.resolve_words,
-        spec=PLAN.resolve_spec,
+        results=PLAN.resolve.results,
+        digest=PLAN.resolve.digest,
     message:
         "resolving {wildcards.model}"
     shell:
-        "moco resolve --model {wildcards.model} {params.parents} --spec {params.spec:q} >{log} 2>&1"
+        "moco resolve --results {params.results:q} --model {wildcards.model}"
+        " --digest {params.digest} >{log:q} 2>&1"

@@ -1,6 +1,6 @@
 rule tabulate:
     input:
-        PLAN.table_inputs,
+        PLAN.tabulate.inputs,
     output:
         report(
             "<results>/tables/{table}.csv",
@@ -24,16 +24,17 @@ rule tabulate:
         "../envs/moco.yaml"
     threads: 1
     params:
-        spec=PLAN.analysis_json,
+        results=PLAN.tabulate.results,
+        digest=PLAN.tabulate.digest,
     message:
         "table {wildcards.table}"
     shell:
-        "moco tabulate {wildcards.table} --spec {params.spec:q} >{log} 2>&1"
+        "moco tabulate {wildcards.table} --results {params.results:q} --digest {params.digest} >{log:q} 2>&1"
 
 
 rule plot:
     input:
-        PLAN.analysis_inputs,
+        PLAN.tabulate.collected,
     output:
         report(
             "<results>/figures/{figure}.pdf",
@@ -56,21 +57,24 @@ rule plot:
         "../envs/moco.yaml"
     threads: 1
     params:
-        spec=PLAN.analysis_json,
+        results=PLAN.tabulate.results,
+        digest=PLAN.tabulate.digest,
     message:
         "figure {wildcards.figure}"
     shell:
-        "moco plot {wildcards.figure} --spec {params.spec:q} >{log} 2>&1"
+        "moco plot {wildcards.figure} --results {params.results:q} --digest {params.digest} >{log:q} 2>&1"
 
 
-rule write_report:
+rule report:
     input:
         tables=expand(
-            "<results>/tables/{table}.{suffix}", table=TABLES, suffix=["csv", "md"]
+            "<results>/tables/{table}.{suffix}",
+            table=PLAN.tables,
+            suffix=["csv", "md"],
         ),
-        figures=expand("<results>/figures/{figure}.png", figure=FIGURES),
-        scores=PLAN.analysis_inputs + PLAN.further_scores,
-        tasks=PLAN.task_files,
+        figures=expand("<results>/figures/{figure}.png", figure=PLAN.figures),
+        collected=PLAN.tabulate.collected,
+        tasks=PLAN.tabulate.task_files,
     output:
         "<results>/report.html",
     log:
@@ -82,26 +86,9 @@ rule write_report:
         "../envs/moco.yaml"
     threads: 1
     params:
-        spec=PLAN.analysis_json,
+        results=PLAN.report.results,
+        digest=PLAN.report.digest,
     message:
         "report"
     shell:
-        "moco report --spec {params.spec:q} >{log} 2>&1"
-
-
-rule tables:
-    input:
-        expand("<results>/tables/{table}.csv", table=TABLES),
-    localrule: True
-
-
-rule figures:
-    input:
-        expand("<results>/figures/{figure}.pdf", figure=FIGURES),
-    localrule: True
-
-
-rule report:
-    input:
-        "<results>/report.html",
-    localrule: True
+        "moco report --results {params.results:q} --digest {params.digest} >{log:q} 2>&1"

@@ -1,24 +1,28 @@
-for TASK in PLAN.matrix.tasks:
-
-    rule:
-        name:
-            f"prepare_{TASK.replace('-', '_')}"
-        input:
-            PLAN.prepare_inputs(TASK),
-        output:
-            PLAN.prepare_outputs(TASK),
-        log:
-            f"<logs>/prepare/{TASK}.log",
-        benchmark:
-            f"<benchmarks>/prepare/{TASK}.tsv"
-        localrule: True
-        conda:
-            "../envs/moco.yaml"
-        threads: 1
-        params:
-            task=TASK,
-            spec=PLAN.prepare_spec(TASK),
-        message:
-            f"preparing {TASK}"
-        shell:
-            "moco prepare --task {params.task} --spec {params.spec:q} >{log} 2>&1"
+rule prepare:
+    input:
+        source=PLAN.prepare.source,
+    output:
+        facts="<results>/tasks/{task}/task.json",
+        dropped="<results>/tasks/{task}/dropped.parquet",
+        questions=expand(
+            "<results>/tasks/{{task}}/{split}/questions.parquet", split=SPLITS
+        ),
+        references=expand(
+            "<results>/tasks/{{task}}/{split}/references.parquet", split=SPLITS
+        ),
+    log:
+        "<logs>/prepare/{task}.log",
+    benchmark:
+        "<benchmarks>/prepare/{task}.tsv"
+    localrule: True
+    conda:
+        "../envs/moco.yaml"
+    threads: 1
+    params:
+        results=PLAN.prepare.results,
+        digest=PLAN.prepare.digest,
+    message:
+        "preparing {wildcards.task}"
+    shell:
+        "moco prepare --results {params.results:q} --task {wildcards.task}"
+        " --digest {params.digest} >{log:q} 2>&1"

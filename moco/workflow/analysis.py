@@ -1,0 +1,244 @@
+"""The last rules: what tables, figures and the report are made of."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+from moco import paths
+from moco.workflow.collaboration import Answer, Fit
+from moco.workflow.matrix import Cell, Matrix
+from moco.workflow.scores import Score
+from moco.workflow.stage import Stage, Wildcards, results
+
+PLAIN = "plain responses"
+_TABLES = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "data_quality")
+_FIGURES = ("moco_win_rate", "moco_cost_frontier")
+COLLECTED = ("scores", "costs", "jobs_perf")
+"""Files of a collected part."""
+
+
+class Collect(Stage):
+    """All scores and costs of a part of the study, each in one long file."""
+
+    depth = 3
+
+    def scores(self, wildcards: Wildcards) -> list[str]:
+        """Return all test scores, under every rule set."""
+        return [results(path) for entry in self.entries(wildcards.part) for path in entry["scores"].values()]
+
+    def costs(self, wildcards: Wildcards) -> list[str]:
+        """Return what methods cost, and the replies of single models, which say what these cost."""
+        return [results(entry["spent"]) for entry in self.entries(wildcards.part)]
+
+    def models(self, wildcards: Wildcards) -> list[str]:
+        """Return the descriptions of single models, whose sizes are costs."""
+        entries = self.entries(wildcards.part)
+        return self.model_files(entry["name"] for entry in entries if entry["kind"] == "single")
+
+    def measured(self, wildcards: Wildcards) -> list[str]:
+        """Return what every job really did."""
+        return [results(job["path"]) for job in self.work(wildcards.part)]
+
+    def slice(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what is collected."""
+        return {"entries": self.entries(wildcards.part), "work": self.work(wildcards.part)}
+
+    def entries(self, part: str) -> list[dict[str, Any]]:
+        """Return every result: who (kind, pool, name, level), task, seed, its score files by rule set, and what it cost."""
+        if part not in self._entries:
+            entries = self._rounds() if part == paths.EVOLUTION else self._benchmark()
+            self._entries[part] = list(entries)
+        return self._entries[part]
+
+    @cached_property
+    def _entries(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
+    def _benchmark(self) -> Iterator[dict[str, Any]]:
+        for model, batch in self.matrix.singles:
+            for seed in self.study.seeds:
+                yield self._single("", model, batch, seed)
+        for cell in self.matrix.cells:
+            for seed in cell.seeds:
+                yield self._method(cell, seed)
+
+    def _rounds(self) -> Iterator[dict[str, Any]]:
+        for run in self.matrix.runs.values():
+            for number in range(run.entry.rounds + 1):
+                for model, batch in self.matrix.round_singles(run, number):
+                    yield {**self._single(run.pool(number), model, batch.name, run.seed), "tasks": [run.task]}
+        runs = {(run.pool(number), run.method, run.seed): run for run in self.matrix.runs.values() for number in range(run.entry.rounds + 1)}
+        for cell in dict.fromkeys(self.matrix.round_cells):
+            for seed in cell.seeds:
+                yield {**self._method(cell, seed), "tasks": [runs[cell.pool, cell.variant, seed].task]}
+
+    def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
+        plain = paths.generation(model, batch, "test", seed, "s0")
+        about = {"kind": "single", "pool": pool, "name": model, "level": "single", "batch": batch, "seed": seed}
+        return {**about, "scores": self._scored(plain), "spent": plain}
+
+    def _method(self, cell: Cell, seed: int) -> dict[str, Any]:
+        where = (cell.pool, cell.batch, cell.variant, seed, "test")
+        level = self.matrix.variants[cell.variant].level
+        about = {"kind": "method", "pool": cell.pool, "name": cell.variant, "level": level, "batch": cell.batch}
+        scores = self._scored(paths.answers(*where))
+        return {**about, "seed": seed, "scores": scores, "spent": paths.costs(*where)}
+
+    def work(self, part: str) -> list[dict[str, str]]:
+        """Return the accounts of every job that may run a model: its file, whose work it was (pool, name, level), and which part."""
+        if part not in self._work:
+            cells = self.matrix.round_cells if part == paths.EVOLUTION else self.matrix.cells
+            self._work[part] = Work(self.matrix).of(self.entries(part), cells)
+        return self._work[part]
+
+    @cached_property
+    def _work(self) -> dict[str, list[dict[str, str]]]:
+        return {}
+
+    def _scored(self, replies: str) -> dict[str, str]:
+        return {rules: paths.scores(rules, replies) for rules in self.matrix.scorers}
+
+
+class Work:
+    """The jobs behind results, for what they really cost.
+
+    Args:
+        matrix: The study, expanded.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self._fit, self._answer, self._score = Fit(matrix), Answer(matrix), Score(matrix)
+        self._found: dict[str, dict[str, str]] = {}
+
+    def of(self, entries: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> list[dict[str, str]]:
+        """Return the accounts of the jobs behind results: `path` of the file, `pool`, `name`, `level` and `part`."""
+        for entry in entries:
+            if entry["kind"] == "single":
+                self._note_alone([entry["spent"]], PLAIN)
+            if self._score.is_judged(self._matrix.batch(entry["batch"])):
+                for path in entry["scores"].values():
+                    self._note(path, entry["pool"], entry["name"], entry["level"], "scoring")
+        for cell in cells:
+            for seed in cell.seeds:
+                self._note_method(cell, seed)
+        return list(self._found.values())
+
+    def _note_method(self, cell: Cell, seed: int) -> None:
+        job = SimpleNamespace(pool=cell.pool, batch=cell.batch, method=cell.variant, seed=seed, split="test")
+        level = self._matrix.variants[cell.variant].level
+        if self._fit.needs(job).fit is not None:
+            self._note_alone(self._fit.plain(job), PLAIN)
+            self._note_alone(self._fit.logits(job), "logits")
+            if self._score.is_judged(self._matrix.batch(cell.batch)):
+                for path in map(_below, self._fit.scores(job)):
+                    self._note(path, "", path.split("/")[3], "single", "scoring")
+            fit = paths.fit_folder(cell.pool, cell.batch, cell.variant, seed)
+            self._note(fit, cell.pool, cell.variant, level, "fit")
+        self._note_alone([*self._answer.plain(job), *self._answer.made_plain(job)], PLAIN)
+        self._note_alone(self._answer.logits(job), "logits")
+        answered = paths.answers(cell.pool, cell.batch, cell.variant, seed, "test")
+        self._note(answered, cell.pool, cell.variant, level, "answer")
+
+    def _note_alone(self, files: Iterable[str], part: str) -> None:
+        for path in map(_below, files):
+            model = path.split("/")[1]
+            made = self._matrix.made.get(model)
+            if made is None:
+                self._note(path, "", model, "single", part)
+                continue
+            level = self._matrix.variants[made.variant].level
+            self._note(path, made.pool, made.variant, level, "made models' responses" if part == PLAIN else part)
+
+    def _note(self, path: str, pool: str, name: str, level: str, part: str) -> None:
+        path = paths.job_perf(path)
+        self._found.setdefault(path, {"path": path, "pool": pool, "name": name, "level": level, "part": part})
+
+
+def _below(path: str) -> str:
+    return path.removeprefix("<results>/")
+
+
+class Tabulate(Stage):
+    """Tables."""
+
+    depth = 2
+
+    def inputs(self, wildcards: Wildcards) -> list[str]:
+        """Return what a table reads: the data's own table needs no model."""
+        if wildcards.table == "data_quality":
+            return self.task_files
+        return self.collected
+
+    @cached_property
+    def collected(self) -> list[str]:
+        """All that is collected."""
+        return [results(paths.collected(paths.BENCHMARK, name)) for name in COLLECTED]
+
+    @cached_property
+    def task_files(self) -> list[str]:
+        """All files of all prepared tasks."""
+        from moco.tasks.layout import SPLITS
+
+        return [
+            results(path)
+            for task in self.matrix.tasks
+            for path in (
+                paths.task_json(task),
+                paths.dropped(task),
+                *(make(task, split) for split in SPLITS for make in (paths.questions, paths.references)),
+            )
+        ]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables of this study; only one with several rule sets compares them."""
+        return _TABLES + (("scorer_difference",) if len(self.matrix.scorers) > 1 else ())
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures."""
+        return _FIGURES
+
+    def slice(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the study as tables and figures see it."""
+        matrix = self.matrix
+        return {
+            "study": self.study.study,
+            "scorer": self.study.scorer,
+            "also_score": matrix.scorers[1:],
+            "class": matrix.result_class,
+            "seeds": list(self.study.seeds),
+            "min_coverage": self.study.min_coverage,
+            "tasks": {
+                name: {"type": task.type, "domain": task.entry.domain, "decoding": task.entry.decoding}
+                for name, task in matrix.tasks.items()
+            },
+            "pools": {pool: list(matrix.pool(pool).models) for pool in matrix.pools},
+            "singles": [
+                {"model": model, "task": task} for model, batch in matrix.singles for task in matrix.batch(batch).tasks
+            ],
+            "methods": [
+                {
+                    "pool": cell.pool,
+                    "variant": cell.variant,
+                    "method": matrix.variants[cell.variant].id,
+                    "level": matrix.variants[cell.variant].level,
+                    "task": task,
+                }
+                for cell in matrix.cells
+                for task in matrix.batch(cell.batch).tasks
+            ],
+            "not_applicable": [
+                {"pool": entry.pool, "variant": entry.variant, "task": task, "reason": entry.reason}
+                for entry in matrix.not_applicable
+                for task in matrix.batch(entry.batch).tasks
+            ],
+        }
+
+
+class Report(Tabulate):
+    """The report."""
+
+    depth = 1
