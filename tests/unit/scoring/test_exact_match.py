@@ -219,7 +219,8 @@ def test_given_answers_are_compared_as_they_are():
         ("1/2", r"\frac{1}{2}", r"\dfrac12", "0.5"),
         ("A", "(A)", "A.", "a", "A) red", r"\text{A}"),
         ("True", "true", "TRUE!"),
-        ("[1, 2]", "1,2", "(1, 2)"),
+        ("[1, 2]", "1,2", "[1,2.0]"),
+        ("(1, 2)", "(1,2)", r"\left(1, \frac{4}{2}\right)"),
         (r"\frac{\pi}{6}", r"\dfrac{\pi}{6}", r"$\frac{\pi}{6}$"),
         ("] )", "])", "]  )"),
     ],
@@ -228,7 +229,9 @@ def test_equal_answers_have_one_normal_form(spellings):
     assert len({STRICT.normal_form(question(), spelling) for spelling in spellings}) == 1
 
 
-@pytest.mark.parametrize(("one", "other"), [("5", "-5"), ("3.14", "314"), ("1/2", "12"), ("] )", ") ]"), ("a b", "ab")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("5", "-5"), ("3.14", "314"), ("1/2", "12"), ("] )", ") ]"), ("a b", "ab"), ("[1, 2]", "(1, 2)")]
+)
 def test_different_answers_have_different_normal_forms(one, other):
     assert STRICT.normal_form(question(), one) != STRICT.normal_form(question(), other)
 
