@@ -21,6 +21,7 @@ _SECONDS = 3.0  # of processor time, so that a busy machine decides nothing
 _MEMORY = 2 << 30
 _LONGEST = 500
 _PROSE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
+_DEEP = re.compile(r"(?:[(\[{][^()\[\]{}]*){20}")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end|operatorname)\{\w+\}")
 _UNREADABLE = re.compile(
     r"(?<!_)\d\s+\d"  # read as a sum
@@ -76,7 +77,12 @@ def algebraically_equal(given: str, gold: str, tolerance: Fraction = EXACT_TOLER
     if not given or not gold or max(len(given), len(gold)) > _LONGEST:
         return False
     left, right = _as_latex(given), _as_latex(gold)
-    if _PROSE.search(_ENVIRONMENT.sub("", left)) or _UNREADABLE.search(left) or _UNREADABLE.search(right):
+    if (
+        _DEEP.search(left)
+        or _PROSE.search(_ENVIRONMENT.sub("", left))
+        or _UNREADABLE.search(left)
+        or _UNREADABLE.search(right)
+    ):
         return False
     return _worker.ask(left, right, float(tolerance))
 

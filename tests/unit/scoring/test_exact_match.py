@@ -166,6 +166,20 @@ def test_kinds(reply, gold, kind, right):
     assert score(STRICT, gold, kind, reply) == right
 
 
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [("Paris", 1), ("city of paris", 1), ("0.75", 1), ("Paris, City of Paris", 0), ("Rome", 0), ("City", 0)],
+)
+def test_any_alias_is_right(reply, right):
+    gold = ["Paris", "City of Paris", r"\frac{3}{4}"]
+    assert score(STRICT, gold, "aliases", rf"\boxed{{{reply}}}") == right
+
+
+def test_the_original_rules_compare_the_text_of_a_list():
+    assert score(PAPER, ["Paris", "City of Paris"], "aliases", "Paris") == 0
+    assert score(PAPER, ["Paris", "City of Paris"], "aliases", "Paris City of Paris") == 1
+
+
 def test_numbers_as_gold():
     assert score(STRICT, 5, "number", "5.0") == 1
     assert score(STRICT, 2.5, "number", "5/2") == 1
