@@ -72,7 +72,8 @@ def algebraically_equal(given: str, gold: str, tolerance: Fraction = EXACT_TOLER
     Args:
         given: The formula in the reply.
         gold: The gold formula or number.
-        tolerance: Relative difference up to which a decimal stands for a value that is none.
+        tolerance: Relative difference up to which a decimal stands for a number without a finite one; a larger one than
+            `EXACT_TOLERANCE` holds for all numbers.
     """
     if not given or not gold or max(len(given), len(gold)) > _LONGEST:
         return False

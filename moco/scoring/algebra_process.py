@@ -16,6 +16,8 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
 _DIGITS, _EXACT, _PLACES = 120, sympy.Float("1e-100", 120), 5
+_ROUNDED = 1e-6  # what a decimal may be off that stands for a number without a finite one
+_FLOAT_NOISE = sympy.Rational(1, 10**14)
 _MOST_DIGITS = 5_000
 _LARGEST_ARGUMENT = 1_000
 _NORMALIZED = NormalizationConfig(
@@ -40,6 +42,7 @@ def _read(formula: str) -> Any:
 
 
 def _same(left: Any, right: Any, tolerance: float) -> bool:
+    left, right = (part.doit().as_explicit() if isinstance(part, sympy.MatrixExpr) else part for part in (left, right))
     if isinstance(left, sympy.MatrixBase) and isinstance(right, sympy.MatrixBase):
         return left.shape == right.shape and _all_same(left.flat(), right.flat(), tolerance)
     if _is_relation(left) and _is_relation(right):
@@ -121,12 +124,14 @@ def _same_sets(left: Any, right: Any, tolerance: float) -> bool:
 
 
 def _same_values(left: Any, right: Any, tolerance: float) -> bool:
-    decimals = left.has(sympy.Float), right.has(sympy.Float)
+    decimals = left.has(sympy.Float) != right.has(sympy.Float)
     left, right = _exact(left), _exact(right)
     variables = sorted(left.free_symbols | right.free_symbols, key=str)
-    allowed = _EXACT if variables or decimals[0] == decimals[1] else sympy.Float(tolerance)
-    if not variables and left.is_Rational and right.is_Rational and allowed == _EXACT:
-        return bool(left == right)
+    rounded = decimals and not (_is_finite_decimal(left) and _is_finite_decimal(right))
+    allowed = sympy.Float(tolerance) if not variables and (rounded or tolerance > _ROUNDED) else _EXACT
+    if left.is_Rational and right.is_Rational and allowed == _EXACT:
+        noisy = decimals and not left.is_Integer and not right.is_Integer
+        return bool(left == right) or (noisy and bool(abs(left - right) <= _FLOAT_NOISE * abs(right)))
     for place in _places(variables):
         one, other = _value(left, place), _value(right, place)
         if one is None or other is None:
@@ -134,6 +139,10 @@ def _same_values(left: Any, right: Any, tolerance: float) -> bool:
         if abs(one - other) > allowed * abs(other):
             return False
     return True
+
+
+def _is_finite_decimal(number: Any) -> bool:
+    return bool(number.is_Rational) and pow(10, int(number.q).bit_length(), int(number.q)) == 0
 
 
 def _places(variables: list[Any]) -> list[dict[Any, Any]]:

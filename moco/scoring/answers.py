@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 from moco.scoring.algebra import algebraically_equal
@@ -26,7 +27,7 @@ FLOAT_TOLERANCE = Fraction(1, 100)
 
 _LONGEST = 20_000
 _MOST_LAYERS = 8
-_COMPARED_IN_CONTEXT = ("list", "number", "option")
+_COMPARED_OTHERWISE = ("latex", "list", "number", "option")
 _BRACKETS = "()[]{}<>"
 _BRACKET_ANSWER = re.compile(r"[\s$\\,]*(?:[()\[\]{}<>][\s$\\,]*)+")
 _LABEL_GOLD = re.compile(r"\(?([A-Za-z])\)?[.:]?")
@@ -43,7 +44,10 @@ _ARTICLE = re.compile(r"(?<!\w)(?:a|an|the)(?![\w+#-])")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DASH = re.compile(r"(?<=\d)[–—‐‑](?=\d)")
 _BELONGING = re.compile(
-    r"(?<=\d)[.,:/-](?=\d)|(?<![\w-])-(?=\.?\d)|(?<=(?<!\w)[^\W\d_])(?:\+{1,2}|#|-)(?![\w+#-])|(?<=(?<!\w)[^\W\d_]{2})[+#](?![\w+#])|(?<=(?<!\w)ab)-(?!\w)"
+    r"(?<=\d)[.,:/-](?=\d)"  # 1.5, 2-1, 10:30
+    r"|(?<![\w-])-(?=\.?\d)"  # -3
+    r"|(?<=(?<!\w)[^\W\d_])(?:\+{1,2}|#|-)(?![\w+#-])"  # C++, F#, A-
+    r"|(?<=(?<!\w)ab)[+-](?!\w)"  # AB+
 )
 _MARKS = "$+<=>^`|~"
 _LATEX_MARK = re.compile(r"\\[a-zA-Z]|[\^_]")
@@ -62,18 +66,19 @@ def is_right(given: str, gold: str, kind: str, *, options: Sequence[str] = (), t
         options: Texts of the options that the question lists, in order.
         tolerance: Relative tolerance for a gold answer written with a decimal point or an exponent.
     """
-    answer = " ".join(unwrapped(plain_unicode(given[:_LONGEST])).split()).strip("`").strip()
+    written = plain_unicode(given[:_LONGEST])
+    answer = " ".join(unwrapped(written).split()).strip("`").strip()
     gold = plain_unicode(gold).strip()
     if not answer or not gold:
         return False
-    kind = kind if kind in _COMPARED or kind in _COMPARED_IN_CONTEXT else _guessed_kind(gold)
+    kind = kind if kind in _COMPARED or kind in _COMPARED_OTHERWISE else _guessed_kind(gold)
     if kind == "option":
         return _same_label(answer, gold, options)
     if kind == "number":
         return _same_number(answer, gold, tolerance)
     if kind == "list":
         return _same_list(answer, gold, tolerance)
-    return _COMPARED[kind](answer, gold)
+    return latex_equal(written, gold) if kind == "latex" else _COMPARED[kind](answer, gold)
 
 
 def _guessed_kind(gold: str) -> str:
@@ -155,7 +160,8 @@ def _same_number(answer: str, gold: str, tolerance: Fraction) -> bool:
         return same_number(number, wanted, tolerance)
     formula = without_math_delimiters(_right_side(answer))
     allowed = tolerance if wanted.decimal else EXACT_TOLERANCE
-    return enclosed(formula) is None and algebraically_equal(formula, str(wanted.value), allowed)
+    value = f"{Decimal(wanted.value.numerator) / wanted.value.denominator:f}" if wanted.decimal else str(wanted.value)
+    return enclosed(formula) is None and algebraically_equal(formula, value, allowed)
 
 
 def _listed(text: str) -> Enclosure | None:
@@ -207,7 +213,6 @@ def _same_plain(answer: str, gold: str) -> bool:
 _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "boolean": _same_boolean,
     "brackets": _same_brackets,
-    "latex": latex_equal,
     "plain": _same_plain,
     "words": _same_words,
 }
@@ -237,8 +242,8 @@ def _one_form(text: str) -> str:
     found = enclosed(answer) if "," in answer else None
     values = [parsed_number(part) for part in found.parts] if found else []
     if found and all(value is not None for value in values):
-        opening, closing = found.frame or "[]"
-        return opening + ", ".join(number_form(value) for value in values if value is not None) + closing
+        frame = found.frame or "[]"
+        return frame[0] + ", ".join(number_form(value) for value in values if value is not None) + frame[1]
     if _LATEX_MARK.search(answer):
         return latex_form(answer) or answer
     return plain_form(answer) or answer

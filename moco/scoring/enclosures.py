@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*")
+_BRACE = re.compile(r"\\([lr])brace(?![a-zA-Z])")
 _FRAMES = (("\\{", "\\}", "{}"), ("\\langle", "\\rangle", "<>"), ("{", "}", "{}"))
 _TURNED = re.compile(r"([\[\]])(.*,.*)([\[\]])", re.DOTALL)
 _SET_OPERATORS = re.compile(r"\\(?:cup|cap|setminus|mathbb)(?![a-zA-Z])|[∪∩]|\\\\")
@@ -28,7 +29,7 @@ class Enclosure:
 
 def enclosed(text: str) -> Enclosure | None:
     """Return what encloses the parts of a text, or None for a text that is one thing."""
-    text = _SIZES.sub("", text).strip()
+    text = _BRACE.sub(lambda brace: "\\{" if brace[1] == "l" else "\\}", _SIZES.sub("", text)).strip()
     if not text or _SET_OPERATORS.search(text):
         return None
     frame, inner = _frame(text)

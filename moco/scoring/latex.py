@@ -6,6 +6,7 @@ from moco.scoring.algebra import algebraically_equal
 from moco.scoring.enclosures import enclosed, same_parts
 from moco.scoring.numbers import read_number, same_number
 from moco.scoring.text import plain_unicode, unwrapped, without_math_delimiters
+from moco.scoring.units import Tail, read_tail
 
 _LONGEST = 2_000
 _DEEPEST = 4
@@ -16,7 +17,7 @@ _DROPPED = re.compile(
 _FRACTION_NAME = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _BARE_FRACTION = re.compile(r"\\frac\s*(?:(\d)|(\{[^{}]*\}))\s*(?:(\d)|(\{[^{}]*\}))")
 _BARE_ROOT = re.compile(r"\\sqrt\s*([a-zA-Z0-9])")
-_SIMPLE_FRACTION = re.compile(r"\\frac\{((?:\\pi|\w|\.)+)\}\{((?:\\pi|\w|\.)+)\}")
+_SIMPLE_FRACTION = re.compile(r"(?<![\w}])\\frac\{((?:\\pi|\w|\.)+)\}\{(\d+|\\pi|[a-zA-Z])\}(?![\w\\({^.])")
 _BRACED_CHARACTER = re.compile(r"([_^])\{(\w)\}")
 _SYMBOLS = {
     "π": r"\pi",
@@ -34,6 +35,8 @@ _SYMBOLS = {
 _MATRIX = re.compile(r"\{[pbB]matrix\}|\{array\}(?:\{[clr|]*\})?")
 _LEFT_SIDE = re.compile(r"\s*[a-zA-Z](?:_\w)?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z])|∈)")
 _RELATION = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt)(?![a-z])")
+_SOLUTIONS = re.compile(rf"{_RELATION.pattern}|\\(?:mathbb|cup|cap|setminus)(?![a-z])")
+_UNIT = re.compile(r"(.*?\S)\s*(?:\\[ ,;:]|~)?\s*\\(?:text|mathrm|mbox)\s?\{([^{}]*)\}(\^\{?\d\}?)?[.\s]*", re.DOTALL)
 _DIGIT_GROUP = re.compile(r"(?<=\d)\s+(?=\d{3}(?!\d))")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)\s+(?=\d)")
 _LABEL = re.compile(r"\(?([A-Z])\)?")
@@ -62,7 +65,21 @@ def _braced_fraction(match: re.Match[str]) -> str:
 
 def latex_equal(given: str, gold: str) -> bool:
     """Return whether two formulas have the same form or value, part by part for tuples, intervals and sets."""
-    return _equal(_bare(given), _bare(gold), 0)
+    (formula, unit), (wanted, wanted_unit) = _without_unit(given), _without_unit(gold)
+    if unit and wanted_unit and not (unit.agrees(wanted_unit) and unit.size == wanted_unit.size):
+        return False
+    return _equal(_bare(given), _bare(gold), 0) or (
+        bool(unit or wanted_unit) and _equal(_bare(formula), _bare(wanted), 0)
+    )
+
+
+def _without_unit(text: str) -> tuple[str, Tail | None]:
+    r"""Return a formula and the unit behind it, as in `36\pi \text{ cm}^2`."""
+    found = _UNIT.fullmatch(without_math_delimiters(text))
+    unit = read_tail(f" {found[2]}{found[3] or ''}") if found else None
+    if found is None or unit is None or unit.bare or unit.factor != 1 or read_number(found[1]) is not None:
+        return text, None
+    return found[1], unit
 
 
 def _bare(text: str) -> str:
@@ -83,14 +100,16 @@ def _equal(given: str, gold: str, depth: int) -> bool:
         return _LABEL.fullmatch(left) is not None or left.startswith(f"({gold_label[1]})")
     if depth >= _DEEPEST:
         return False
+    parts, wanted_parts = enclosed(given), enclosed(gold)
+    if parts is None and given.count("=") > 1 and "=" not in gold and not _RELATION.search(given):
+        return _equal(given.rpartition("=")[2].strip(), gold, depth + 1)
     named, wanted_named = _LEFT_SIDE.match(given), _LEFT_SIDE.match(gold)
     if (named is None) != (wanted_named is None) and not _RELATION.search(given + gold):
         bare = given[named.end() :] if named else given
         wanted_bare = gold[wanted_named.end() :] if wanted_named else gold
         return _equal(bare.strip(), wanted_bare.strip(), depth + 1)
-    parts, wanted_parts = enclosed(given), enclosed(gold)
     if parts and wanted_parts:
         return same_parts(parts, wanted_parts, lambda part, other: _equal(part, other, depth + 1))
-    if (parts or wanted_parts) and not _RELATION.search(gold if parts else given):
+    if (parts or wanted_parts) and not _SOLUTIONS.search(gold if parts else given):
         return False
     return algebraically_equal(given, gold)

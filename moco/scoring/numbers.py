@@ -37,7 +37,7 @@ _REWRITES = (
     (_REPEATING, lambda match: _repeated(*match.groups())),
     (re.compile(r",?\\!|\\left|\\right|\\displaystyle"), lambda match: "," if match[0].startswith(",") else ""),
     (re.compile(r"\{,\}"), lambda _: ","),
-    (re.compile(r"(?<!\\)\\[,;: ]|~(?=\d)"), lambda _: " "),
+    (re.compile(r"(?<!\\)\\[,;: ]|(?<=\d)~"), lambda _: " "),
     (re.compile(r"\\(?:times|cdot)|[×·⋅]|(?<=[\d.])\s*[xX]\s*(?=10\s*\^)"), lambda _: "*"),
     (re.compile(r"\\([%$])"), lambda match: match[1]),
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|\\circ|°"), lambda _: " degree "),
@@ -210,9 +210,7 @@ def same_number(given: Quantity, gold: Quantity, tolerance: Fraction = EXACT_TOL
         tolerance: A larger one than `EXACT_TOLERANCE` holds for every gold number that is written as a decimal.
     """
     value, wanted = given.value, gold.value
-    if given.tail.is_percent != gold.tail.is_percent and value / (100 if given.tail.is_percent else 1) == wanted / (
-        100 if gold.tail.is_percent else 1
-    ):
+    if given.tail.is_percent != gold.tail.is_percent and _share(given) == _share(gold):
         return given.tail.bare or gold.tail.bare
     if not given.tail.bare and not gold.tail.bare:
         if not given.tail.agrees(gold.tail):
@@ -227,6 +225,10 @@ def same_number(given: Quantity, gold: Quantity, tolerance: Fraction = EXACT_TOL
     if given.decimal != gold.decimal and not _is_finite_decimal(endless.value):
         return difference <= EXACT_TOLERANCE * abs(wanted)
     return not difference
+
+
+def _share(number: Quantity) -> Fraction:
+    return number.value * number.tail.size / 100 if number.tail.is_percent else number.value
 
 
 def _is_finite_decimal(value: Fraction) -> bool:

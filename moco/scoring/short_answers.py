@@ -46,6 +46,7 @@ _CUE = re.compile(
 _LINKLESS_START = re.compile(r"[-+]?[\d$\\(\[\"'.]")
 _SKIPPED_CAPTURE = re.compile(r"(?:to|for|of|from|in|not|never)\b|n't\b|不", re.IGNORECASE)
 _DISPLAY = re.compile(r"\$\$\s*([^$]*?)\s*\$\$|\\\[\s*(.*?)\s*\\\]", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+)\}.{0,1000}?\\end\{\1\}", re.DOTALL)
 _SHORT_REPLY_WORDS = 8
 _LONGEST_CAPTURE = 2_000
 
@@ -93,7 +94,7 @@ def declared_answer(reply: str, *, names: bool = False) -> Extraction:
     visible = visible_answer(reply)
     if visible is None:
         return Extraction(None, "empty")
-    visible = before_next_question(visible)
+    visible = _ENVIRONMENT.sub(lambda found: found[0].replace("\n", " "), before_next_question(visible))
     text = without_strong_emphasis(visible)
     found: tuple[tuple[str, Callable[[str], str | None]], ...] = (
         ("box", last_box),

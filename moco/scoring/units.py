@@ -174,8 +174,9 @@ def read_tail(text: str, currency: str = "") -> Tail | None:
     attached = bool(text) and not text[0].isspace()
     if len(words) > _MOST_WORDS or (attached and words and not _may_be_attached(words[0], currency)):
         return None
-    factor, size, units, things = Fraction(1), Fraction(1), [], set()
-    below = False
+    factor, size, below = Fraction(1), Fraction(1), False
+    units: list[str] = []
+    things: set[str] = set()
     for word in words:
         name, _, power = word.rstrip(".,").partition("^")
         lower = name.lower()

@@ -102,6 +102,9 @@ def decimals():
     )
     yield r"10^{-30}", ["1e-30", "0.1^{30}", r"\frac{1}{10^{30}}"], ["1e-31", "0", r"\frac{1}{10^{29}}"]
 
+    yield "0.3", ["0.30000000000000004", "3/10", "0,3"], ["0.3000001", "0.33", "0.03"]
+    yield "1.5", ["1½", "1,5", "3/2", "1.50"], ["15", "1.05", "1½½", "2.5"]
+
 
 def fractions():
     """Fractions, mixed numbers, percent."""
@@ -121,7 +124,7 @@ def fractions():
                 rf"\frac{{{top + 1}}}{{{bottom}}}",
             ],
         )
-    yield "3/4", ["0.75", "¾", "6/8", r"\tfrac34", "three quarters" if False else "0,75"], ["0.7", "34", "4/3", "3/5"]
+    yield "3/4", ["0.75", "¾", "6/8", r"\tfrac34", "0,75"], ["0.7", "34", "4/3", "3/5"]
     yield "2.25", [r"2\frac{1}{4}", "2 1/4", "9/4", "2¼"], [r"2\frac{1}{3}", "21/4", "2 3/4", "4/9"]
     yield "5%", ["5 percent", "5 %", r"5\%", "5 per cent", "5"], ["50%", "5‰", "-5%", "0.5%"]
 
@@ -147,6 +150,9 @@ def bases():
         )
         yield f"{number}", [f"{number}", f"{number}_{{10}}"], [f"{number}_{{12}}", f"{digits}", f"{number} (base 16)"]
 
+    yield "2516_8", ["2516₈", "2516_8", "1358"], ["2516₇", "2516", "25168", "2517_8"]
+    yield "12", ["1100_2", "0b1100", "0xC"], ["1100", "1100_3", "12_8", "0xD"]
+
 
 def beside():
     """What stands beside a number changes it or cannot be read; the number alone never counts."""
@@ -163,9 +169,17 @@ def beside():
         ["7!", "7th", "7e", "7 factorial", "7^7", r"\pm 7", "7 + 1", ">7", "at least 7", "7 or 8", "7i"],
     )
     yield "500000", ["5 lakh", "500 thousand", "0.5 million", "5,00,000"], ["5 crore", "5 million", "5 thousand", "5"]
-    yield "0.5", ["5 tenths", "half" if False else "1/2", "50 hundredths"], ["5 hundredths", "5", "5 thousandths"]
+    yield "0.5", ["5 tenths", "1/2", "50 hundredths"], ["5 hundredths", "5", "5 thousandths"]
     yield "60", ["5 dozen", "60"], ["6 dozen", "5 score", "60 dozen"]
     yield "30000000", ["3 crore", "30 million", "3,00,00,000"], ["3 lakh", "3 million", "30 billion", "3 crore 1"]
+
+    yield "5000000", ["5 millones", "5 Millionen", "5 миллионов", "5 مليون", "50 लाख"], ["5 mil", "5 लाख", "5", "5억"]
+    yield (
+        "12",
+        ["12.", "(12)", "{12}", "|-12|", "So it is 12."],
+        ["12!", "It is twice 12.", "12 and a half", "not 12", "12 5"],
+    )
+    yield "0.25", ["25%", "1/4", "25 hundredths"], ["25", "2.5%", "25‰"]
 
 
 def units():
@@ -189,6 +203,15 @@ def units():
     )
     yield r"66^\circ", ["66", "66°", "66 degrees", r"66^{\circ}"], ["66 radians", "67°", r"66\pi", "66 cm"]
     yield "8 apples", ["8", "8 apples"], ["9 apples", "8 oranges", "-8"]
+
+    yield "5 m", ["500 cm", "5 meters", "5 m", "0.005 km"], ["50 cm", "5 m^2", "5 miles", "500 mm"]
+    yield "2 hours", ["120 minutes", "2 hrs", "7200 s"], ["2 minutes", "12 hours", "2 days"]
+    yield r"20^\circ C", ["20°C", "20 degrees Celsius", "20"], ["20°F", "20 K", "-20°C"]
+    yield (
+        r"36\pi\text{ cm}^2",
+        [r"36\pi", "36π", r"36\pi\ \text{cm}^2"],
+        [r"36\pi\text{ cm}", "36", r"6\pi\text{ cm}^2"],
+    )
 
 
 def values():
@@ -227,6 +250,14 @@ def values():
         [r"2\sqrt{3}", r"\sqrt{12}", "3", r"3\sqrt{3}"],
     )
 
+    yield (
+        "3",
+        ["∛27", "√9", r"\log_2 8", "10-7", r"\lfloor 3.7\rfloor", "x = 2+1 = 3"],
+        ["∛9", "-√9", r"\log_8 2", "x>3", "4^{-1}"],
+    )
+    yield r"\sqrt{2}", ["2^{1/2}", "1.41421356", r"\frac{2}{\sqrt{2}}"], ["1.41421", "2^{-1/2}", r"-\sqrt{2}", "2"]
+    yield "2^{1000}-1", ["2^{1000}-1", "4^{500}-1"], ["2^{1000}", "2^{1000}-2", "2^{1000}+1"]
+
 
 def brackets():
     """Intervals, sets, tuples and lists are different things."""
@@ -262,6 +293,10 @@ def brackets():
         ["(-3, 1/14)", r"(-3,\frac{2}{28})"],
         ["(-3, 1/15)", "(3, 1/14)", "[-3, 1/14]"],
     )
+
+    yield "(0,1)", ["0<x<1", "]0,1[", r"x\in(0,1)"], [r"0\leq x<1", "[0,1[", "0,1", "(2,1)"]
+    yield r"[2,\infty)", [r"x\ge 2", r"2\le x", r"[2, \infty)"], ["x>2", r"x\le 2", r"(2,\infty)"]
+    yield "2,-2", [r"\pm 2", "-2 and 2", "x=2 or x=-2", r"\{2,-2\}"], ["2", "(2,-2)", "2,2", "2,-2,0"]
 
 
 def formulas():
@@ -308,6 +343,11 @@ def formulas():
     yield r"y = 2x + 3", ["y = 2x+3", "y=3+2x", "2x + 3"], ["y = 2x - 3", "y = 3x + 2", "y = 2x"]
     yield r"\sin x", [r"\sin{x}", r"\sin(x)"], [r"\cos x", r"\sin 2x", r"-\sin x"]
 
+    yield r"\frac{1}{2x}", ["1/(2x)", r"\frac{1}{2}\cdot\frac1x"], [r"\frac{1}{2}x", r"\frac{2}{x}", r"\frac{1}{2x^2}"]
+    yield "x>3", ["3<x", r"(3,\infty)", "x > 3"], ["x<3", r"x\ge 3", "x>-3", "3"]
+    yield "2x+3y=6", ["3y+2x=6", "4x+6y=12", "6=2x+3y"], ["2x-3y=6", "2x+3y=5", "2x+3y"]
+    yield "34x", [r"34\cdot x", "34 x"], ["3 4x", "34", "43x", "34x^2"]
+
 
 def words():
     """Words with marks that belong to them, and marks that nobody sees."""
@@ -329,6 +369,10 @@ def words():
     yield "Germany 2-1", ["Germany 2-1", "germany 2–1"], ["Germany 21", "Germany 1-2", "Brazil 2-1"]
     yield ["Paris", "City of Paris"], ["Paris", "City of Paris", "paris"], ["Lyon", "Paris, City of Paris", "City"]
     yield ["3/4", "three quarters"], ["0.75", "three quarters", "Three quarters"], ["4/3", "three", "3"]
+
+    yield "AB+", ["AB+", "ab+"], ["AB-", "A+", "AB"]
+    yield "Zürich", ["Zu\u0308rich", "zürich", "Z\u00adürich"], ["Zurich 2", "Bern", "Züriche"]
+    yield ["U.S.", "United States"], ["US", "the United States", "U.S."], ["United Kingdom", "USSR", "States"]
 
 
 def continued():
