@@ -108,6 +108,7 @@ _WORD = re.compile(r"[a-z]{2,}(?:'s|-[a-z]+)?", re.IGNORECASE)
 _PERCENT = re.compile(r"\bper\s+cent\b|\bpercentage\b", re.IGNORECASE)
 _PER = re.compile(r"\s*/\s*|\bper\b", re.IGNORECASE)
 _POWER = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
+_DIGIT_POWER = re.compile(r"-?[0-9]")
 _RAISED = (
     (re.compile(r"\b(?:square|sq\.?)\s+([a-z]+)", re.IGNORECASE), r"\1^2"),
     (re.compile(r"\b(?:cubic|cu\.?)\s+([a-z]+)", re.IGNORECASE), r"\1^3"),
@@ -178,7 +179,9 @@ def read_tail(text: str, currency: str = "") -> Tail | None:
     units: list[str] = []
     things: set[str] = set()
     for word in words:
-        name, _, power = word.rstrip(".,").partition("^")
+        name, mark, power = word.rstrip(".,").partition("^")
+        if mark and not _DIGIT_POWER.fullmatch(power):
+            return None
         lower = name.lower()
         known = _SYMBOLS.get(name) or _MEASURE.get(lower)
         multiplier = _FACTORS.get(lower) or (_MONEY_SCALES.get(lower) if currency and attached else None)
