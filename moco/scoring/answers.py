@@ -3,12 +3,22 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 from moco.scoring.algebra import algebraically_equal
+from moco.scoring.enclosures import Enclosure, enclosed, same_parts
 from moco.scoring.labels import leading_label, option_equal_to, option_follows
-from moco.scoring.latex import latex_equal, latex_form, split_at_commas
-from moco.scoring.numbers import EXACT_TOLERANCE, close, number_form, only_number, parsed_number
+from moco.scoring.latex import latex_equal, latex_form
+from moco.scoring.numbers import (
+    EXACT_TOLERANCE,
+    Quantity,
+    number_form,
+    only_number,
+    parsed_number,
+    read_number,
+    same_number,
+)
 from moco.scoring.text import plain_unicode, unwrapped, without_emphasis, without_math_delimiters
 from moco.tasks.item import LETTERS
 
@@ -17,24 +27,33 @@ FLOAT_TOLERANCE = Fraction(1, 100)
 
 _LONGEST = 20_000
 _MOST_LAYERS = 8
-_COMPARED_IN_CONTEXT = ("list", "number", "option")
+_COMPARED_OTHERWISE = ("latex", "list", "number", "option")
 _BRACKETS = "()[]{}<>"
 _BRACKET_ANSWER = re.compile(r"[\s$\\,]*(?:[()\[\]{}<>][\s$\\,]*)+")
 _LABEL_GOLD = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 _LABEL_FORM = re.compile(r"[(\[]?([A-Za-z])[)\].:]?|[(\[]([A-Za-z])[)\]]\s.+|([A-Za-z])\)\s?.+", re.DOTALL)
 _LISTED_OPTION = re.compile(r"^\(([A-Z])\)\s*(.+)$", re.MULTILINE)
 _LIST_GOLD = re.compile(r"\[.*\]|\(.*,.*\)", re.DOTALL)
-_LIST_WRAP = (("[", "]"), ("(", ")"), ("{", "}"), (r"\{", r"\}"), (r"\[", r"\]"))
-_ROW_BREAK = re.compile(r"\\\\|&|\\begin\{\w+\}|\\end\{\w+\}")
+_VECTOR = re.compile(r"\\begin\{[a-zA-Z]*(?:matrix|array)\}(?:\{[clr|]*\})?(.*)\\end\{\w+\}", re.DOTALL)
+_ROW_BREAK = re.compile(r"\\\\|&")
 _TRUTH_WORD = re.compile(r"\b(?:true|false|yes|no)\b")
 _LEADING_TRUTH = re.compile(r"\W*(true|false|yes|no)\s*(?:[,.;:!)\]-]|$)")
 _TRUTH_DENIED = re.compile(r"\b(?:not|cannot|never)\b|n't\b")
 _AS_TRUTH = {"yes": "true", "no": "false"}
-_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLE = re.compile(r"(?<!\w)(?:a|an|the)(?![\w+#-])")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DASH = re.compile(r"(?<=\d)[–—‐‑](?=\d)")
+_BELONGING = re.compile(
+    r"(?<=\d)[.,:/-](?=\d)"  # 1.5, 2-1, 10:30
+    r"|(?<![\w-])-(?=\.?\d)"  # -3
+    r"|(?<=(?<!\w)[^\W\d_])(?:\+{1,2}|#|-)(?![\w+#-])"  # C++, F#, A-
+    r"|(?<=(?<!\w)ab)[+-](?!\w)"  # AB+
+)
 _MARKS = "$+<=>^`|~"
 _LATEX_MARK = re.compile(r"\\[a-zA-Z]|[\^_]")
+_TERM = re.compile(r"-?\d[\d.]*[a-zA-Z]")
 _SEVERAL = re.compile(r"\b(?:or|and)\b|,\s|;")
-_EQUATION = re.compile(r"[^=]{1,60}=\s*([^=]+)")
+_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)|\\in(?![a-z])|∈")
 
 
 def is_right(given: str, gold: str, kind: str, *, options: Sequence[str] = (), tolerance: Fraction) -> bool:
@@ -47,18 +66,19 @@ def is_right(given: str, gold: str, kind: str, *, options: Sequence[str] = (), t
         options: Texts of the options that the question lists, in order.
         tolerance: Relative tolerance for a gold answer written with a decimal point or an exponent.
     """
-    answer = " ".join(unwrapped(plain_unicode(given[:_LONGEST])).split()).strip("`").strip()
+    written = plain_unicode(given[:_LONGEST])
+    answer = " ".join(unwrapped(written).split()).strip("`").strip()
     gold = plain_unicode(gold).strip()
     if not answer or not gold:
         return False
-    kind = kind if kind in _COMPARED or kind in _COMPARED_IN_CONTEXT else _guessed_kind(gold)
+    kind = kind if kind in _COMPARED or kind in _COMPARED_OTHERWISE else _guessed_kind(gold)
     if kind == "option":
         return _same_label(answer, gold, options)
     if kind == "number":
         return _same_number(answer, gold, tolerance)
     if kind == "list":
         return _same_list(answer, gold, tolerance)
-    return _COMPARED[kind](answer, gold)
+    return latex_equal(written, gold) if kind == "latex" else _COMPARED[kind](answer, gold)
 
 
 def _guessed_kind(gold: str) -> str:
@@ -66,9 +86,9 @@ def _guessed_kind(gold: str) -> str:
         return "option"
     if _BRACKET_ANSWER.fullmatch(gold):
         return "brackets"
-    if parsed_number(gold) is not None:
+    if read_number(gold) is not None:
         return "number"
-    if _LATEX_MARK.search(gold):
+    if _LATEX_MARK.search(gold) or _TERM.fullmatch(gold):
         return "latex"
     return "list" if _LIST_GOLD.fullmatch(gold) else "plain"
 
@@ -119,50 +139,64 @@ def _same_boolean(answer: str, gold: str) -> bool:
     return _AS_TRUTH.get(given, given) == _AS_TRUTH.get(wanted, wanted)
 
 
-def _read_number(answer: str) -> Fraction | None:
+def _stated_number(answer: str) -> Quantity | None:
     """Return the number an answer states: all of it, the right side of an equation, or the only one in prose."""
-    value = parsed_number(answer)
-    if value is None and "=" in answer and not _SEVERAL.search(answer):
-        value = parsed_number(answer.rpartition("=")[2].replace("$", ""))
-    return only_number(without_math_delimiters(answer)) if value is None else value
+    number = read_number(answer, decimal_comma=True) or read_number(_right_side(answer), decimal_comma=True)
+    return number or only_number(without_math_delimiters(answer))
+
+
+def _right_side(answer: str) -> str:
+    """Return what follows the last equals sign of an answer that gives one value, else all of it."""
+    sides = _EQUALS.split(answer)
+    return answer if len(sides) == 1 or _SEVERAL.search(answer) else sides[-1].replace("$", "").strip()
 
 
 def _same_number(answer: str, gold: str, tolerance: Fraction) -> bool:
-    wanted = parsed_number(gold)
+    wanted = read_number(gold)
     if wanted is None:
         return latex_equal(answer, gold) or _same_plain(answer, gold)
-    value = _read_number(answer)
-    if value is None:
-        return False
-    return close(value, wanted, tolerance if _is_decimal(gold) else EXACT_TOLERANCE)
+    number = _stated_number(answer)
+    if number is not None:
+        return same_number(number, wanted, tolerance)
+    formula = without_math_delimiters(_right_side(answer))
+    allowed = tolerance if wanted.decimal else EXACT_TOLERANCE
+    value = f"{Decimal(wanted.value.numerator) / wanted.value.denominator:f}" if wanted.decimal else str(wanted.value)
+    return enclosed(formula) is None and algebraically_equal(formula, value, allowed)
 
 
-def _is_decimal(gold: str) -> bool:
-    return "." in gold or "e" in gold.casefold()
-
-
-def _elements(text: str) -> list[str]:
-    inner = without_math_delimiters(_ROW_BREAK.sub(",", text).replace(r"\left", "").replace(r"\right", "")).strip(",. ")
-    for opening, closing in _LIST_WRAP:
-        if inner.startswith(opening) and inner.endswith(closing) and len(inner) >= len(opening) + len(closing):
-            inner = inner[len(opening) : -len(closing)].strip()
-            break
-    parts = [part for part in split_at_commas(inner) if part]
-    return inner.split() if len(parts) == 1 and " " in inner else parts
+def _listed(text: str) -> Enclosure | None:
+    r"""Return the list that a text is; a vector `\begin{pmatrix} 1 \\ 2 \end{pmatrix}` is one."""
+    text = without_math_delimiters(text).strip(",. ")
+    vector = _VECTOR.fullmatch(text)
+    if vector and (r"\\" in vector[1]) != ("&" in vector[1]):
+        text = f"[{_ROW_BREAK.sub(',', vector[1])}]"
+    found = enclosed(text)
+    if found is None or len(found.parts) > 1:
+        return found or (Enclosure("", tuple(text.split())) if text else None)
+    return Enclosure(found.frame, tuple(found.parts[0].split()))
 
 
 def _same_list(answer: str, gold: str, tolerance: Fraction) -> bool:
-    equation = _EQUATION.fullmatch(answer)
-    given, wanted = _elements(equation[1] if equation else answer), _elements(gold)
-    if not wanted or len(given) != len(wanted):
+    given, wanted = _listed(_right_side(answer)), _listed(gold)
+    if given is None or wanted is None:
         return False
-    return all(_same_number(left, right, tolerance) for left, right in zip(given, wanted, strict=True))
+    if same_parts(given, wanted, lambda part, other: _same_number(part, other, tolerance), bare_list=True):
+        return True
+    return "," in gold and latex_equal(answer, gold)
 
 
 def plain_form(text: str) -> str:
-    """Return a text without case, punctuation and articles; articles stay if nothing else is there."""
-    folded = plain_unicode(text).casefold()
-    spaced = "".join(mark for mark in folded if not (mark in _MARKS or unicodedata.category(mark).startswith("P")))
+    """Return a text without case, punctuation and articles; articles stay if nothing else is there.
+
+    Marks that belong to a word or number stay: `C++`, `F#`, `A-`, `1.5`, `2-1`, `-3`.
+    """
+    folded = _DASH.sub("-", _THOUSANDS.sub("", plain_unicode(text).casefold()))
+    belonging = {position for match in _BELONGING.finditer(folded) for position in range(*match.span())}
+    spaced = "".join(
+        mark
+        for position, mark in enumerate(folded)
+        if position in belonging or not (mark in _MARKS or unicodedata.category(mark).startswith("P"))
+    )
     without_articles = " ".join(_ARTICLE.sub(" ", spaced).split())
     return without_articles or " ".join(spaced.split())
 
@@ -176,16 +210,9 @@ def _same_plain(answer: str, gold: str) -> bool:
     return not wanted and "".join(answer.split()) == "".join(gold.split())
 
 
-def _same_formula(answer: str, gold: str) -> bool:
-    if latex_equal(answer, gold):
-        return True
-    return algebraically_equal(without_math_delimiters(unwrapped(answer)), without_math_delimiters(unwrapped(gold)))
-
-
 _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "boolean": _same_boolean,
     "brackets": _same_brackets,
-    "latex": _same_formula,
     "plain": _same_plain,
     "words": _same_words,
 }
@@ -212,9 +239,11 @@ def _one_form(text: str) -> str:
         return number_form(value)
     if _BRACKET_ANSWER.fullmatch(answer):
         return " ".join(mark for mark in answer if mark in _BRACKETS)
-    parts = [parsed_number(part) for part in _elements(answer)] if "," in answer else []
-    if parts and all(part is not None for part in parts):
-        return "[" + ", ".join(number_form(part) for part in parts if part is not None) + "]"
+    found = enclosed(answer) if "," in answer else None
+    values = [parsed_number(part) for part in found.parts] if found else []
+    if found and all(value is not None for value in values):
+        frame = found.frame or "[]"
+        return frame[0] + ", ".join(number_form(value) for value in values if value is not None) + frame[1]
     if _LATEX_MARK.search(answer):
         return latex_form(answer) or answer
     return plain_form(answer) or answer

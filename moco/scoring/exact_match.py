@@ -5,7 +5,7 @@ from fractions import Fraction
 from moco.scoring.answers import FLOAT_TOLERANCE, answer_form, is_right, listed_options
 from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
 from moco.scoring.numbers import EXACT_TOLERANCE
-from moco.scoring.short_answers import declared_answer, original_answer, paper_form
+from moco.scoring.short_answers import declared_answer, original_answer, paper_form, stored_gold
 from moco.tasks.item import Question, Reference
 
 
@@ -24,7 +24,7 @@ class ExactMatchPaper(ReadingScorer):
         """Return 1 if the text and the gold answer have the same normal form."""
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
-        right = paper_form(found.parsed) == paper_form(_gold_text(reference) or "")
+        right = paper_form(found.parsed) == paper_form(stored_gold(reference))
         return Verdict(float(right), found.parsed, found.rule)
 
 
@@ -40,27 +40,24 @@ class ExactMatchStrict(ReadingScorer):
         return answer_form(parsed)
 
     def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
-        """Return 1 if the answer agrees with the gold answer."""
-        gold = _gold_text(reference)
-        if not reference.valid or gold is None:
+        """Return 1 if the answer agrees with the gold answer, or with one of several aliases."""
+        golds = _gold_texts(reference)
+        if not reference.valid or not golds:
             return Verdict(None, found.parsed, found.rule, "invalid")
         if found.parsed is None or not found.parsed.strip():
             return Verdict(0.0, None, found.rule, "unparsed")
-        right = is_right(
-            found.parsed,
-            gold,
-            reference.gold_kind,
-            options=question.options or listed_options(question.question),
-            tolerance=_tolerance(question, reference),
-        )
+        options = question.options or listed_options(question.question)
+        tolerance = _tolerance(question, reference)
+        given, kind = found.parsed, reference.gold_kind
+        right = any(is_right(given, gold, kind, options=options, tolerance=tolerance) for gold in golds)
         return Verdict(float(right), found.parsed, found.rule)
 
 
-def _gold_text(reference: Reference) -> str | None:
+def _gold_texts(reference: Reference) -> list[str]:
     gold = reference.gold
     if isinstance(gold, dict):
         gold = gold.get("key")
-    return None if gold is None else str(gold)
+    return [str(alias) for alias in (gold if isinstance(gold, list) else [gold]) if alias is not None]
 
 
 def _tolerance(question: Question, reference: Reference) -> Fraction:

@@ -1,6 +1,5 @@
 """Scorers of recalled facts: overlap of words between a short answer and the accepted ones."""
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +8,7 @@ from functools import lru_cache
 
 from moco.scoring.answers import plain_form
 from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
-from moco.scoring.short_answers import declared_answer, original_answer, paper_form
+from moco.scoring.short_answers import declared_answer, original_answer, paper_form, stored_gold
 from moco.scoring.text import plain_unicode, unwrapped, without_emphasis, without_math_delimiters
 from moco.tasks.item import Question, Reference
 
@@ -54,7 +53,7 @@ class F1MatchPaper(ReadingScorer):
         """Return the F1 of the text."""
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
-        gold = _stored_text(reference)
+        gold = stored_gold(reference)
         accepted = (
             gold.translate(_LIST_MARKS).split(",") if dataset_of(question, reference) == _LIST_DATASET else [gold]
         )
@@ -95,14 +94,6 @@ class F1MatchStrict(ReadingScorer):
             "candidates": float(len(candidates)),
         }
         return Verdict(_best(candidates[0], accepted), found.parsed, found.rule, details=details)
-
-
-def _stored_text(reference: Reference) -> str:
-    """Return the gold as the source wrote it: a list of answers as the text of that list."""
-    if isinstance(reference.gold, list):
-        stored = reference.meta.get("output")
-        return stored if isinstance(stored, str) else json.dumps(reference.gold, ensure_ascii=False)
-    return "" if reference.gold is None else str(reference.gold)
 
 
 def _accepted(reference: Reference) -> list[str]:

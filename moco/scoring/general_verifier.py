@@ -112,11 +112,8 @@ def _by_rules(case: Case, found: Extraction) -> Verdict | None:
         return Verdict(None, found.parsed, found.rule, "invalid")
     if found.parsed is None or not found.parsed.strip():
         return Verdict(0.0, None, found.rule, "unparsed")
-    golds = case.reference.gold if isinstance(case.reference.gold, list) else [case.reference.gold]
-    for gold in golds:
-        reference = Reference(case.reference.uid, gold, case.reference.gold_kind, meta=case.reference.meta)
-        if _rules(case.question).score_extracted(case.question, reference, found.parsed).score:
-            return Verdict(1.0, found.parsed, "rules", details={"extraction": found.rule})
+    if _rules(case.question).score_extracted(case.question, case.reference, found.parsed).score:
+        return Verdict(1.0, found.parsed, "rules", details={"extraction": found.rule})
     return None
 
 

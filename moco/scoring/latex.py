@@ -1,20 +1,23 @@
-"""One form for formulas that differ only in layout, and their comparison."""
+"""Formulas: one form for those that differ only in layout, and comparison by form, structure, value and algebra."""
 
 import re
 
-from moco.scoring.numbers import close, parsed_number
+from moco.scoring.algebra import algebraically_equal
+from moco.scoring.enclosures import enclosed, same_parts
+from moco.scoring.numbers import read_number, same_number
 from moco.scoring.text import plain_unicode, unwrapped, without_math_delimiters
+from moco.scoring.units import Tail, read_tail
 
 _LONGEST = 2_000
-_DEEPEST_TUPLE = 3
+_DEEPEST = 4
 _DROPPED = re.compile(
-    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-zA-Z])|\\[!,;:> ]|\\q?quad(?![a-zA-Z])|(?<!\\)~"
+    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-zA-Z])|(?<!\\)\\[!,;:> ]|\\q?quad(?![a-zA-Z])|(?<!\\)~"
     r"|\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|°|\\?%|\\?\$"
 )
 _FRACTION_NAME = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _BARE_FRACTION = re.compile(r"\\frac\s*(?:(\d)|(\{[^{}]*\}))\s*(?:(\d)|(\{[^{}]*\}))")
 _BARE_ROOT = re.compile(r"\\sqrt\s*([a-zA-Z0-9])")
-_SIMPLE_FRACTION = re.compile(r"\\frac\{((?:\\pi|\w|\.)+)\}\{((?:\\pi|\w|\.)+)\}")
+_SIMPLE_FRACTION = re.compile(r"(?<![\w}])\\frac\{((?:\\pi|\w|\.)+)\}\{(\d+|\\pi|[a-zA-Z])\}(?![\w\\({^.])")
 _BRACED_CHARACTER = re.compile(r"([_^])\{(\w)\}")
 _SYMBOLS = {
     "π": r"\pi",
@@ -29,8 +32,13 @@ _SYMBOLS = {
     r"\infin ": r"\infty",
     "{,}": ",",
 }
-_MATRIX = re.compile(r"\{[pbvB]matrix\}|\{array\}(?:\{[clr|]*\})?")
-_LEFT_SIDE = re.compile(r"[a-zA-Z](?:_\w)?(?:\([a-z]\))?(?:=|\\in(?![a-z]))")
+_MATRIX = re.compile(r"\{[pbB]matrix\}|\{array\}(?:\{[clr|]*\})?")
+_LEFT_SIDE = re.compile(r"\s*[a-zA-Z](?:_\w)?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z])|∈)")
+_RELATION = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt)(?![a-z])")
+_SOLUTIONS = re.compile(rf"{_RELATION.pattern}|\\(?:mathbb|cup|cap|setminus)(?![a-z])")
+_UNIT = re.compile(r"(.*?\S)\s*(?:\\[ ,;:]|~)?\s*\\(?:text|mathrm|mbox)\s?\{([^{}]*)\}(\^\{?\d\}?)?[.\s]*", re.DOTALL)
+_DIGIT_GROUP = re.compile(r"(?<=\d)\s+(?=\d{3}(?!\d))")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s+(?=\d)")
 _LABEL = re.compile(r"\(?([A-Z])\)?")
 
 
@@ -43,6 +51,7 @@ def latex_form(text: str) -> str:
     form = _BARE_FRACTION.sub(_braced_fraction, form)
     form = _BARE_ROOT.sub(r"\\sqrt{\1}", form)
     form = _MATRIX.sub("{matrix}", form)
+    form = _BETWEEN_DIGITS.sub("␣", _DIGIT_GROUP.sub("", form))  # 3 4 is not 34
     form = re.sub(r"\s+", "", form).rstrip(".")
     form = _SIMPLE_FRACTION.sub(r"\1/\2", form)
     return _BRACED_CHARACTER.sub(r"\1\2", form)
@@ -55,53 +64,52 @@ def _braced_fraction(match: re.Match[str]) -> str:
 
 
 def latex_equal(given: str, gold: str) -> bool:
-    """Return whether two formulas have the same form or value, part by part for tuples and lists."""
-    return _equal(given, gold, 0)
+    """Return whether two formulas have the same form or value, part by part for tuples, intervals and sets."""
+    (formula, unit), (wanted, wanted_unit) = _without_unit(given), _without_unit(gold)
+    if unit and wanted_unit and not (unit.agrees(wanted_unit) and unit.size == wanted_unit.size):
+        return False
+    return _equal(_bare(given), _bare(gold), 0) or (
+        bool(unit or wanted_unit) and _equal(_bare(formula), _bare(wanted), 0)
+    )
+
+
+def _without_unit(text: str) -> tuple[str, Tail | None]:
+    r"""Return a formula and the unit behind it, as in `36\pi \text{ cm}^2`."""
+    found = _UNIT.fullmatch(without_math_delimiters(text))
+    unit = read_tail(f" {found[2]}{found[3] or ''}") if found else None
+    if found is None or unit is None or unit.bare or unit.factor != 1 or read_number(found[1]) is not None:
+        return text, None
+    return found[1], unit
+
+
+def _bare(text: str) -> str:
+    return without_math_delimiters(unwrapped(plain_unicode(text[:_LONGEST]))).strip("*` ")
 
 
 def _equal(given: str, gold: str, depth: int) -> bool:
     left, right = latex_form(given), latex_form(gold)
     if not left or not right:
         return False
+    value, wanted = read_number(given), read_number(gold)
+    if value is not None and wanted is not None:
+        return same_number(value, wanted)
     if left == right or (left.isalpha() and left.casefold() == right.casefold() and len(left) > 1):
         return True
     gold_label, given_label = _LABEL.fullmatch(right), _LABEL.match(left)
     if gold_label and given_label and given_label[1] == gold_label[1]:
         return _LABEL.fullmatch(left) is not None or left.startswith(f"({gold_label[1]})")
-    value, wanted = parsed_number(given), parsed_number(gold)
-    if value is not None and wanted is not None:
-        return close(value, wanted)
-    if depth >= _DEEPEST_TUPLE:
+    if depth >= _DEEPEST:
         return False
-    named, wanted_named = _LEFT_SIDE.match(left), _LEFT_SIDE.match(right)
-    if (named is None) != (wanted_named is None):
-        bare = left[named.end() :] if named else left
-        wanted_bare = right[wanted_named.end() :] if wanted_named else right
-        return _equal(bare, wanted_bare, depth + 1)
-    parts, wanted_parts = _tuple_parts(left), _tuple_parts(right)
-    if len(parts) != len(wanted_parts) or len(parts) == 1 or _frame(left) != _frame(right):
+    parts, wanted_parts = enclosed(given), enclosed(gold)
+    if parts is None and given.count("=") > 1 and "=" not in gold and not _RELATION.search(given):
+        return _equal(given.rpartition("=")[2].strip(), gold, depth + 1)
+    named, wanted_named = _LEFT_SIDE.match(given), _LEFT_SIDE.match(gold)
+    if (named is None) != (wanted_named is None) and not _RELATION.search(given + gold):
+        bare = given[named.end() :] if named else given
+        wanted_bare = gold[wanted_named.end() :] if wanted_named else gold
+        return _equal(bare.strip(), wanted_bare.strip(), depth + 1)
+    if parts and wanted_parts:
+        return same_parts(parts, wanted_parts, lambda part, other: _equal(part, other, depth + 1))
+    if (parts or wanted_parts) and not _SOLUTIONS.search(gold if parts else given):
         return False
-    return all(_equal(part, want, depth + 1) for part, want in zip(parts, wanted_parts, strict=True))
-
-
-def _frame(form: str) -> str:
-    return form[0] + form[-1] if form[0] in "([" and form[-1] in ")]" else ""
-
-
-def _tuple_parts(form: str) -> list[str]:
-    inner = form[1:-1] if _frame(form) else form
-    return split_at_commas(inner)
-
-
-def split_at_commas(text: str) -> list[str]:
-    """Return the parts of `text` between commas that stand outside all brackets."""
-    parts, depth, start = [], 0, 0
-    for position, mark in enumerate(text):
-        if mark in "([{":
-            depth += 1
-        elif mark in ")]}":
-            depth -= 1
-        elif mark == "," and depth <= 0:
-            parts.append(text[start:position].strip())
-            start = position + 1
-    return [*parts, text[start:].strip()]
+    return algebraically_equal(given, gold)

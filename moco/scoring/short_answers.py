@@ -1,11 +1,13 @@
 """Short answers in free replies: what a reply gives as its answer, by the original rules and by the strict ones."""
 
+import json
 import re
 import string
 from collections.abc import Callable, Iterator
 
 from moco.scoring.answers import answer_form
 from moco.scoring.base import Extraction
+from moco.scoring.continuation import before_next_question
 from moco.scoring.text import (
     first_sentence,
     last_answer_element,
@@ -15,6 +17,7 @@ from moco.scoring.text import (
     without_empty_boxes,
     without_strong_emphasis,
 )
+from moco.tasks.item import Reference
 
 _PAPER_BOX = re.compile(r"\\box(?:ed)?\s*\{", re.IGNORECASE)
 _PAPER_OPEN_BOX = re.compile(r"\\box(?:ed)?\s+(.+)", re.IGNORECASE)
@@ -43,6 +46,7 @@ _CUE = re.compile(
 _LINKLESS_START = re.compile(r"[-+]?[\d$\\(\[\"'.]")
 _SKIPPED_CAPTURE = re.compile(r"(?:to|for|of|from|in|not|never)\b|n't\b|不", re.IGNORECASE)
 _DISPLAY = re.compile(r"\$\$\s*([^$]*?)\s*\$\$|\\\[\s*(.*?)\s*\\\]", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+)\}.{0,1000}?\\end\{\1\}", re.DOTALL)
 _SHORT_REPLY_WORDS = 8
 _LONGEST_CAPTURE = 2_000
 
@@ -51,6 +55,15 @@ def paper_form(text: str) -> str:
     """Return the original normal form: lower case, no ASCII punctuation, no articles, single blanks."""
     bare = text.lower().translate(_NO_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+def stored_gold(reference: Reference) -> str:
+    """Return the gold as the source wrote it, for the original rules: a list of answers as the text of that list."""
+    if isinstance(reference.gold, list):
+        stored = reference.meta.get("output")
+        return stored if isinstance(stored, str) else json.dumps(reference.gold, ensure_ascii=False)
+    gold = reference.gold.get("key") if isinstance(reference.gold, dict) else reference.gold
+    return "" if gold is None else str(gold)
 
 
 def original_answer(reply: str) -> Extraction:
@@ -72,6 +85,8 @@ def original_answer(reply: str) -> Extraction:
 def declared_answer(reply: str, *, names: bool = False) -> Extraction:
     """Return the answer that a reply declares, or its only or last line, or None.
 
+    What a base model writes after its answer, a further question with its own answer, is not read.
+
     Args:
         reply: The reply.
         names: Names are expected: full stops after initials and abbreviations do not end a declaration.
@@ -79,6 +94,7 @@ def declared_answer(reply: str, *, names: bool = False) -> Extraction:
     visible = visible_answer(reply)
     if visible is None:
         return Extraction(None, "empty")
+    visible = _ENVIRONMENT.sub(lambda found: found[0].replace("\n", " "), before_next_question(visible))
     text = without_strong_emphasis(visible)
     found: tuple[tuple[str, Callable[[str], str | None]], ...] = (
         ("box", last_box),

@@ -20,13 +20,41 @@ _STRAIGHT = str.maketrans(
         "»": '"',
         "−": "-",
         "⁄": "/",
-        "\u200b": None,
-        "\ufeff": None,
+        "٫": ".",
+        "٬": ",",
+        "،": ",",
+        "٪": "%",
     }
 )
+_UNSEEN = frozenset("\u034f\u115f\u1160\u20e3\u2800\u3164\uffa0")
+_VISIBLE_CONTROLS = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f\x85")
+
+
+class _PlainMarks(dict[int, str | None]):
+    """What each character becomes: invisible ones nothing, digits of any script those of ASCII."""
+
+    def __missing__(self, code: int) -> str | None:
+        mark = chr(code)
+        category = unicodedata.category(mark)
+        plain: str | None = mark
+        if (
+            category == "Cf"
+            or mark in _UNSEEN
+            or 0xFE00 <= code <= 0xFE0F
+            or (category == "Cc" and mark not in _VISIBLE_CONTROLS)
+        ):
+            plain = None
+        elif category == "Nd":
+            plain = str(unicodedata.decimal(mark))
+        self[code] = plain
+        return plain
+
+
+_PLAIN_MARKS = _PlainMarks(_STRAIGHT)
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
 _PLAIN_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
 _SUPERSCRIPT_RUN = re.compile(f"[{_SUPERSCRIPTS}]+")
+_SUBSCRIPT_RUN = re.compile(r"(?<=\w)[₀-₉]+")
 _VULGAR_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _THOUGHT_TAG = re.compile(r"[<\[◁](/?)(?:think|thinking|thought|thoughts|reasoning)[>\]▷]", re.IGNORECASE)
 _TEXT_WRAPPER = re.compile(
@@ -71,11 +99,13 @@ _MATH_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 def plain_unicode(text: str) -> str:
     """Return `text` in compatibility form with straight quotes and plain minus signs; exponents stay exponents.
 
+    Digits of all scripts become those of ASCII, and what nobody sees (marks of direction, joiners, soft hyphens) goes.
     Compatibility normalisation alone would read a raised 2 as the digit 2, so that ten squared became 102.
     """
     raised = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_PLAIN_DIGITS) + "}", text)
-    spaced = _VULGAR_FRACTION.sub(" ", raised)
-    return unicodedata.normalize("NFKC", spaced.translate(_STRAIGHT)).translate(_STRAIGHT)
+    lowered = _SUBSCRIPT_RUN.sub(lambda run: "_{" + unicodedata.normalize("NFKC", run[0]) + "}", raised)
+    spaced = _VULGAR_FRACTION.sub(" ", lowered)
+    return unicodedata.normalize("NFKC", spaced.translate(_PLAIN_MARKS)).translate(_STRAIGHT)
 
 
 def without_thoughts(text: str) -> str | None:

@@ -20,6 +20,7 @@ _OPTION_LABEL = re.compile(r"\(?([A-Za-z])\)?\.?")
 _LATEX = re.compile(r"[\\^{}$]")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _OPERATOR = re.compile(r"[-+−*/=<>()\[\],:|!√π°]")
+_MARKED_NAME = re.compile(r"[A-Za-z]{1,2}(?:\+{1,2}|#|-)")
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,27 @@ def _exact(value: Any, where: str, question: str, answer_type: str, domain: str)
         case int() | float():
             return Gold(value, "number")
         case list():
-            return Gold(json.dumps(value, ensure_ascii=False), "list")
+            aliases = _only_texts(value)
+            return Gold(value, "aliases") if aliases else Gold(json.dumps(value, ensure_ascii=False), "list")
         case str():
             if not value.strip():
                 return Gold(value, "none", valid=False)
+            if _only_texts(found := _list_in(value)):
+                return Gold(found, "aliases")
             kind = _kind(value.strip(), question, answer_type.strip().lower(), domain)
             return Gold({"index": None, "key": value} if kind == "option" else value, kind)
     raise RequestError(f"gold is {kind_of(value)}, neither text, number, truth value nor list", where=where)
 
 
+def _only_texts(value: list[Any] | None) -> bool:
+    """Tell aliases, a list of texts and nothing else, from a list that is one answer."""
+    return bool(value) and all(isinstance(alias, str) for alias in value or ())
+
+
 def _aliases(value: Any, where: str) -> Gold:
     if isinstance(value, str):
         found = _list_in(value)
-        if not found or not all(isinstance(alias, str) for alias in found):
+        if not _only_texts(found):
             return Gold(value, "text") if value.strip() and found != [] else Gold(value, "none", valid=False)
         return Gold(found, "aliases")
     if isinstance(value, list) and value:
@@ -158,4 +167,6 @@ def _lists_options(question: str, letter: str) -> bool:
 
 def _is_formula(text: str) -> bool:
     """Tell whether signs carry the meaning, so that a comparison of words alone would be wrong."""
+    if _MARKED_NAME.fullmatch(text):  # C++, A-
+        return False
     return bool(_LATEX.search(text)) or (not _WORD.search(text) and bool(_OPERATOR.search(text)))

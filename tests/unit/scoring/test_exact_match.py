@@ -166,6 +166,20 @@ def test_kinds(reply, gold, kind, right):
     assert score(STRICT, gold, kind, reply) == right
 
 
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [("Paris", 1), ("city of paris", 1), ("0.75", 1), ("Paris, City of Paris", 0), ("Rome", 0), ("City", 0)],
+)
+def test_any_alias_is_right(reply, right):
+    gold = ["Paris", "City of Paris", r"\frac{3}{4}"]
+    assert score(STRICT, gold, "aliases", rf"\boxed{{{reply}}}") == right
+
+
+def test_the_original_rules_compare_the_text_of_a_list():
+    assert score(PAPER, ["Paris", "City of Paris"], "aliases", "Paris") == 0
+    assert score(PAPER, ["Paris", "City of Paris"], "aliases", "Paris City of Paris") == 1
+
+
 def test_numbers_as_gold():
     assert score(STRICT, 5, "number", "5.0") == 1
     assert score(STRICT, 2.5, "number", "5/2") == 1
@@ -219,7 +233,8 @@ def test_given_answers_are_compared_as_they_are():
         ("1/2", r"\frac{1}{2}", r"\dfrac12", "0.5"),
         ("A", "(A)", "A.", "a", "A) red", r"\text{A}"),
         ("True", "true", "TRUE!"),
-        ("[1, 2]", "1,2", "(1, 2)"),
+        ("[1, 2]", "1,2", "[1,2.0]"),
+        ("(1, 2)", "(1,2)", r"\left(1, \frac{4}{2}\right)"),
         (r"\frac{\pi}{6}", r"\dfrac{\pi}{6}", r"$\frac{\pi}{6}$"),
         ("] )", "])", "]  )"),
     ],
@@ -228,7 +243,9 @@ def test_equal_answers_have_one_normal_form(spellings):
     assert len({STRICT.normal_form(question(), spelling) for spelling in spellings}) == 1
 
 
-@pytest.mark.parametrize(("one", "other"), [("5", "-5"), ("3.14", "314"), ("1/2", "12"), ("] )", ") ]"), ("a b", "ab")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("5", "-5"), ("3.14", "314"), ("1/2", "12"), ("] )", ") ]"), ("a b", "ab"), ("[1, 2]", "(1, 2)")]
+)
 def test_different_answers_have_different_normal_forms(one, other):
     assert STRICT.normal_form(question(), one) != STRICT.normal_form(question(), other)
 

@@ -30,6 +30,8 @@ def test_numbers(text):
         (r"\frac{1}{2}", "latex"),
         (r"60^\circ", "latex"),
         ("(3,5)", "latex"),
+        ("C++", "text"),
+        ("A-", "text"),
         ("-i", "latex"),
         ("12,9", "latex"),
         ("y = 2x - 13", "latex"),
@@ -81,6 +83,12 @@ def test_words_by_domain():
         (7, Gold(7, "number")),
         (0.5, Gold(0.5, "number")),
         ([1, "é"], Gold('[1, "é"]', "list")),
+        ([1, 6], Gold("[1, 6]", "list")),
+        (["Paris", "City of Paris"], Gold(["Paris", "City of Paris"], "aliases")),
+        ('["Paris", "City of Paris"]', Gold(["Paris", "City of Paris"], "aliases")),
+        ("['1', '6']", Gold(["1", "6"], "aliases")),
+        ('["Paris", 6]', Gold('["Paris", 6]', "list")),
+        ("(1, 2)", Gold("(1, 2)", "latex")),
     ],
 )
 def test_exact_gold_of_other_types(value, expected):
