@@ -62,8 +62,9 @@ class RealStudy:
         """Fit a method on every batch that it applies to, and return the last job."""
         job = None
         for wildcards in self.jobs(pool, method):
-            self.make(*(path for kind in ("plain", "scores", "logits") for path in _asked(self.plan.fit, kind, wildcards)))
-            job = FitJob(self.results, self.plan.fit.slice(wildcards), *_names(wildcards))
+            stage = self.plan.fit
+            self.make(*stage.plain(wildcards), *stage.scores(wildcards), *stage.logits(wildcards))
+            job = FitJob(self.results, stage.slice(wildcards), *_names(wildcards))
             job.run()
         assert job is not None, f"{method} applies to nothing"
         return job
@@ -72,11 +73,19 @@ class RealStudy:
         """Answer the test split of every batch that a fitted method applies to, and return the last job."""
         job = None
         for wildcards in self.jobs(pool, method):
-            self.make(*(path for kind in ("plain", "logits") for path in _asked(self.plan.answer, kind, wildcards)))
-            job = AnswerJob(self.results, self.plan.answer.slice(wildcards), *_names(wildcards))
+            self.make_inputs(wildcards)
+            job = self.answer_job(wildcards)
             job.run("test")
         assert job is not None, f"{method} applies to nothing"
         return job
+
+    def make_inputs(self, wildcards: SimpleNamespace) -> None:
+        """Make the responses and logits that an answer job is given."""
+        self.make(*self.plan.answer.plain(wildcards), *self.plan.answer.logits(wildcards))
+
+    def answer_job(self, wildcards: SimpleNamespace) -> AnswerJob:
+        """Return an answer job."""
+        return AnswerJob(self.results, self.plan.answer.slice(wildcards), *_names(wildcards))
 
     def run(self, pool: str, method: str) -> AnswerJob:
         """Fit a method, if it learns, and answer."""
@@ -124,10 +133,6 @@ class RealStudy:
         seed, block = rest[-2:]
         about |= {"seed": int(seed.removeprefix("seed")), "block": block}
         return self.plan.response_logits if kind == "logits" else self.plan.generate, SimpleNamespace(**about)
-
-
-def _asked(stage: Any, kind: str, wildcards: SimpleNamespace) -> list[str]:
-    return list(getattr(stage, kind)(wildcards))
 
 
 def _names(wildcards: SimpleNamespace) -> tuple[str, str, str, int]:
