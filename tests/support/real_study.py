@@ -9,10 +9,8 @@ import pytest
 
 from moco import paths
 from moco.config.load import study_from
-from moco.config.runtime import write_study_file
 from moco.engines.logits import LogitsJob
 from moco.engines.plain import PlainJob
-from moco.home import STUDY
 from moco.methods.answering import AnswerJob
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
@@ -20,6 +18,7 @@ from moco.scoring.files import ScoreJob
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
 from moco.workflow.scores import replies_of
+from support.study_files import use_study
 
 BELOW = "<results>/"
 
@@ -44,7 +43,7 @@ class RealStudy:
 
     def use(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
         """Let jobs take what is no part of their slices from this study, or from one with other settings."""
-        monkeypatch.setenv(STUDY, str(write_study_file({**self.content, **changes}, self.folder)))
+        use_study(monkeypatch, self.folder, **{**self.content, **changes})
 
     def batch(self, pool: str, method: str, task: str) -> str:
         """Return the batch in which a method works on a task."""
