@@ -165,8 +165,8 @@ def test_a_verb_of_a_rule_needs_the_study(monkeypatch, tmp_path, capsys):
     ("arguments", "message"),
     [
         (JOB, "unknown batch 'b'; known: general-exact_match-"),
-        (["resolve", "--model", "n"], "unknown model 'n'; did you mean m?\n"),
-        (["prepare", "--task", "u"], "unknown task 'u'; did you mean t?\n"),
+        (["resolve", "--model", "n"], "unknown model 'n'; known: m\n"),
+        (["prepare", "--task", "u"], "unknown task 'u'; known: t\n"),
         (["merge", "--model", "a--b"], "unknown model 'a--b'"),
         (["resolve", "--model", "m", "--digest", "0"], "the study or the code is another one than that of the command"),
     ],
