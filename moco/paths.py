@@ -7,6 +7,8 @@ wildcards such as `{model}`. A *batch* is a set of tasks that are worked on in o
 
 BENCHMARK = "benchmark"
 """The part of a study that its comparisons make."""
+EVOLUTION = "evolution"
+"""The part that the rounds of the loop make."""
 
 _FIRST_BLOCKS = ((0, 0), (1, 4), (5, 7))
 """First and last sample index of the first blocks; from 8 on, each block is as long as all before it."""
@@ -137,13 +139,24 @@ def fitted_model(pool: str, task: str, method: str, seed: object, name: str) -> 
     return short_slug(f"{pool}--{task}--{method}--s{seed}--{name}")
 
 
-def short_slug(slug: str) -> str:
-    """Return a derived slug as it is used in paths: one above 100 characters is cut and ends in a digest of the whole."""
-    if len(slug) <= _LONGEST_SLUG:
+LONGEST_SLUG = 100
+"""Characters of a derived slug, which is a folder's name."""
+
+
+def short_slug(slug: str, longest: int = LONGEST_SLUG) -> str:
+    """Return a derived slug as it is used in paths: one that is too long is cut and ends in a digest of the whole."""
+    if len(slug) <= longest:
         return slug
     from moco.digest import digest
 
-    return f"{slug[: _LONGEST_SLUG - 9]}-{digest(slug)[:8]}"
+    return f"{slug[: longest - 9].rstrip('-')}-{digest(slug)[:8]}"
 
 
-_LONGEST_SLUG = 100
+def mixture(run: str, number: object) -> str:
+    """What the students of a round learn from."""
+    return f"evolution/{run}/r{number}/mix.parquet"
+
+
+def students(run: str, number: object) -> str:
+    """The students of a round, one folder each, numbered from 1 in the order of the pool."""
+    return f"evolution/{run}/r{number}/students"

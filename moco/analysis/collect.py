@@ -44,12 +44,16 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     _require(results, [job["path"] for job in work])
     wanted = [name for name in ALL_SCORES.columns.names if name in SCORES.columns.names]
     scores = (
-        _described(read_table(results / path, SCORES, wanted), _about(entry) | {"scorer": rules}, ALL_SCORES)
+        _described(
+            _of_entry(read_table(results / path, SCORES, wanted), entry),
+            _about(entry) | {"scorer": rules},
+            ALL_SCORES,
+        )
         for entry in entries
         for rules, path in entry["scores"].items()
     )
     write_table(results / paths.collected(part, "scores"), ALL_SCORES, scores, provenance)
-    costs = (_described(_costs(entry, results), _about(entry), ALL_COSTS) for entry in entries)
+    costs = (_described(_of_entry(_costs(entry, results), entry), _about(entry), ALL_COSTS) for entry in entries)
     write_table(results / paths.collected(part, "costs"), ALL_COSTS, costs, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
@@ -66,6 +70,11 @@ def _require(results: Path, files: Sequence[str]) -> None:
     if missing:
         what = f"{len(missing)} of {len(files)} files are missing, this is the first"
         raise WorkError(what, where=str(results / missing[0]), remedy="run the rules that make them")
+
+
+def _of_entry(table: pa.Table, entry: Mapping[str, Any]) -> pa.Table:
+    """Return the rows of an entry's tasks; a file may hold more tasks than a run of the loop is about."""
+    return table.filter(pc.is_in(table["task"], pa.array(entry["tasks"], pa.string()))) if "tasks" in entry else table
 
 
 def _about(entry: Mapping[str, Any]) -> dict[str, Any]:

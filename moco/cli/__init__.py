@@ -22,6 +22,8 @@ VERBS = {
     "merge": "make a checkpoint from a recipe",
     "answer": "answer questions with a method",
     "score": "score plain responses or answers",
+    "mix": "gather what the students of a round learn from",
+    "distill": "train the students of a round",
     "collect": "gather all scores and costs of a part of the study",
     "tabulate": "write a table",
     "plot": "write a figure",

@@ -24,6 +24,8 @@ _HELP = {
     "method": "method variant",
     "split": "split",
     "seed": "run seed",
+    "run": "run of the loop",
+    "round": "round, from 1",
     "block": "block of samples, as s0 or s1-4",
 }
 
@@ -38,7 +40,9 @@ def add_job_options(parser: argparse.ArgumentParser, *names: str, attempts: bool
     """
     add_results(parser)
     for name in names:
-        parser.add_argument(f"--{name}", required=True, type=int if name == "seed" else str, help=_HELP[name])
+        parser.add_argument(
+            f"--{name}", required=True, type=int if name in ("seed", "round") else str, help=_HELP[name]
+        )
     parser.add_argument("--digest", help="digest of what the study says of this job; checked when given")
     if attempts:
         add_attempt_options(parser)

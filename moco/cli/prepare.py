@@ -66,7 +66,7 @@ def _entries(path: Path, task: str | None, kind: str | None) -> "dict[str, TaskE
     """Return the tasks of a file: one task, those of a study, or data without any configuration."""
     from moco.config.load import read_yaml, study_from, task_from
     from moco.registry import did_you_mean
-    from moco.workflow.matrix import concrete_entry
+    from moco.workflow.batches import concrete_entry
 
     if path.suffix.lower() not in (".yaml", ".yml"):
         return {path.name.split(".")[0]: task_from(_data_entry(path, kind), str(path))}

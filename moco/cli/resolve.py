@@ -20,8 +20,8 @@ def run(options: argparse.Namespace) -> None:
     """Resolve the model."""
     target: Path = options.results / paths.model_json(options.model)
     spec = job_slice(options, STAGE)
-    if spec.get("kind") == "merge":
-        _resolve_merge(options, spec, target)
+    if spec.get("kind") in ("merge", "student"):
+        _resolve_made(options, spec, target)
         return
     from pydantic import TypeAdapter
 
@@ -46,17 +46,23 @@ def run(options: argparse.Namespace) -> None:
     print(f"{info.name}: {info.family}, {size}, fingerprint {info.fingerprint[:16]}")
 
 
-def _resolve_merge(options: argparse.Namespace, spec: Mapping[str, Any], target: Path) -> None:
+def _resolve_made(options: argparse.Namespace, spec: Mapping[str, Any], target: Path) -> None:
     from moco.home import home
     from moco.methods.state import failure_of, recipe_of
     from moco.models.info import ModelInfo
-    from moco.models.resolve import describe_merge
+    from moco.models.resolve import describe_merge, describe_student
     from moco.records import write_json
 
-    folder = options.results / paths.checkpoint(options.model)
+    folder = options.results / spec.get("folder", paths.checkpoint(options.model))
     reason = failure_of(folder)
     if reason is not None:
         write_json(target, {"failed": reason})
+        return
+    if spec["kind"] == "student":
+        parent = ModelInfo.read(options.results / paths.model_json(spec["parent"]))
+        info = describe_student(options.model, parent, folder, home(options.results))
+        info.write(target)
+        print(f"{info.name}: student of {parent.name}, fingerprint {info.fingerprint[:16]}")
         return
     recipe = recipe_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]

@@ -15,6 +15,8 @@ from moco.registry import did_you_mean
 
 Role = Literal["identity", "numerics", "runtime"]
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*$"
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*(?:-{1,2}[A-Za-z0-9_]+)*$"
+"""A slug, or that of a model that the study makes, which joins parts with `--`."""
 
 
 def _field(role: Role, default: Any, doc: str, factory: Callable[[], Any] | None, **constraints: Any) -> Any:

@@ -1,21 +1,26 @@
 """A study: models, tasks, pools, methods, and which of them are compared."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.config.fields import Section, identity, runtime
+from moco.config.evolution import EvolutionEntry
+from moco.config.fields import MODEL_NAME, Section, identity, runtime
 from moco.config.models import ModelEntry
 from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
+
+ModelName = Annotated[str, Field(pattern=MODEL_NAME)]
 
 
 class PoolEntry(Section):
     """An ordered list of models that collaborate; a name written n times means n copies."""
 
-    models: tuple[Slug, ...] = identity("Models, in order.", min_length=1)
+    models: tuple[ModelName, ...] = identity(
+        "Models, in order; also those that a fit makes, as {pool}--{task}--{method}--s{seed}--{name}.", min_length=1
+    )
     descriptions: tuple[str, ...] | None = identity("One sentence per model, instead of the models' own.", None)
 
 
@@ -63,6 +68,7 @@ class Study(Section):
     pools: dict[Slug, PoolEntry] = identity("Pools by name; a list of models, or a mapping.", min_length=1)
     methods: dict[Slug, MethodVariant] = identity("Method variants by name.", factory=dict)
     compare: tuple[Comparison, ...] = identity("What is compared with what.", factory=lambda: (Comparison(),))
+    evolution: dict[Slug, EvolutionEntry] = identity("Runs of the single-multi evolution loop by name.", factory=dict)
     failures: Literal["stop", "record"] = runtime("Stop at failed work, or record it as failed rows.", "stop")
     retries: int = runtime("Attempts after the first, for jobs that run models.", 0, ge=0)
     min_coverage: float = identity("Tables refuse a result with a smaller share of answered items.", 1.0, ge=0, le=1)

@@ -63,11 +63,11 @@ def _dense_folders(infos: Sequence[ModelInfo], root: Path, scratch: Path) -> lis
     made: dict[str, Path] = {}
     for info in infos:
         if info.fingerprint not in made:
-            made[info.fingerprint] = _dense_folder(info, root, scratch / str(len(made)))
+            made[info.fingerprint] = dense_folder(info, root, scratch / str(len(made)))
     return [made[info.fingerprint] for info in infos]
 
 
-def _dense_folder(info: ModelInfo, root: Path, scratch: Path) -> Path:
+def dense_folder(info: ModelInfo, root: Path, scratch: Path) -> Path:
     """Return a folder with full weights; an adapter is merged into its base there."""
     if info.base is None:
         return info.folder(root)

@@ -16,7 +16,7 @@ class ModelInfo:
 
     Attributes:
         name: In the study.
-        kind: hub, local, adapter, zoo, merge or server.
+        kind: hub, local, adapter, zoo, merge, student or server.
         location: Folder of the weights, relative to the folder of `results` where it lies inside; empty for a
             served model.
         fingerprint: Digest of everything that decides the model's output: weights, configuration, tokenizer; of a

@@ -220,6 +220,13 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
     return describe(name, "merge", folder, root, settings, parents=parents, recipe=recipe.as_json())
 
 
+def describe_student(name: str, parent: ModelInfo, folder: Path, root: Path) -> ModelInfo:
+    """Return the description of a model that was trained further; arguments as for `describe_merge`."""
+    settings = {"engine": dict(parent.engine), "trust_remote_code": parent.trust_remote_code}
+    parents = ({"name": parent.name, "fingerprint": parent.fingerprint},)
+    return describe(name, "student", folder, root, settings, parents=parents)
+
+
 def find_source(fingerprint: str, models: Sequence[ModelInfo], merge: str) -> ModelInfo:
     """Return the model with a fingerprint.
 

@@ -227,6 +227,18 @@ JOB_PERF = _schema(
     load_seconds=_FLOAT,
 )
 
+MIXTURE = _schema(
+    "mixture",
+    1,
+    student=_TEXT,
+    task=_TEXT,
+    uid=_TEXT,
+    split=_TEXT,
+    source=_TEXT,  # teach: an answer of the collaboration
+    prompt=_TEXT,
+    completion=_TEXT,
+)
+
 _RESULT = {"kind": _TEXT, "pool": _TEXT, "name": _TEXT, "level": _TEXT}
 """What a result is of: `single` or `method`, its pool (empty for a single model), model or variant, and level."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-KINDS = ("fits", "merges")
+KINDS = ("fits", "merges", "students")
 """Kinds of artifacts, each a folder below the store."""
 
 _WHEN_MADE = ".snakemake_timestamp"

@@ -1,12 +1,13 @@
 """The last rules: what tables, figures and the report are made of."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 from moco import paths
 from moco.workflow.collaboration import Answer, Fit
-from moco.workflow.matrix import is_made
+from moco.workflow.matrix import Cell, Matrix
 from moco.workflow.scores import Score
 from moco.workflow.stage import Stage, Wildcards, results
 
@@ -24,90 +25,139 @@ class Collect(Stage):
 
     def scores(self, wildcards: Wildcards) -> list[str]:
         """Return all test scores, under every rule set."""
-        return [results(path) for entry in self.entries for path in entry["scores"].values()]
+        return [results(path) for entry in self.entries(wildcards.part) for path in entry["scores"].values()]
 
     def costs(self, wildcards: Wildcards) -> list[str]:
         """Return what methods cost, and the replies of single models, which say what these cost."""
-        return [results(entry["spent"]) for entry in self.entries]
+        return [results(entry["spent"]) for entry in self.entries(wildcards.part)]
 
     def models(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of single models, whose sizes are costs."""
-        return self.model_files(model for model, _ in self.matrix.singles)
+        entries = self.entries(wildcards.part)
+        return self.model_files(entry["name"] for entry in entries if entry["kind"] == "single")
 
     def measured(self, wildcards: Wildcards) -> list[str]:
         """Return what every job really did."""
-        return [results(job["path"]) for job in self.work]
+        return [results(job["path"]) for job in self.work(wildcards.part)]
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what is collected."""
-        return {"entries": self.entries, "work": self.work}
+        return {"entries": self.entries(wildcards.part), "work": self.work(wildcards.part)}
+
+    def entries(self, part: str) -> list[dict[str, Any]]:
+        """Return every result: who (kind, pool, name, level), task, seed, its score files by rule set, and what it cost."""
+        if part not in self._entries:
+            entries = self._rounds() if part == paths.EVOLUTION else self._benchmark()
+            self._entries[part] = list(entries)
+        return self._entries[part]
 
     @cached_property
-    def entries(self) -> list[dict[str, Any]]:
-        """Every result: who (kind, pool, name, level, method), batch, seed, its score files by rule set, and what it cost."""
-        entries = []
+    def _entries(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
+    def _benchmark(self) -> Iterator[dict[str, Any]]:
         for model, batch in self.matrix.singles:
-            about = {"kind": "single", "pool": "", "name": model, "level": "single", "method": "", "batch": batch}
             for seed in self.study.seeds:
-                plain = paths.generation(model, batch, "test", seed, "s0")
-                entries.append({**about, "seed": seed, "scores": self._scored(plain), "spent": plain})
+                yield self._single("", model, batch, seed)
         for cell in self.matrix.cells:
-            method = self.matrix.variants[cell.variant]
-            about = {"kind": "method", "pool": cell.pool, "name": cell.variant, "level": method.level}
-            about |= {"method": method.id, "batch": cell.batch}
-            for seed in self.study.seeds:
-                where = (cell.pool, cell.batch, cell.variant, seed, "test")
-                scores = self._scored(paths.answers(*where))
-                entries.append({**about, "seed": seed, "scores": scores, "spent": paths.costs(*where)})
-        return entries
+            for seed in cell.seeds:
+                yield self._method(cell, seed)
+
+    def _rounds(self) -> Iterator[dict[str, Any]]:
+        for run in self.matrix.runs.values():
+            for number in range(run.entry.rounds + 1):
+                for model, batch in self.matrix.round_singles(run, number):
+                    yield {**self._single(run.pool(number), model, batch.name, run.seed), "tasks": [run.task]}
+        runs = {(run.pool(number), run.method, run.seed): run for run in self.matrix.runs.values() for number in range(run.entry.rounds + 1)}
+        for cell in dict.fromkeys(self.matrix.round_cells):
+            for seed in cell.seeds:
+                yield {**self._method(cell, seed), "tasks": [runs[cell.pool, cell.variant, seed].task]}
+
+    def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
+        plain = paths.generation(model, batch, "test", seed, "s0")
+        about = {"kind": "single", "pool": pool, "name": model, "level": "single", "batch": batch, "seed": seed}
+        return {**about, "scores": self._scored(plain), "spent": plain}
+
+    def _method(self, cell: Cell, seed: int) -> dict[str, Any]:
+        where = (cell.pool, cell.batch, cell.variant, seed, "test")
+        level = self.matrix.variants[cell.variant].level
+        about = {"kind": "method", "pool": cell.pool, "name": cell.variant, "level": level, "batch": cell.batch}
+        scores = self._scored(paths.answers(*where))
+        return {**about, "seed": seed, "scores": scores, "spent": paths.costs(*where)}
+
+    def work(self, part: str) -> list[dict[str, str]]:
+        """Return the accounts of every job that may run a model: its file, whose work it was (pool, name, level), and which part."""
+        if part not in self._work:
+            cells = self.matrix.round_cells if part == paths.EVOLUTION else self.matrix.cells
+            self._work[part] = Work(self.matrix).of(self.entries(part), cells)
+        return self._work[part]
 
     @cached_property
-    def work(self) -> list[dict[str, str]]:
-        """The accounts of every job that may run a model: its file, whose work it was (pool, name, level), and which part."""
-        fits, answers, scores = Fit(self.matrix), Answer(self.matrix), Score(self.matrix)
-        found: dict[str, dict[str, str]] = {}
-
-        def note(path: str, pool: str, name: str, level: str, part: str) -> None:
-            path = paths.job_perf(path)
-            found.setdefault(path, {"path": path, "pool": pool, "name": name, "level": level, "part": part})
-
-        def note_alone(files: list[str], part: str) -> None:
-            for file in files:
-                path = file.removeprefix("<results>/")
-                model = path.split("/")[1]
-                if is_made(model):
-                    made = self.matrix.made[model]
-                    level = self.matrix.variants[made.variant].level
-                    note(path, made.pool, made.variant, level, "made models' responses" if part == PLAIN else part)
-                else:
-                    note(path, "", model, "single", part)
-
-        for entry in self.entries:
-            if entry["kind"] == "single":
-                note_alone([entry["spent"]], PLAIN)
-            for path in entry["scores"].values() if scores.is_judged(self.matrix.batch(entry["batch"])) else ():
-                note(path, entry["pool"], entry["name"], entry["level"], "scoring")
-        for cell in self.matrix.cells:
-            level = self.matrix.variants[cell.variant].level
-            judged = scores.is_judged(self.matrix.batch(cell.batch))
-            for seed in self.study.seeds:
-                job = SimpleNamespace(pool=cell.pool, batch=cell.batch, method=cell.variant, seed=seed, split="test")
-                if fits.needs(job).fit is not None:
-                    note_alone(fits.plain(job), PLAIN)
-                    note_alone(fits.logits(job), "logits")
-                    for file in fits.scores(job) if judged else ():
-                        path = file.removeprefix("<results>/")
-                        note(path, "", path.split("/")[3], "single", "scoring")
-                    fit = paths.fit_folder(cell.pool, cell.batch, cell.variant, seed)
-                    note(fit, cell.pool, cell.variant, level, "fit")
-                note_alone([*answers.plain(job), *answers.made_plain(job)], PLAIN)
-                note_alone(answers.logits(job), "logits")
-                answered = paths.answers(cell.pool, cell.batch, cell.variant, seed, "test")
-                note(answered, cell.pool, cell.variant, level, "answer")
-        return list(found.values())
+    def _work(self) -> dict[str, list[dict[str, str]]]:
+        return {}
 
     def _scored(self, replies: str) -> dict[str, str]:
         return {rules: paths.scores(rules, replies) for rules in self.matrix.scorers}
+
+
+class Work:
+    """The jobs behind results, for what they really cost.
+
+    Args:
+        matrix: The study, expanded.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self._fit, self._answer, self._score = Fit(matrix), Answer(matrix), Score(matrix)
+        self._found: dict[str, dict[str, str]] = {}
+
+    def of(self, entries: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> list[dict[str, str]]:
+        """Return the accounts of the jobs behind results: `path` of the file, `pool`, `name`, `level` and `part`."""
+        for entry in entries:
+            if entry["kind"] == "single":
+                self._note_alone([entry["spent"]], PLAIN)
+            if self._score.is_judged(self._matrix.batch(entry["batch"])):
+                for path in entry["scores"].values():
+                    self._note(path, entry["pool"], entry["name"], entry["level"], "scoring")
+        for cell in cells:
+            for seed in cell.seeds:
+                self._note_method(cell, seed)
+        return list(self._found.values())
+
+    def _note_method(self, cell: Cell, seed: int) -> None:
+        job = SimpleNamespace(pool=cell.pool, batch=cell.batch, method=cell.variant, seed=seed, split="test")
+        level = self._matrix.variants[cell.variant].level
+        if self._fit.needs(job).fit is not None:
+            self._note_alone(self._fit.plain(job), PLAIN)
+            self._note_alone(self._fit.logits(job), "logits")
+            if self._score.is_judged(self._matrix.batch(cell.batch)):
+                for path in map(_below, self._fit.scores(job)):
+                    self._note(path, "", path.split("/")[3], "single", "scoring")
+            fit = paths.fit_folder(cell.pool, cell.batch, cell.variant, seed)
+            self._note(fit, cell.pool, cell.variant, level, "fit")
+        self._note_alone([*self._answer.plain(job), *self._answer.made_plain(job)], PLAIN)
+        self._note_alone(self._answer.logits(job), "logits")
+        answered = paths.answers(cell.pool, cell.batch, cell.variant, seed, "test")
+        self._note(answered, cell.pool, cell.variant, level, "answer")
+
+    def _note_alone(self, files: Iterable[str], part: str) -> None:
+        for path in map(_below, files):
+            model = path.split("/")[1]
+            made = self._matrix.made.get(model)
+            if made is None:
+                self._note(path, "", model, "single", part)
+                continue
+            level = self._matrix.variants[made.variant].level
+            self._note(path, made.pool, made.variant, level, "made models' responses" if part == PLAIN else part)
+
+    def _note(self, path: str, pool: str, name: str, level: str, part: str) -> None:
+        path = paths.job_perf(path)
+        self._found.setdefault(path, {"path": path, "pool": pool, "name": name, "level": level, "part": part})
+
+
+def _below(path: str) -> str:
+    return path.removeprefix("<results>/")
 
 
 class Tabulate(Stage):
@@ -165,7 +215,7 @@ class Tabulate(Stage):
                 name: {"type": task.type, "domain": task.entry.domain, "decoding": task.entry.decoding}
                 for name, task in matrix.tasks.items()
             },
-            "pools": {pool: list(self.study.pools[pool].models) for pool in matrix.pools},
+            "pools": {pool: list(matrix.pool(pool).models) for pool in matrix.pools},
             "singles": [
                 {"model": model, "task": task} for model, batch in matrix.singles for task in matrix.batch(batch).tasks
             ],

@@ -25,7 +25,9 @@ from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
 from moco.scoring.judges import ZOO as ZOO_JUDGES
 from moco.tasks.layout import split_layout, task_type
-from moco.workflow.matrix import Matrix, concrete_entry
+from moco.workflow.batches import concrete_entry
+from moco.workflow.matrix import Matrix
+from moco.workflow.nodes import is_made
 from moco.zoo.roster import ROSTER
 from moco.zoo.roster import ZooModel as RosterModel
 
@@ -47,7 +49,7 @@ _ANY_SIZE = 2  # of a pool: the models that a method names by themselves do not 
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    checks = (_pools, _models, _engines, _tasks, _execution, _methods, _names)
+    checks = (_pools, _models, _engines, _tasks, _execution, _methods, _names, _evolution)
     problems = [problem for check in checks for problem in check(study)]
     return problems or [*_comparisons(study), *_scoring(study)]
 
@@ -63,7 +65,7 @@ def machine_problems(study: Study, results: Path) -> list[Problem]:
 def _pools(study: Study) -> Iterator[Problem]:
     for pool, entry in study.pools.items():
         for name in entry.models:
-            if name not in study.models:
+            if name not in study.models and not is_made(name):
                 yield Problem(f"pools.{pool}", f"unknown model {name!r}", did_you_mean(name, study.models))
         if entry.descriptions is not None and len(entry.descriptions) != len(entry.models):
             what = f"{len(entry.descriptions)} descriptions for {len(entry.models)} models"
@@ -175,7 +177,7 @@ def _zoo_model(study: Study, name: str, entry: ZooModel) -> Iterator[Problem]:
     recipe = entry.recipe or name
     if recipe not in ROSTER:
         yield Problem(f"models.{name}.recipe", f"the zoo has no model {recipe!r}", did_you_mean(recipe, ROSTER))
-    elif ROSTER[recipe].adapter is not None and Matrix(study).zoo_parent(name) is None:
+    elif ROSTER[recipe].adapter is not None and Matrix(study).nodes.zoo_parent(name) is None:
         parent = ROSTER[recipe].parent
         what = f"rests on the zoo model {parent!r}, which this study does not list"
         yield Problem(f"models.{name}", what, f"add it to models, with the same steps and seed: {parent}: {{kind: zoo}}")
@@ -265,9 +267,30 @@ def _names(study: Study) -> Iterator[Problem]:
                     yield Problem(f"compare.{number}.{kind}", what, did_you_mean(name, known))
 
 
+def _evolution(study: Study) -> Iterator[Problem]:
+    for run, entry in study.evolution.items():
+        for key, names, known in (
+            ("pool", (entry.pool,), study.pools),
+            ("methods", entry.methods, study.methods),
+            ("tasks", entry.tasks, study.tasks),
+        ):
+            for name in names:
+                if name not in known:
+                    what = f"unknown {key.removesuffix('s')} {name!r}"
+                    yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
+
+
 def _comparisons(study: Study) -> Iterator[Problem]:
-    """Find methods that a comparison names but that can run nowhere in it."""
+    """Find methods that a comparison names but that can run nowhere in it, and what nothing makes or teaches."""
     matrix = Matrix(study)
+    for pool, entry in study.pools.items():
+        for name in entry.models:
+            if is_made(name) and name not in matrix.made:
+                yield Problem(f"pools.{pool}", f"no fit of this study makes {name!r}", did_you_mean(name, matrix.made))
+    try:
+        assert matrix.round_cells is not None
+    except MocoError as error:
+        yield Problem(error.where, error.what, error.remedy)
     for number, block in enumerate(study.compare):
         for variant in matrix.block_methods(block):
             yield from _nowhere(matrix, number, block, variant)
@@ -295,7 +318,7 @@ def _scoring(study: Study) -> Iterator[Problem]:
             continue
         if name not in study.models:
             yield Problem(f"scoring.{role}", f"unknown model {name!r}", did_you_mean(name, study.models))
-        elif CAPABILITY[role] not in matrix.capabilities(name):
+        elif CAPABILITY[role] not in matrix.nodes.capabilities(name):
             what = f"{name} is no model that {_ABLE[CAPABILITY[role]]}"
             yield Problem(f"scoring.{role}", what, f"name another model, or set {_PURPOSE[role]} where it is declared")
 
@@ -351,7 +374,7 @@ def _data(study: Study) -> Iterator[Problem]:
     from moco.tasks.selection import select
     from moco.tasks.sources import open_source
 
-    selections: "dict[str, Selection]" = {}
+    selections: dict[str, Selection] = {}
     for name in study.tasks:
         key = f"tasks.{name}"
         entry = concrete_entry(study, name)
@@ -387,11 +410,11 @@ def _shared_items(selections: "Mapping[str, Selection]") -> Iterator[Problem]:
 def _disk(study: Study, results: Path) -> Iterator[Problem]:
     matrix = Matrix(study)
     # Merges are temporary: what counts is the largest, beside the one before it.
-    needed = 2 * _BYTES_OF_A_MERGE * max((matrix.parameters(name) or 0 for name in matrix.made), default=0)
+    needed = 2 * _BYTES_OF_A_MERGE * max((matrix.nodes.parameters(name) or 0 for name in matrix.made), default=0)
     needed += sum(
         4 * ROSTER[entry.recipe or name].parameters
-        for name, entry in matrix.models.items()
-        if isinstance(entry, ZooModel)
+        for name in matrix.models
+        if isinstance(entry := matrix.nodes.entry(name), ZooModel)
     )
     place = results.resolve()
     while not place.exists():

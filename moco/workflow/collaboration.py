@@ -10,9 +10,8 @@ from moco.methods.logits import LogitsKind
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import SETS, scoring_slice
-from moco.workflow.matrix import Batch
+from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
-from moco.workflow.sources import source_hash
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
 
 
@@ -25,7 +24,7 @@ class MethodStage(Stage):
 
     def members(self, wildcards: Wildcards) -> list[str]:
         """Return the models of the pool, in order."""
-        return list(self.study.pools[wildcards.pool].models)
+        return list(self.matrix.pool(wildcards.pool).models)
 
     def common_slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides fits and answers alike."""
@@ -35,7 +34,7 @@ class MethodStage(Stage):
         spec: dict[str, Any] = {
             "method": method.id,
             "params": method.params.slice(),
-            "source": source_hash(type(method).__module__),
+            "source": self.matrix.source(type(method).__module__),
             "pool": self.members(wildcards),
             "tasks": {
                 name: {"type": batch.type, "answers": self.matrix.tasks[name].entry.answers} for name in batch.tasks
@@ -88,7 +87,7 @@ class MethodStage(Stage):
 def scoring_of(stage: Stage, batch: Batch, rules: str) -> dict[str, Any]:
     """Return what decides scores of a batch besides the scorer: how code runs, which models judge, replies together."""
     chosen = scoring_slice(batch.type, rules, stage.study.scoring)
-    groups = {task: source_hash("moco.scoring.groups") for task in batch.tasks if stage.matrix.tasks[task].entry.group_score}
+    groups = {task: stage.matrix.source("moco.scoring.groups") for task in batch.tasks if stage.matrix.tasks[task].entry.group_score}
     return {
         **({} if chosen is None else {"scoring": chosen}),
         **({"answers": batch.answers} if batch.type in SETS else {}),
@@ -167,12 +166,12 @@ class Fit(MethodStage):
         needs, fit, batch = self.needs(wildcards), self._fit(wildcards), self.batch(wildcards)
         spec = self.common_slice(wildcards)
         if fit.dev_scores or fit.references:
-            spec["scorer_source"] = source_hash(scorer_module(batch.type))
+            spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
             spec |= scoring_of(self, batch, self.study.scorer)
         if needs.further_models:
             spec["further_models"] = self.matrix.further_models(wildcards.pool, wildcards.method)
         if fit.generates and needs.models:
-            spec["merge_source"] = source_hash(MERGE_MODULE)
+            spec["merge_source"] = self.matrix.source(MERGE_MODULE)
         return spec
 
     def _fit(self, wildcards: Wildcards) -> Any:
@@ -250,9 +249,9 @@ class Answer(MethodStage):
         needs, batch = self.needs(wildcards), self.batch(wildcards)
         spec = self.common_slice(wildcards)
         if needs.answer.extracts:
-            spec["scorer_source"] = source_hash(scorer_module(batch.type))
+            spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
         if needs.answer.live:
-            spec["decoding_source"] = source_hash("moco.decoding.joint")
+            spec["decoding_source"] = self.matrix.source("moco.decoding.joint")
         if needs.models:
             spec["made"] = {task: self._made_of(wildcards, task) for task in batch.tasks}
             spec["made_batches"] = {

@@ -7,8 +7,7 @@ from moco import paths
 from moco.config.expand import expand
 from moco.config.models import AdapterModel, LocalModel, ServerModel, ZooModel
 from moco.tasks.paths import source_files
-from moco.workflow.matrix import is_made
-from moco.workflow.sources import source_hash
+from moco.workflow.nodes import is_made
 from moco.workflow.stage import Stage, Wildcards, declared, results
 
 MERGE_MODULE = "moco.merging.build"
@@ -36,14 +35,14 @@ class Zoo(Stage):
 
     def parent(self, wildcards: Wildcards) -> list[str]:
         """Return the checkpoint of the model that it is trained from."""
-        parent = self.matrix.zoo_parent(wildcards.model)
+        parent = self.nodes.zoo_parent(wildcards.model)
         return [results(paths.checkpoint(parent))] if parent in self.matrix.models else []
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides its weights."""
         from moco.zoo.roster import recipe
 
-        entry = self.study.models[wildcards.model]
+        entry = self.nodes.entry(wildcards.model)
         assert isinstance(entry, ZooModel)
         name = entry.recipe or wildcards.model
         return {
@@ -80,7 +79,7 @@ class Merge(Stage):
             "task": made.task,
             "name": made.name,
             "among": self.matrix.ingredients(wildcards.model),
-            "source": source_hash(MERGE_MODULE),
+            "source": self.matrix.source(MERGE_MODULE),
         }
 
 
@@ -92,24 +91,24 @@ class Resolve(Stage):
     def checkpoint(self, wildcards: Wildcards) -> list[str]:
         """Return the checkpoint below results of a model that the workflow makes."""
         name = wildcards.model
-        made = is_made(name) or isinstance(self.matrix.entry(name), ZooModel)
-        return [results(paths.checkpoint(name))] if made else []
+        made = is_made(name) or isinstance(self.nodes.entry(name), ZooModel)
+        return self.weights([name])[-1:] if made else []
 
     def files(self, wildcards: Wildcards) -> list[str]:
         """Return the files of a model in a folder of the user."""
-        entry = None if is_made(wildcards.model) else self.matrix.entry(wildcards.model)
+        entry = None if is_made(wildcards.model) else self.nodes.entry(wildcards.model)
         return _local_files(entry.path) if isinstance(entry, LocalModel | AdapterModel) else []
 
     def parents(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of the models that it rests on or is made of."""
         if is_made(wildcards.model):
             return self.model_files(self.matrix.ingredients(wildcards.model))
-        base = self.matrix.base(wildcards.model)
+        base = self.nodes.base(wildcards.model)
         return self.model_files([base] if base else [])
 
     def fit(self, wildcards: Wildcards) -> list[str]:
         """Return the fit that made it."""
-        if not is_made(wildcards.model):
+        if not is_made(wildcards.model) or wildcards.model in self.matrix.students:
             return []
         made = self.matrix.made_model(wildcards.model)
         return [results(paths.fit_folder(made.pool, made.batch, made.variant, made.seed))]
@@ -117,17 +116,21 @@ class Resolve(Stage):
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return a model's declaration and the identity of its engine."""
         name = wildcards.model
+        if name in self.matrix.students:
+            student = self.matrix.students[name]
+            folder = f"{paths.students(student.run.name, student.round)}/{student.place}"
+            return {"kind": "student", "parent": student.parent, "folder": folder}
         if is_made(name):
             made = self.matrix.made_model(name)
             fit = [made.pool, made.batch, made.variant, made.seed]
             among = self.matrix.ingredients(name)
             return {"kind": "merge", "fit": fit, "task": made.task, "name": made.name, "among": among}
-        entry = self.matrix.entry(name)
+        entry = self.nodes.entry(name)
         facts = declared(entry.slice(), "description", "engine")
         if isinstance(entry, ServerModel):
             return {"entry": facts, "engine": {}}
-        base = self.matrix.base(name)
-        spec = {"entry": facts, "engine": self.matrix.engine(name).slice()}
+        base = self.nodes.base(name)
+        spec = {"entry": facts, "engine": self.nodes.engine(name).slice()}
         return {**spec, "base": base} if base else spec
 
 

@@ -13,6 +13,7 @@ from moco.config.study import Study
 from moco.tasks.paths import source_files
 from moco.workflow.analysis import Collect, Report, Tabulate
 from moco.workflow.collaboration import Answer, Fit
+from moco.workflow.evolution import Distill, Mix
 from moco.workflow.matrix import Matrix
 from moco.workflow.models import Merge, Prepare, Resolve, Zoo
 from moco.workflow.responses import Generate, Logits, ResponseLogits
@@ -30,6 +31,8 @@ WILDCARDS = {
     "kind": "options|reference",
     "scorer": r"[a-z0-9.-]+",
     "part": r"[a-z]+",
+    "run": r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*",
+    "round": r"[1-9][0-9]*",
 }
 """Wildcards are closed by their shape; a name that the study does not have fails where its inputs are asked for."""
 
@@ -56,11 +59,19 @@ class Plan:
         self.logits, self.response_logits = Logits(self.matrix), ResponseLogits(self.matrix)
         self.fit, self.answer = Fit(self.matrix), Answer(self.matrix)
         self.score = Score(self.matrix)
+        self.mix, self.distill = Mix(self.matrix), Distill(self.matrix)
         self.collect = Collect(self.matrix)
         self.tabulate, self.report = Tabulate(self.matrix), Report(self.matrix)
 
-    parts = (paths.BENCHMARK,)
-    """Parts of the study, each collected in files of its own."""
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the study, each collected in files of its own."""
+        return (paths.BENCHMARK, paths.EVOLUTION) if self.study.evolution else (paths.BENCHMARK,)
+
+    @cached_property
+    def kept_models(self) -> str:
+        """Models made by fits whose checkpoints stay, as a wildcard pattern."""
+        return alternatives(self.matrix.kept)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -77,7 +88,7 @@ class Plan:
         """Models that the workflow trains itself, as a wildcard pattern."""
         from moco.config.models import ZooModel
 
-        return alternatives(name for name, entry in self.matrix.models.items() if isinstance(entry, ZooModel))
+        return alternatives(name for name in self.matrix.models if isinstance(self.matrix.nodes.entry(name), ZooModel))
 
     def build(self) -> None:
         """Work out what is compared, so that a mistake appears as one error and not inside a rule."""

@@ -6,8 +6,7 @@ from moco import paths
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
 from moco.workflow.collaboration import scoring_of, scoring_threads
-from moco.workflow.matrix import Batch
-from moco.workflow.sources import source_hash
+from moco.workflow.batches import Batch
 from moco.workflow.stage import Stage, Wildcards, results
 
 
@@ -94,7 +93,7 @@ class Score(Stage):
             "scorer": wildcards.scorer,
             "type": batch.type,
             "tasks": list(batch.tasks),
-            "source": source_hash(scorer_module(batch.type)),
+            "source": self.matrix.source(scorer_module(batch.type)),
             **scoring_of(self, batch, wildcards.scorer),
         }
 

@@ -2,13 +2,18 @@
 
 import ast
 import hashlib
+import importlib.metadata
 import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
-HASHED_PACKAGES = ("moco.prompts", "moco.decoding", "moco.optimize", "moco.merging", "moco.training", "moco.scoring")
+HASHED_PACKAGES = (
+    *("moco.prompts", "moco.decoding", "moco.optimize", "moco.merging", "moco.training", "moco.scoring"),
+    *(f"moco.methods.{level}" for level in ("api", "text", "logit", "weight", "control", "shared")),
+)
+"""Packages whose code decides results. All others carry them: contexts, jobs, the store, records, configuration."""
 
 
 def syntax_digest(source: str) -> str:
@@ -68,19 +73,34 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _is_hashed(module: str) -> bool:
+def _is_hashed(module: str, own: frozenset[str]) -> bool:
+    if module.partition(".")[0] in own:
+        return True
     return any(module == package or module.startswith(f"{package}.") for package in HASHED_PACKAGES)
 
 
 @cache
+def _own_packages(package: str) -> frozenset[str]:
+    """Return the top-level packages of the distribution that a plug-in's package belongs to; none for `moco` itself."""
+    if package == _PACKAGE.name:
+        return frozenset()
+    known = importlib.metadata.packages_distributions()
+    mine = set(known.get(package, ()))
+    return frozenset({package, *(name for name, owners in known.items() if mine & set(owners))})
+
+
+@cache
 def _summary(source: str, module: str) -> tuple[str, frozenset[str]]:
-    """Return a module's digest and what it imports of the packages that decide results."""
-    names = _imported(ast.parse(source), module)
-    return syntax_digest(source), frozenset(name for name in names if _is_hashed(name))
+    """Return a module's digest and what it imports."""
+    return syntax_digest(source), frozenset(_imported(ast.parse(source), module))
 
 
 def source_hash(*modules: str) -> str:
-    """Return the hash of modules and, transitively, of what they import from the packages that decide results."""
+    """Return the hash of modules and, transitively, of what they import that decides results.
+
+    That is `HASHED_PACKAGES` and, for a plug-in, all packages of its own distribution.
+    """
+    own = frozenset(name for module in modules for name in _own_packages(module.partition(".")[0]))
     pending, files = list(modules), {}
     while pending:
         module = pending.pop()
@@ -88,6 +108,6 @@ def source_hash(*modules: str) -> str:
         if module in files or path is None:
             continue
         files[module], imported = _summary(path.read_text(encoding="utf-8"), module)
-        pending.extend(imported)
+        pending.extend(name for name in imported if _is_hashed(name, own))
     listing = ",".join(f"{module}:{files[module]}" for module in sorted(files))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]

@@ -8,7 +8,9 @@ from moco import paths
 from moco.config.models import ZooModel
 from moco.digest import digest
 from moco.methods.base import pool_members
-from moco.workflow.matrix import Batch, Matrix, is_made
+from moco.workflow.batches import Batch
+from moco.workflow.matrix import Matrix
+from moco.workflow.nodes import is_made
 
 Wildcards = Any
 """The wildcards of a job: Snakemake's, or the options of a verb, which have the same names."""
@@ -33,7 +35,7 @@ class Stage:
     """Number of path components of the rule's first output below the results folder."""
 
     def __init__(self, matrix: Matrix) -> None:
-        self.matrix, self.study = matrix, matrix.study
+        self.matrix, self.study, self.nodes = matrix, matrix.study, matrix.nodes
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return all of the study that decides the result of a job, as JSON values."""
@@ -43,15 +45,15 @@ class Stage:
         """Return the digest of a job's slice: the parameter by which Snakemake sees that a job must run again."""
         return digest(self.slice(wildcards))[:16]
 
-    def results(self, wildcards: Wildcards, output: Any) -> str:  # noqa: ARG002 - Snakemake tells parameters apart by name
+    def results(self, wildcards: Wildcards, output: Any) -> str:
         """Return the results folder, from where the first output lies: path variables and prefixes move it."""
         return str(Path(str(output[0])).parents[self.depth - 1])
 
-    def running(self, wildcards: Wildcards) -> list[str]:  # noqa: ARG002
+    def running(self, wildcards: Wildcards) -> list[str]:
         """Return the models that a job runs one after another."""
         return []
 
-    def living(self, wildcards: Wildcards) -> list[str]:  # noqa: ARG002
+    def living(self, wildcards: Wildcards) -> list[str]:
         """Return the models that a job keeps in memory together."""
         return []
 
@@ -59,8 +61,8 @@ class Stage:
         """Return the GPUs of a job: 0 where GPUs are not used, and where it runs no model."""
         if not self.study.site.use_gpu:
             return 0
-        together = sum(self.matrix.gpus(name) for name in set(self.living(wildcards)))
-        return max([together, *map(self.matrix.gpus, self.running(wildcards))])
+        together = sum(self.nodes.gpus(name) for name in set(self.living(wildcards)))
+        return max([together, *map(self.nodes.gpus, self.running(wildcards))])
 
     def gpu_model(self, wildcards: Wildcards) -> str | None:
         """Return the kind of GPU to ask for; None, which asks for none, where a job needs no GPU."""
@@ -68,16 +70,9 @@ class Stage:
 
     def mem(self, wildcards: Wildcards, attempt: int) -> str:
         """Return the memory of a job, which grows with every attempt: of its own models, and of no other."""
-        together = sum(map(self._gigabytes, set(self.living(wildcards))))
-        largest = max([together, *map(self._gigabytes, self.running(wildcards))])
+        together = sum(map(self.nodes.gigabytes, set(self.living(wildcards))))
+        largest = max([together, *map(self.nodes.gigabytes, self.running(wildcards))])
         return f"{int(_LEAST_GB + _ROOM * largest) * attempt}GB"
-
-    def _gigabytes(self, model: str) -> float:
-        if self.matrix.is_served(model):
-            return 0.0
-        engine = self.matrix.engine(model)
-        cache = engine.cache_gb if engine.kind == "vllm" else 0.0
-        return (self.matrix.parameters(model) or 0) * engine.bytes_per_number / 1e9 + cache
 
     def batch(self, wildcards: Wildcards) -> Batch:
         """Return the batch of a job."""
@@ -91,10 +86,14 @@ class Stage:
         """Return the checkpoints below results that running these models needs."""
         needed: dict[str, None] = {}
         for name in models:
-            base = self.matrix.base(name)
+            if name in self.matrix.students:
+                student = self.matrix.students[name]
+                needed[results(paths.students(student.run.name, student.round))] = None
+                continue
+            base = self.nodes.base(name)
             if base is not None:
                 needed.update(dict.fromkeys(self.weights([base])))
-            if is_made(name) or isinstance(self.study.models[name], ZooModel):
+            if is_made(name) or isinstance(self.nodes.entry(name), ZooModel):
                 needed[results(paths.checkpoint(name))] = None
         return list(needed)
 
@@ -108,7 +107,7 @@ class Stage:
 
     def member_samples(self, pool: str, samples: int, first: int = 0) -> list[tuple[str, int]]:
         """Return model and stored sample index of `samples` plain responses of every member of a pool."""
-        members = pool_members(self.study.pools[pool].models)
+        members = pool_members(self.matrix.pool(pool).models)
         return [(member.model, member.sample(index)) for member in members for index in range(first, first + samples)]
 
 

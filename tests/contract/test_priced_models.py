@@ -85,7 +85,11 @@ class Folder:
         for name in POOL:
             # Many threads and the server in one process would mostly wait for each other.
             models[name] = {"kind": "server", "endpoint": self.server.endpoint, "name": name, "date": "2026-01-31"}
-            models[name] |= {"logprobs": True, "requests": {"concurrency": 2}, "description": f"knows what {name} knows"}
+            models[name] |= {
+                "logprobs": True,
+                "requests": {"concurrency": 2},
+                "description": f"knows what {name} knows",
+            }
             if self._priced is not None:
                 models[name]["priced"] = name in self._priced
         source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": ITEMS}}

@@ -5,7 +5,7 @@ SPLITS = ("train", "dev", "distill", "test")
 PLAN = start(config, workflow)
 
 
-MADE_BY_FITS = r"[A-Za-z0-9_-]+--[A-Za-z0-9_-]+"
+MADE_BY_FITS = rf"(?!({PLAN.kept_models})$)[A-Za-z0-9_-]+--[A-Za-z0-9_-]+"
 
 
 def attempt(wildcards, attempt):

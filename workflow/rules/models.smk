@@ -56,6 +56,14 @@ rule merge:
         " --digest {params.digest} --attempt {resources.attempt} >{log:q} 2>&1"
 
 
+# Members of pools stay; all other merges are gone once they have answered.
+use rule merge as merge_member with:
+    output:
+        directory("<results>/checkpoints/{model}"),
+    wildcard_constraints:
+        model=PLAN.kept_models,
+
+
 rule resolve:
     input:
         checkpoint=PLAN.resolve.checkpoint,

@@ -106,6 +106,13 @@ def test_a_single_model_costs_its_replies_task_by_task(results):
     assert [row["parameters"] for row in rows] == [SIZE, SIZE, 0]
 
 
+def test_of_a_file_with_more_tasks_those_of_the_entry_are_taken(results):
+    collect({"entries": [{**each, "tasks": ["u"]} for each in ENTRIES], "work": []}, results, "benchmark")
+    for name, schema in (("scores", ALL_SCORES), ("costs", ALL_COSTS)):
+        rows = read_rows(results / f"analysis/benchmark/{name}.parquet", schema)
+        assert {(row["kind"], row["task"]) for row in rows} == {("single", "u"), ("method", "u")}
+
+
 def test_a_served_model_of_unknown_size_costs_unknown_work_and_no_load(results):
     write_json(results / paths.model_json("m"), {"parameters": None, "server": {"name": "far"}})
     row = collected(results, "costs", ALL_COSTS)[0]

@@ -38,7 +38,15 @@ def write_task(
     kept = {"src_id": "", "gold_json": '"gold"', "gold_kind": "text", "valid": True, "meta_json": "{}"}
     references = [empty(REFERENCES, uid=uid, group=(groups or {}).get(uid), **kept) for uid in uids]
     made = [
-        empty(GENERATIONS, task=task, uid=uid, sample=0, status="failed" if text == "failed" else "ok", reason="x", text=text)
+        empty(
+            GENERATIONS,
+            task=task,
+            uid=uid,
+            sample=0,
+            status="failed" if text == "failed" else "ok",
+            reason="x",
+            text=text,
+        )
         for uid, text in zip(uids, replies.values(), strict=True)
     ]
     write_rows(folder / "questions.parquet", QUESTIONS, questions, Provenance("prepare"))
@@ -104,7 +112,13 @@ def test_a_reply_that_is_missing_from_one_sample_is_an_error(tmp_path):
     whole = [{**row, "sample": sample} for sample in (1, 2, 3, 4) for row in rows]
     write_rows(tmp_path / block, GENERATIONS, whole, Provenance("generate"))
     assert len(scored(tmp_path, SPEC, block)) == 8
-    for broken in (whole[:-1], whole[:-2], [], [*whole, {**rows[0], "uid": "t/test/7", "sample": 1}], [*whole, whole[0]]):
+    for broken in (
+        whole[:-1],
+        whole[:-2],
+        [],
+        [*whole, {**rows[0], "uid": "t/test/7", "sample": 1}],
+        [*whole, whole[0]],
+    ):
         write_rows(tmp_path / block, GENERATIONS, broken, Provenance("generate"))
         with pytest.raises(WorkError, match="items differ from those of t/test"):
             scored(tmp_path, SPEC, block)

@@ -1,6 +1,6 @@
 """Plans of tasks that models score: what is asked, what is planned for it, and what stops early."""
 
-import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -44,13 +44,19 @@ def plan(*arguments, **changes):
     return made
 
 
-def wildcards(**values):
-    given = {"scorer": "strict", "model": "add", "seed": "1", "sample": "0", "method": "control_random"}
-    return SimpleNamespace(**{**given, "split": "test", **values})
+def batch(made, task):
+    return made.matrix.batch_of_one(task).name
 
 
-def score_rules(made):
-    return {rule.name: rule for rule in [*made.score_plain_rules(), *made.score_answers_rules()]}
+def replies(made, task, split="test", block="s0"):
+    """Wildcards of scores of plain responses of `add` under strict rules."""
+    where = f"generations/add/{batch(made, task)}/{split}/seed1/{block}"
+    return SimpleNamespace(scorer="strict", replies=where)
+
+
+def answers(made, task, method="control_random", **values):
+    where = {"pool": "p", "batch": batch(made, task), "method": method, "seed": "1", "split": "test"}
+    return SimpleNamespace(**{**where, **values})
 
 
 def problems(*arguments, **changes):
@@ -61,9 +67,7 @@ def test_a_complete_study_has_no_problem():
     assert problems() == []
 
 
-@pytest.mark.parametrize(
-    ("role", "example"), [("verifier", "verifier"), ("reward", "reward"), ("encoder", "encoder")]
-)
+@pytest.mark.parametrize(("role", "example"), [("verifier", "verifier"), ("reward", "reward"), ("encoder", "encoder")])
 def test_a_task_without_its_judge_stops_with_one_line(role, example):
     [line] = problems(scoring={name: model for name, model in JUDGES.items() if name != role})
     assert f"scoring.{role}" in line
@@ -91,77 +95,69 @@ def test_diversity_needs_several_answers_under_strict_rules_only():
     assert problems(tasks=tasks, methods={}, scorer="paper") == []
 
 
-def test_answers_beyond_the_samples_of_a_model_are_refused():
-    tasks = {"diverse": {"source": SKILLS, "type": "generation_diversity", "answers": 33}}
-    assert "use at most 32" in problems(tasks=tasks, methods={})[0]
-    tasks["diverse"]["answers"] = 20
-    assert problems(tasks=tasks, methods={"control_best_single": {}}) == []
-    [line] = problems(tasks=tasks, methods={"control_best_single": {}}, pools={"p": ["add", "add"]})
-    assert "reads 40 samples of one model" in line
-
-
-def test_rules_that_judge_take_models_and_others_take_none():
+def test_what_judges_takes_models_and_is_no_local_rule():
     made = plan({**TYPES, "plain": "exact_match"})
-    rules = score_rules(made)
-    for name, judge in (("general_verifier", "verifier"), ("reward_model", "reward"), ("generation_diversity_k4", "encoder")):
-        rule = rules[f"score_plain_general_{name}_test"]
-        inputs = rule.inputs(wildcards())
-        assert not rule.local
-        assert inputs["models"] == [f"<results>/models/{judge}/model.json"]
-        assert f"<results>/checkpoints/{judge}" in inputs["weights"]
-        assert json.loads(rule.spec(wildcards()))["scoring"][judge] == judge
-    for name in ("exact_match", "text_generation"):
-        rule = rules[f"score_plain_general_{name}_test"]
-        inputs = rule.inputs(wildcards())
-        assert rule.local
-        assert inputs["models"] == inputs["weights"] == []
-    assert "scoring" not in json.loads(rules["score_plain_general_exact_match_test"].spec(wildcards()))
+    for task, judge in (("verified", "verifier"), ("rated", "reward"), ("diverse", "encoder")):
+        where = replies(made, task)
+        assert re.fullmatch(made.score.judged, where.replies)
+        assert not re.fullmatch(made.score.compared, where.replies)
+        assert made.score.models(where) == [f"<results>/models/{judge}/model.json"]
+        assert f"<results>/checkpoints/{judge}" in made.score.checkpoints(where)
+        assert made.score.slice(where)["scoring"][judge] == judge
+    for task in ("plain", "open"):
+        where = replies(made, task)
+        assert re.fullmatch(made.score.compared, where.replies)
+        assert not re.fullmatch(made.score.judged, where.replies)
+        assert made.score.models(where) == made.score.checkpoints(where) == []
+    assert "scoring" not in made.score.slice(replies(made, "plain"))
 
 
-def test_rule_sets_that_ask_different_models_have_rules_of_their_own():
-    rules = score_rules(plan({"open": "text_generation"}, also_score=["paper"]))
-    strict, paper = rules["score_plain_general_text_generation_test_strict"], rules["score_plain_general_text_generation_test_paper"]
-    assert (strict.local, paper.local) == (True, False)
-    assert (strict.wildcards["scorer"], paper.wildcards["scorer"]) == ("strict", "paper")
+def test_a_batch_that_any_rule_set_judges_is_scored_by_the_rule_that_may_run_models():
+    made = plan({"open": "text_generation"}, also_score=["paper"])
+    strict = replies(made, "open")
+    paper = SimpleNamespace(scorer="paper", replies=strict.replies)
+    assert re.fullmatch(made.score.judged, strict.replies)
+    assert made.score.models(strict) == []
+    assert made.score.models(paper)
 
 
 def test_judges_are_gpu_jobs_where_gpus_are_used():
-    rules = score_rules(plan({"rated": "reward_model", "plain": "exact_match"}, site={"use_gpu": True}))
-    gpus = {name: rule.gpus for name, rule in rules.items()}
-    assert gpus["score_plain_general_reward_model_test_gpu1"] == 1
-    assert gpus["score_answers_p_general_reward_model_gpu1"] == 1
-    assert gpus["score_plain_general_exact_match_test"] == 0
+    made = plan({"rated": "reward_model", "plain": "exact_match"}, site={"use_gpu": True})
+    answered = SimpleNamespace(scorer="strict", replies=f"answers/p/{batch(made, 'rated')}/control_random/seed1/test")
+    gpus = [made.score.gpu(where) for where in (replies(made, "rated"), answered, replies(made, "plain"))]
+    assert gpus == [1, 1, 0]
 
 
 def test_a_setting_that_does_not_matter_changes_no_score():
     usual, other = plan(), plan(scoring={**JUDGES, "max_length": 128})
-    for name, rule in score_rules(usual).items():
-        changed = rule.spec(wildcards()) != score_rules(other)[name].spec(wildcards())
-        assert changed == ("reward_model" in name), name
+    for task in TYPES:
+        changed = usual.score.slice(replies(usual, task)) != other.score.slice(replies(other, task))
+        assert changed == (task == "rated"), task
+
+
+def blocks(paths):
+    return [path.rsplit("/", 1)[1].removesuffix(".parquet") for path in paths]
 
 
 def test_diversity_is_scored_over_samples_and_each_copy_has_its_own():
     made = plan({"diverse": "generation_diversity"}, pools={"p": ["add", "add", "recall"]})
-    rule = score_rules(made)["score_plain_general_generation_diversity_k4_dev"]
-    read = [path.rsplit("/", 1)[1] for path in rule.inputs(wildcards(sample="1"))["replies"]]
-    assert read == [f"s{place}.parquet" for place in (4, 5, 6, 7)]
-    assert made.generated[("general-generation_diversity-k4", "dev", 5)].keys() >= {"add"}
-    assert "recall" not in made.generated[("general-generation_diversity-k4", "dev", 5)]
-    assert "add" in made.generated[("general-generation_diversity-k4", "test", 1)]
+    # Four replies a set: set 0 is samples 0-3, sets 1-4 are samples 4-19.
+    assert blocks(made.score.replies(replies(made, "diverse", "dev"))) == ["s0", "s1-4"]
+    assert blocks(made.score.replies(replies(made, "diverse", "dev", "s1-4"))) == ["s1-4", "s5-7", "s8-15", "s16-31"]
+    fit = answers(made, "diverse", "control_best_single")
+    assert blocks(path for path in made.fit.scores(fit) if "/add/" in path) == ["s0", "s1-4"]
+    assert blocks(path for path in made.fit.scores(fit) if "/recall/" in path) == ["s0"]
+    assert blocks(path for path in made.fit.plain(fit) if "/add/" in path) == ["s0", "s1-4", "s5-7"]
 
 
 def test_methods_that_answer_several_times_read_as_many_samples():
     made = plan({"diverse": "generation_diversity"}, methods={"control_random": {}})
-    [rule] = made.answer_rules()
-    plain = rule.inputs(wildcards())["plain"]
-    names = [path.rsplit("/", 1)[1] for path in plain if "/add/" in path]
-    assert names == [f"s{place}.parquet" for place in range(4)]
+    plain = made.answer.plain(answers(made, "diverse"))
+    assert blocks(path for path in plain if "/add/" in path) == ["s0", "s1-4"]
 
 
 def test_methods_without_a_dev_score_are_not_applicable():
-    reasons = {
-        (entry.batch.rsplit("-")[1], entry.variant): entry.reason for entry in plan().matrix.not_applicable
-    }
+    reasons = {(entry.batch.split("-")[1], entry.variant): entry.reason for entry in plan().matrix.not_applicable}
     assert reasons == {
         ("text_generation", "control_best_single"): "no dev scorer",
         ("text_generation", "weight_greedy_soup"): "no dev scorer",
@@ -169,59 +165,56 @@ def test_methods_without_a_dev_score_are_not_applicable():
             "scores single replies on dev, and diversity is that of several"
         ),
     }
-    assert not plan(scoring={**JUDGES, "text_generation": "reward_model"}, types={"open": "text_generation"}).matrix.not_applicable
+    assert not plan(
+        scoring={**JUDGES, "text_generation": "reward_model"}, types={"open": "text_generation"}
+    ).matrix.not_applicable
 
 
 def test_fits_that_are_judged_depend_on_the_judge():
     made = plan({"rated": "reward_model"})
-    inputs = {
-        variant: rule.inputs(wildcards(method=variant))
-        for rule in made.fit_rules()
-        for variant in rule.wildcards["method"].split("|")
-    }
-    for variant, runs in (("control_best_single", False), ("weight_greedy_soup", True)):
-        assert "<results>/models/reward/model.json" in inputs[variant]["models"]
-        assert ("<results>/checkpoints/reward" in inputs[variant]["weights"]) == runs
-    spec = json.loads(made.fit_rules()[0].spec(wildcards(method="control_best_single")))
-    assert spec["scoring"]["reward"] == "reward"
+    for method, runs in (("control_best_single", False), ("weight_greedy_soup", True)):
+        fit = answers(made, "rated", method)
+        assert "<results>/models/reward/model.json" in made.fit.models(fit)
+        assert ("<results>/checkpoints/reward" in made.fit.checkpoints(fit)) == runs
+    assert made.fit.slice(answers(made, "rated", "control_best_single"))["scoring"]["reward"] == "reward"
 
 
 SCORING_BY_RULES = """
-import sys
+import os, sys
 from pathlib import Path
 from moco import paths
 from moco.cli import main
-from moco.config.tasks import TaskEntry
+from moco.config.runtime import write_study_file
+from moco.cli.jobs import plan
 from moco.records import GENERATIONS, Provenance, write_rows
-from moco.tasks.prepare import prepare, read_questions
+from moco.tasks.prepare import read_questions
 
-results = Path(sys.argv[1])
-source = {"kind": "synthetic", "skills": ["add"], "form": sys.argv[3], "items": {"test": 3}}
-entry = TaskEntry.model_validate({"source": source, "type": sys.argv[2]})
-prepare("t", entry, results / paths.task_folder("t"), {})
+folder, kind, form = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+source = {"kind": "synthetic", "skills": ["add"], "form": form, "items": {"test": 3}}
+study = {"study": "s", "models": {"m": {"kind": "zoo", "recipe": "add"}}, "pools": {"p": ["m"]}}
+study["tasks"] = {"t": {"source": source, "type": kind}}
+os.environ["MOCO_STUDY"] = str(write_study_file(study, folder))
+results = folder / "results/s"
+assert main(["prepare", "--results", str(results), "--task", "t"]) == 0
+batch = plan().matrix.batch_of_one("t").name
 rows = [
-    {**dict.fromkeys(GENERATIONS.columns.names), "uid": each.uid, "sample": 0, "status": "ok", "text": "1"}
+    {**dict.fromkeys(GENERATIONS.columns.names), "task": "t", "uid": each.uid, "sample": 0, "status": "ok", "text": "1"}
     for each in read_questions(results / paths.task_folder("t"), "test")
 ]
-write_rows(results / paths.generation("m", "t", "test", "default", 1, 0), GENERATIONS, rows, Provenance("generate"))
-spec = '{"scorer": "strict", "type": "%s", "scoring": %s}' % (sys.argv[2], sys.argv[4])
-where = ["--results", str(results), "--model", "m", "--decoding", "default", "--sample", "0"]
-assert main(["score", *where, "--tasks", "t", "--split", "test", "--seed", "1", "--spec", spec]) == 0
+path = paths.generation("m", batch, "test", 1, "s0")
+write_rows(results / path, GENERATIONS, rows, Provenance("generate"))
+replies = path.removesuffix(".parquet")
+assert main(["score", "--results", str(results), "--scorer", "strict", "--replies", replies]) == 0
 assert "torch" not in sys.modules, "torch was imported"
 assert "transformers" not in sys.modules, "transformers was imported"
 """
 
 
 @pytest.mark.parametrize(
-    ("kind", "form", "scoring"),
-    [
-        ("exact_match", "exact", "{}"),
-        ("multiple_choice", "choice", "{}"),
-        ("text_generation", "exact", '{"text_generation": null}'),
-    ],
+    ("kind", "form"), [("exact_match", "exact"), ("multiple_choice", "choice"), ("text_generation", "exact")]
 )
-def test_scoring_by_rules_imports_no_torch(tmp_path, kind, form, scoring):
+def test_scoring_by_rules_imports_no_torch(tmp_path, kind, form):
     done = subprocess.run(
-        [sys.executable, "-c", SCORING_BY_RULES, str(tmp_path), kind, form, scoring], capture_output=True, text=True
+        [sys.executable, "-c", SCORING_BY_RULES, str(tmp_path), kind, form], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,11 @@
 """Batches, and which method applies where."""
 
+import re
+
 import pytest
 
 from moco.config.load import study_from
+from moco.errors import RequestError
 from moco.workflow.matrix import Cell, Matrix
 
 SKILLS = {"kind": "synthetic", "skills": ["add"]}
@@ -55,27 +58,44 @@ def test_tasks_that_differ_where_jobs_differ_have_batches_of_their_own(name):
     assert len(made) == 2
 
 
-def test_comparisons_cut_batches_so_that_none_runs_what_another_asks_for():
+def tasks_of(made: Matrix, pool: str = "p", variant: str = "control_random") -> list[tuple[str, ...]]:
+    return [made.batch(cell.batch).tasks for cell in made.cells if (cell.pool, cell.variant) == (pool, variant)]
+
+
+def test_a_comparison_asks_for_what_no_earlier_one_asked_of_the_same_pool_and_method():
     tasks = {name: task() for name in "tuvw"}
     compare = [{"tasks": ["t", "u", "v"]}, {"tasks": ["v", "w"]}]
-    made = matrix(tasks=tasks, compare=compare).batches
-    assert {name: batch.tasks for name, batch in made.items()} == {
-        "general-exact_match-train-in0": ("t", "u"),
-        "general-exact_match-train": ("v",),
-        "general-exact_match-train-in1": ("w",),
-    }
+    made = matrix(tasks=tasks, compare=compare)
+    assert tasks_of(made) == [("t", "u", "v"), ("w",)]
+    assert [made.batch(batch).tasks for model, batch in made.singles if model == "a"] == [("t", "u", "v"), ("w",)]
 
 
-def test_every_task_in_use_is_in_exactly_one_batch_whatever_the_study():
+def test_an_added_comparison_leaves_every_batch_as_it_is():
+    tasks = {name: task() for name in "tu"}
+    methods = {"control_random": {}, "text_majority_vote": {}}
+    one = [{"methods": ["control_random"]}]
+    before = matrix(tasks=tasks, methods=methods, compare=one)
+    after = matrix(tasks=tasks, methods=methods, compare=[*one, {"tasks": ["t"], "methods": ["text_majority_vote"]}])
+    assert set(before.cells) <= set(after.cells)
+    assert set(before.singles) <= set(after.singles)
+    assert tasks_of(after, variant="text_majority_vote") == [("t",)]
+
+
+def test_equal_sets_of_tasks_are_one_batch_whoever_asks_for_them():
+    tasks = {name: task() for name in "tuv"}
+    compare = [{"tasks": ["u", "t"], "methods": ["control_random"]}, {"tasks": ["t", "u"], "methods": ["vote"]}]
+    made = matrix(tasks=tasks, methods={"control_random": {}, "vote": {"method": "text_majority_vote"}}, compare=compare)
+    [name] = {cell.batch for cell in made.cells}
+    assert made.batch(name).tasks == ("t", "u")
+    assert re.fullmatch(r"general-exact_match-train-[0-9a-f]{6}", name)
+
+
+def test_every_task_of_a_comparison_is_asked_once_whatever_the_study():
     kinds = [task(), *ONE_BATCH.values(), *TWO_BATCHES.values()]
     tasks = {f"t{number}": kind for number, kind in enumerate(kinds * 2)}
     compare = [{"tasks": list(tasks)[:9]}, {"tasks": list(tasks)[5:]}, {"tasks": ["t0", "t7"]}]
     made = matrix(tasks=tasks, compare=compare, decoding=PRESETS)
-    members = [name for batch in made.batches.values() for name in batch.tasks]
-    assert sorted(members) == sorted(tasks)
-    for number, block in enumerate(compare):
-        inside = [batch for batch in made.batches.values() if set(batch.tasks) <= set(block["tasks"])]
-        assert sorted(name for batch in inside for name in batch.tasks) == sorted(block["tasks"]), number
+    assert sorted(name for batch in tasks_of(made) for name in batch) == sorted(tasks)
 
 
 def test_tasks_outside_all_comparisons_are_not_worked_on():
@@ -97,9 +117,10 @@ def test_a_cell_is_every_method_on_every_pool_and_batch_where_it_applies():
         tasks={"t": task(), "q": task(source={"form": "choice"})},
         methods={"control_random": {}, "weight_greedy_soup": {}},
     )
-    batches = {"general-exact_match-train", "general-multiple_choice-train"}
-    wanted = {Cell(pool, batch, "control_random") for pool in ("p", "one") for batch in batches}
-    wanted |= {Cell("p", batch, "weight_greedy_soup") for batch in batches}
+    batches = set(made.batches)
+    assert len(batches) == 2
+    wanted = {Cell(pool, batch, "control_random", (1,)) for pool in ("p", "one") for batch in batches}
+    wanted |= {Cell("p", batch, "weight_greedy_soup", (1,)) for batch in batches}
     assert set(made.cells) == wanted
     assert len(made.cells) == len(wanted)
     assert {(n.pool, n.batch, n.variant, n.reason) for n in made.not_applicable} == {
@@ -179,3 +200,53 @@ def test_adapters_on_one_model_have_a_common_base():
     assert made.further_models("full", "d") == made.further_models("one", "control_random") == {}
     reasons = {entry.reason for entry in made.not_applicable if entry.variant == "d"}
     assert reasons == {"needs a model named as `base`, since not all members are adapters on one model"}
+
+
+LOOP = {"tasks": {"t": task(distill=0.5)}, "methods": {"control_best_single": {}, "weight_greedy_soup": {}}}
+
+
+def loop(rounds=2, **changes):
+    entry = {"pool": "p", "methods": ["control_best_single"], "tasks": ["t"], "rounds": rounds}
+    return matrix(**{**LOOP, "evolution": {"loop": entry}, **changes})
+
+
+def test_a_pool_of_a_round_is_just_another_pool_of_students_of_the_one_before():
+    made = loop()
+    [run] = made.runs.values()
+    assert run.name == "loop-control_best_single-t-supervised-s1"
+    first, second = (f"{run.name}--r{number}" for number in (1, 2))
+    assert made.pool(second).models == (f"{second}--1", f"{second}--2")
+    assert [made.students[name].parent for name in made.pool(first).models] == ["a", "b"]
+    assert made.students[f"{second}--2"].parent == f"{first}--2"
+    assert {name: made.nodes.declared(name, "architecture") for name in made.students} == dict.fromkeys(made.students, "llama")
+    assert [cell.pool for cell in made.round_cells] == ["p", first, second]
+    assert {cell.seeds for cell in made.round_cells} == {(1,)}
+
+
+def test_round_0_is_the_benchmarks_row():
+    tasks = {"t": task(distill=0.5), "u": task(distill=0.5)}
+    made = loop(tasks=tasks)
+    assert made.round_cells[0] == next(cell for cell in made.cells if cell.variant == "control_best_single")
+    assert made.batch(made.round_cells[0].batch).tasks == ("t", "u")
+    assert made.batch(made.round_cells[1].batch).tasks == ("t",)
+    [run] = made.runs.values()
+    assert {(model, batch.name) for model, batch in made.round_singles(run, 0)} <= set(made.singles)
+
+
+def test_a_round_more_leaves_the_others_as_they_are():
+    two, three = loop(2), loop(3)
+    assert three.round_cells[:3] == two.round_cells
+    assert set(two.students) < set(three.students)
+
+
+def test_every_seed_method_and_task_is_a_run_of_its_own():
+    entry = {"pool": "p", "methods": ["control_best_single", "weight_greedy_soup"], "tasks": ["t", "u"], "rounds": 1}
+    tasks = {"t": task(distill=0.5), "u": task(distill=0.5)}
+    made = loop(tasks=tasks, seeds=[1, 2], evolution={"loop": entry})
+    assert len(made.runs) == 2 * 2 * 2
+    assert {cell.seeds for cell in made.round_cells if "--r1" in cell.pool} == {(1,), (2,)}
+
+
+def test_a_task_without_a_distill_split_cannot_teach():
+    with pytest.raises(RequestError, match="task t has no distill split"):
+        assert loop(tasks={"t": task()}).round_cells

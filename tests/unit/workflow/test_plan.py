@@ -1,283 +1,195 @@
-"""The plan: which file is made by which rule from what."""
+"""The plan: what each rule reads, by the wildcards of its jobs."""
 
 import json
 import re
 import subprocess
 import sys
-from collections import Counter
-from functools import cache
-from types import SimpleNamespace
 
 import pytest
 
-from moco.analysis.spec import expand, under_rules
-from moco.config.load import study_from
-from moco.methods.catalogue import method_ids
-from moco.workflow.plan import Plan
-from moco.workflow.rule import NEVER, Rule
+from moco import paths
+from moco.workflow.plan import WILDCARDS
+from support.plans import ALL_METHODS, SKILLS, batch_of, job, plan
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
-ALL_METHODS = {name: {"base": "a"} if name == "weight_dare_ties" else {} for name in method_ids()}
-SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}
-
-
-def plan(**changes) -> Plan:
-    content = {
-        "study": "s",
-        "seeds": [1, 2],
-        "models": {
-            "a": {"kind": "zoo", "recipe": "add", "description": "adds"},
-            "b": {"kind": "zoo", "recipe": "recall", "description": "recalls"},
-        },
-        "pools": {"p": ["a", "b"]},
-        "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},
-        "methods": ALL_METHODS,
-        **changes,
-    }
-    made = Plan(study_from(content, "s.yaml"))
-    made.build()
-    return made
-
-
-def all_rules(made: Plan) -> list[Rule]:
-    made_by = (
-        made.generate_rules,
-        made.fitted_generate_rules,
-        made.logits_rules,
-        made.fit_rules,
-        made.answer_rules,
-        made.score_plain_rules,
-        made.score_answers_rules,
-    )
-    return [rule for rules in made_by for rule in rules()]
-
-
-@cache
-def patterns(made: Plan) -> list[tuple[Rule, list[re.Pattern[str]]]]:
-    return [(rule, [_pattern(rule, path) for path in [*rule.outputs, *rule.folders]]) for rule in all_rules(made)]
-
-
-def _pattern(rule: Rule, output: str) -> re.Pattern[str]:
-    pattern, seen = "", set()
-    for text, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", output):
-        pattern += re.escape(text)
-        if name:
-            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{rule.wildcards[name]})"
-            seen.add(name)
-    return re.compile(pattern)
-
-
-def producers(made: Plan, path: str) -> list[tuple[Rule, SimpleNamespace]]:
-    """Return the rules that make a file, with the wildcards it gives them."""
-    found = []
-    for rule, outputs in patterns(made):
-        match = next(filter(None, (output.fullmatch(path) for output in outputs)), None)
-        if match:
-            found.append((rule, SimpleNamespace(**match.groupdict())))
-    return found
-
-
-def needed_files(made: Plan) -> list[str]:
-    """Return all files below results that tables need, after following every rule to its inputs."""
-    pending, seen = list(made.analysis_inputs), set()
-    while pending:
-        path = pending.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        for rule, wildcards in producers(made, path):
-            for paths in rule.inputs(wildcards).values():
-                pending.extend(paths)
-    return sorted(seen)
-
-
-COMPUTED = ("<results>/generations/", "<results>/logits/", "<results>/answers/", "<results>/scores/", "<results>/fits/")
-
-
-@pytest.mark.parametrize("use_gpu", [False, True])
-def test_every_file_that_is_needed_is_made_by_exactly_one_rule(use_gpu):
-    made = plan(
-        pools={"p": ["a", "b"], "copies": ["a", "a", "b"]},
-        site={"use_gpu": use_gpu},
-        models={
-            "a": {"kind": "zoo", "recipe": "add"},
-            "b": {"kind": "zoo", "recipe": "recall", "gpus": 2},
-        },
-    )
-    files = [path for path in needed_files(made) if path.startswith(COMPUTED)]
-    assert len(files) > 100
-    counts = Counter({path: len(producers(made, path)) for path in files})
-    assert set(counts.values()) == {1}, [path for path, count in counts.items() if count != 1]
+ONE_TASK = {"t": {"source": SKILLS}}
 
 
 @pytest.mark.parametrize(("dtype", "repeatable"), [("float64", "exact"), ("float32", "scheduled")])
 def test_the_class_of_a_result_depends_on_the_arithmetic_alone(dtype, repeatable):
     usual, gpus = (plan(engine={"dtype": dtype}, site={"use_gpu": use_gpu}) for use_gpu in (False, True))
-    assert usual.analysis_spec()["class"] == repeatable
-    assert usual.analysis_json(None) == gpus.analysis_json(None)
+    assert usual.matrix.result_class == repeatable
+    assert usual.tabulate.slice(None) == gpus.tabulate.slice(None)
 
 
-def test_rules_have_names_of_their_own():
-    names = [rule.name for rule in all_rules(plan(pools={"p": ["a", "b"], "r": ["b", "a"]}))]
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names)
-
-
-def test_twins_share_out_the_models():
+def test_jobs_ask_for_their_own_models_gpus_and_memory_and_no_others():
     models = {
-        "a": {"kind": "zoo", "recipe": "add", "gpus": 1},
-        "b": {"kind": "zoo", "recipe": "recall", "gpus": 2},
-        "c": {"kind": "zoo", "recipe": "reverse", "gpus": 0},
+        "a": {"kind": "zoo", "recipe": "add", "gpus": 1, "parameters": 1e9},
+        "b": {"kind": "zoo", "recipe": "recall", "gpus": 2, "parameters": 7e9},
+        "c": {"kind": "zoo", "recipe": "reverse", "gpus": 0, "parameters": 70e9},
     }
-    made = plan(models=models, pools={"p": ["a", "b", "c"]}, site={"use_gpu": True, "gpu_model": "a100"})
-    first = re.compile(r"generate_general_exact_match_dev_test_s0(_gpu\d)?")
-    rules = {rule.name: rule for rule in made.generate_rules() if first.fullmatch(rule.name)}
-    shares = {name.rpartition("_s0")[2]: rule.wildcards["model"] for name, rule in rules.items()}
-    assert shares == {"": "c", "_gpu1": "a", "_gpu2": "b"}
-    assert {name.rpartition("_s0")[2]: rule.gpus for name, rule in rules.items()} == {"": 0, "_gpu1": 1, "_gpu2": 2}
-    wanted = {name: made.resources(rule) for name, rule in rules.items()}
-    for name, resources in wanted.items():
-        assert resources.get("gpu_model") == ("a100" if rules[name].gpus else None)
-        assert resources["gpu"] == resources["gpus_needed"] == rules[name].gpus
-        assert resources["mem"](None, 2) == f"{2 * int(resources['mem'](None, 1)[:-2])}GB"
-    light = [rule for rule in made.answer_rules() if "control_random" in rule.wildcards["method"].split("|")]
-    assert light
-    assert {rule.gpus for rule in light} == {0}
-    heavy = [rule for rule in made.fit_rules() if "weight_greedy_soup" in rule.wildcards["method"].split("|")]
-    assert {rule.gpus for rule in heavy} == {2}
+    made = plan(
+        models=models, pools={"p": ["a", "b", "a", "a"], "c": ["c"]}, site={"use_gpu": True, "gpu_model": "a100"}
+    )
+    batch = batch_of(made, "t")
+    generate = {name: job(model=name, batch=batch) for name in models}
+    assert {name: made.generate.gpu(each) for name, each in generate.items()} == {"a": 1, "b": 2, "c": 0}
+    assert {name: made.generate.gpu_model(each) for name, each in generate.items()} == {
+        "a": "a100",
+        "b": "a100",
+        "c": None,
+    }
+    # Eight bytes per number in float64, half as much again for its work, and four gigabytes for the process.
+    assert [made.generate.mem(generate["a"], attempt) for attempt in (1, 2)] == ["16GB", "32GB"]
+    vote, fusion = (job(method=name, batch=batch) for name in ("text_majority_vote", "logit_logit_fusion"))
+    assert (made.answer.gpu(vote), made.answer.gpu_model(vote), made.answer.mem(vote, 1)) == (0, None, "4GB")
+    assert made.answer.gpu(fusion) == 3, "copies of one model share it"
+    assert made.answer.mem(fusion, 1) == "100GB", "models that live together add up, copies do not"
+    refine = job(method="text_multiagent_refine", batch=batch)
+    assert (made.answer.gpu(refine), made.answer.mem(refine, 1)) == (2, "88GB"), "one after another: the largest"
+    soup = job(method="weight_greedy_soup", batch=batch)
+    assert made.fit.gpu(soup) == 2
 
 
-def test_without_gpus_there_are_no_twins():
+def test_without_gpus_none_are_asked_for():
     made = plan(
         models={"a": {"kind": "zoo", "recipe": "add", "gpus": 4}}, pools={"p": ["a"]}, methods={"control_random": {}}
     )
-    assert {rule.gpus for rule in all_rules(made)} == {0}
+    assert made.generate.gpu(job(model="a", batch=batch_of(made, "t"))) == 0
 
 
 def test_copies_of_a_model_read_samples_of_their_own():
     made = plan(pools={"p": ["a", "a", "b", "a"]}, methods={"text_majority_vote": {}})
-    assert made.member_samples("p", 1) == [("a", 0), ("a", 1), ("b", 0), ("a", 2)]
-    assert sorted(made.member_samples("p", 2)) == sorted(
+    assert made.answer.member_samples("p", 1) == [("a", 0), ("a", 1), ("b", 0), ("a", 2)]
+    assert sorted(made.answer.member_samples("p", 2)) == sorted(
         [("a", sample) for sample in range(6)] + [("b", sample) for sample in range(2)]
     )
-    path = "<results>/answers/p/t/text_majority_vote/seed1/test.parquet"
-    [(rule, wildcards)] = producers(made, path)
-    folder = "<results>/generations/{}/t/test/default/seed1/s{}.parquet"
-    wanted = [folder.format(*pair) for pair in (("a", 0), ("a", 1), ("b", 0), ("a", 2))]
-    assert rule.inputs(wildcards)["plain"] == wanted
-    blocks = {rule.name: rule for rule in made.generate_rules() if "exact" in rule.name}
-    assert {name: rule.wildcards["model"] for name, rule in blocks.items()} == {
-        "generate_general_exact_match_dev_test_s0": "a|b",
-        "generate_general_exact_match_test_s1_4": "a",
-    }
+    batch = batch_of(made, "t")
+    assert made.answer.plain(job(method="text_majority_vote", batch=batch)) == [
+        f"<results>/generations/{model}/{batch}/test/seed1/{block}.parquet"
+        for model, block in (("a", "s0"), ("a", "s1-4"), ("b", "s0"))
+    ]
 
 
-@pytest.mark.usefixtures("registries")
-def test_blocks_of_samples_are_fixed():
-    from moco.methods.base import Answer, AnswerNeeds, Method, Needs, method
+def test_blocks_of_samples_double_and_have_no_last_one():
+    blocks = list(dict.fromkeys(map(paths.block_of, range(200))))
+    assert blocks == ["s0", "s1-4", "s5-7", "s8-15", "s16-31", "s32-63", "s64-127", "s128-255"]
+    for sample in range(200):
+        assert sample in paths.block_samples(paths.block_of(sample))
+    made = plan(pools={"p": ["a"] * 8}, methods={"text_slm_mux": {}})
+    read = made.answer.plain(job(method="text_slm_mux", batch=batch_of(made, "t")))
+    assert sorted(path.rsplit("/")[-1] for path in read) == [
+        *("s0.parquet", "s1-4.parquet", "s16-31.parquet", "s32-63.parquet", "s5-7.parquet", "s8-15.parquet"),
+    ]
 
-    @method("text_many", level="text", paper="none")
-    class Many(Method):
-        """Reads many samples."""
 
-        def needs(self, _models):
-            return Needs(answer=AnswerNeeds(plain=9))
+def inputs(stage, wildcards, *names):
+    return [
+        path
+        for name in names
+        for path in (lambda found: [found] if isinstance(found, str) else found)(getattr(stage, name)(wildcards))
+    ]
 
-        def answer(self, _ctx, _state):
-            yield Answer("", "")
 
-    few, many = plan(methods={"control_random": {}}), plan(methods={"control_random": {}, "text_many": {}})
-    spans = [rule.words["samples"] for rule in many.generate_rules() if "exact" in rule.name]
-    assert spans == ["0", "1-4", "5-7", "8-15"]
-    for rule in few.generate_rules():
-        same = next(other for other in many.generate_rules() if other.name == rule.name)
-        assert (same.outputs, same.spec(None), same.wildcards) == (rule.outputs, rule.spec(None), rule.wildcards)
-    assert not set(few.score_inputs) - set(many.score_inputs)
+FIT = ("questions", "references", "models", "plain", "scores", "logits", "checkpoints")
+ANSWER = ("questions", "fit", "models", "plain", "made_plain", "logits", "checkpoints")
 
 
 def test_no_answer_reads_references_and_no_fit_reads_a_test_file():
     made = plan()
-    for path in needed_files(made):
-        for rule, wildcards in producers(made, path):
-            read = [item for paths in rule.inputs(wildcards).values() for item in paths]
-            if rule.name.startswith("answer"):
-                assert not [item for item in read if "references" in item or "/scores/" in item]
-            if rule.name.startswith("fit"):
-                assert not [item for item in read if "/test/" in item]
+    for cell in made.matrix.cells:
+        where = job(pool=cell.pool, batch=cell.batch, method=cell.variant)
+        answered = inputs(made.answer, where, *ANSWER)
+        assert answered
+        assert not [path for path in answered if "references" in path or "/scores/" in path]
+        if made.fit.needs(where).fit is not None:
+            assert not [path for path in inputs(made.fit, where, *FIT) if "/test/" in path]
 
 
-def test_a_model_that_a_fit_makes_is_merged_resolved_and_asked():
-    made = plan(methods={"weight_greedy_soup": {}}, tasks={"t": {"source": SKILLS}})
+def test_a_model_that_a_fit_makes_is_merged_resolved_and_asked_like_any_other():
+    made = plan(methods={"weight_greedy_soup": {}}, tasks={**ONE_TASK, "u": {"source": {**SKILLS}, "seed": 5}})
     slug = "p--t--weight_greedy_soup--s1--soup"
-    assert set(made.derived) == {slug, slug.replace("s1", "s2")}
-    wildcards = SimpleNamespace(model=slug)
-    assert made.merge_inputs(wildcards)["recipe"] == [f"<results>/models/{slug}/recipe.json"]
-    assert made.merge_inputs(wildcards)["weights"] == ["<results>/checkpoints/a", "<results>/checkpoints/b"]
-    assert made.resolve_inputs(wildcards)["checkpoint"] == [f"<results>/checkpoints/{slug}"]
-    [(fit, _)] = producers(made, f"<results>/models/{slug}/recipe.json")
-    assert fit.name == "fit_p_general_exact_match_soup"
-    [(generate, _)] = producers(made, f"<results>/generations/{slug}/t/test/default/seed1/s0.parquet")
-    assert generate.words["names"] == "soup"
+    assert len(made.matrix.made) == 4
+    where, batch = job(model=slug), batch_of(made, "t", "u")
+    fit = f"<results>/fits/p/{batch}/weight_greedy_soup/seed1"
+    assert made.merge.fit(where) == fit
+    assert made.merge.parts(where) == ["<results>/checkpoints/a", "<results>/checkpoints/b"]
+    assert made.merge.slice(where)["task"] == "t"
+    assert made.resolve.checkpoint(where) == [f"<results>/checkpoints/{slug}"]
+    assert made.resolve.fit(where) == [fit]
+    assert made.generate.checkpoints(where) == [f"<results>/checkpoints/{slug}"]
+    alone = made.matrix.batch_of_one("t").name
+    assert f"<results>/generations/{slug}/{alone}/test/seed1/s0.parquet" in made.answer.made_plain(
+        job(method="weight_greedy_soup", batch=batch)
+    )
 
 
-def test_logits_are_made_of_what_methods_read_and_from_the_files_they_belong_to():
+def test_a_model_that_a_fit_makes_may_be_a_member_of_a_pool():
+    slug = "p--t--weight_greedy_soup--s1--soup"
+    made = plan(
+        methods={"weight_greedy_soup": {}, "control_random": {}},
+        pools={"p": ["a", "b"], "with": ["a", slug]},
+        seeds=[1],
+    )
+    assert made.matrix.kept == (slug,)
+    assert re.fullmatch(made.kept_models, slug)
+    assert (slug, batch_of(made, "t")) in made.matrix.singles
+    where = job(pool="with", batch=batch_of(made, "t"), method="control_random")
+    assert f"<results>/models/{slug}/model.json" in made.answer.models(where)
+    soup = job(pool="with", batch=batch_of(made, "t"), method="weight_greedy_soup")
+    assert f"<results>/checkpoints/{slug}" in made.fit.checkpoints(soup)
+
+
+def test_logits_are_read_of_what_methods_need_and_from_the_files_they_belong_to():
     methods = {"api_cascade": {}, "options": {"method": "logit_logit_fusion", "mode": "options"}}
     made = plan(pools={"p": ["a", "b"], "copies": ["a", "a"]}, methods=methods)
-    names = [rule.name for rule in made.logits_rules()]
-    assert sorted(names) == [
-        "logits_options_general_multiple_choice_test",
-        *(f"logits_response_general_{kind}_{part}" for kind in ("exact_match", "multiple_choice") for part in ("dev_test_s0", "dev_test_s1_4")),
+    exact, choice = batch_of(made, "t"), batch_of(made, "q")
+    assert ("options", "p", exact) in {(c.variant, c.pool, c.batch) for c in made.matrix.not_applicable}
+    cascade = job(batch=exact, method="api_cascade")
+    assert made.fit.logits(cascade) == [
+        f"<results>/logits/{model}/{exact}/dev/response/seed1/s0.parquet" for model in ("a", "b")
     ]
-    assert ("options", "p", "general-exact_match") in {(c.variant, c.pool, c.batch) for c in made.matrix.not_applicable}
-    [(rule, wildcards)] = producers(made, "<results>/logits/a/t/dev/response/default/seed2/s1.parquet")
-    assert rule.inputs(wildcards)["plain"][0] == "<results>/generations/a/t/dev/default/seed2/s1.parquet"
-    assert rule.words["which"](wildcards) == "--samples 1-4 --seed 2"
-    assert rule.job == "{model}.seed{seed}"
-    [(rule, wildcards)] = producers(made, "<results>/logits/b/q/test/options.parquet")
-    assert rule.job == "{model}"
-    assert "plain" not in rule.inputs(wildcards)
-    [(fit, wildcards)] = producers(made, "<results>/fits/p/t/api_cascade/seed1")
-    assert fit.inputs(wildcards)["logits"] == [
-        f"<results>/logits/{model}/t/dev/response/default/seed1/s0.parquet" for model in ("a", "b")
+    copies = job(pool="copies", batch=exact, method="api_cascade")
+    assert made.fit.logits(copies) == [
+        f"<results>/logits/a/{exact}/dev/response/seed1/{block}.parquet" for block in ("s0", "s1-4")
     ]
-
-
-def test_joint_decoding_takes_the_gpus_of_all_its_models_and_notes_its_source():
-    made = plan(methods={"logit_logit_fusion": {}}, site={"use_gpu": True})
-    rules = {rule.name: rule for rule in made.answer_rules()}
-    assert {rule.gpus for rule in rules.values()} == {2}
-    spec = json.loads(next(iter(rules.values())).spec(SimpleNamespace(method="logit_logit_fusion")))
-    assert spec["decoding_source"]
+    options = job(batch=choice, method="options")
+    assert made.answer.logits(options) == [f"<results>/logits/{model}/{choice}/test/options.parquet" for model in "ab"]
+    response = job(model="a", batch=exact, split="dev", seed="2", block="s1-4")
+    assert made.response_logits.responses(response) == f"<results>/generations/a/{exact}/dev/seed2/s1-4.parquet"
+    assert made.logits.references(job(model="a", batch=exact, kind="options")) == []
+    assert made.logits.references(job(model="a", batch=exact, kind="reference")) == [
+        "<results>/tasks/t/test/references.parquet"
+    ]
 
 
 # A base from which no other model is trained, so that nothing but a method can ask for it.
-ZOO = {name: {"kind": "zoo", "recipe": recipe} for name, recipe in zip(("base", "add", "recall"), ("reverse", "add", "recall"), strict=True)}
+ZOO = {
+    name: {"kind": "zoo", "recipe": recipe}
+    for name, recipe in zip(("base", "add", "recall"), ("reverse", "add", "recall"), strict=True)
+}
 
 
-def dare(**changes) -> Plan:
-    return plan(models=ZOO, pools={"p": ["add", "recall"]}, tasks={"t": {"source": SKILLS}}, **changes)
+def dare(**changes):
+    return plan(models=ZOO, pools={"p": ["add", "recall"]}, tasks=ONE_TASK, **changes)
 
 
 @pytest.mark.parametrize("mode", ["average", "optimized"])
 def test_a_further_model_is_made_resolved_and_an_input_of_fit_and_merge(mode):
     made = dare(methods={"d": {"method": "weight_dare_ties", "base": "base", "mode": mode}})
     assert set(made.matrix.models) == {"base", "add", "recall"}
-    assert re.fullmatch(made.zoo_pattern, "base")
-    slug = "p--t--d--s1--merged"
-    wildcards = SimpleNamespace(model=slug)
+    assert re.fullmatch(made.zoo_models, "base")
+    where = job(model="p--t--d--s1--merged")
     jsons = [f"<results>/models/{name}/model.json" for name in ("add", "recall", "base")]
     weights = [f"<results>/checkpoints/{name}" for name in ("add", "recall", "base")]
-    assert made.merge_inputs(wildcards)["models"] == jsons
-    assert made.merge_inputs(wildcards)["weights"] == weights
-    assert made.merge_words(wildcards) == "add recall base"
-    assert made.resolve_inputs(wildcards)["parents"] == jsons
-    assert made.resolve_words(wildcards) == "--parents add recall base"
-    [(fit, values)] = producers(made, f"<results>/models/{slug}/recipe.json")
-    assert fit.inputs(values)["models"] == jsons
-    assert fit.inputs(values)["weights"] == (weights if mode == "optimized" else [])
-    assert bool(fit.inputs(values)["questions"]) == ("references" in fit.inputs(values)) == (mode == "optimized")
-    assert json.loads(fit.spec(values))["further_models"] == {"base": "base"}
-    assert not [path for path in needed_files(made) if "/generations/base/" in path]
+    assert made.merge.models(where) == made.resolve.parents(where) == jsons
+    assert made.merge.parts(where) == weights
+    fit = job(batch=batch_of(made, "t"), method="d")
+    assert made.fit.models(fit) == jsons
+    assert made.fit.checkpoints(fit) == (weights if mode == "optimized" else [])
+    assert bool(made.fit.questions(fit)) == bool(made.fit.references(fit)) == (mode == "optimized")
+    assert made.fit.slice(fit)["further_models"] == {"base": "base"}
+    assert "base" not in {model for model, _ in made.matrix.singles}
 
 
 def test_a_model_that_no_method_names_is_not_made():
@@ -289,14 +201,10 @@ def test_adapters_bring_their_base():
         "base": {"kind": "zoo"},
         **{name: {"kind": "adapter", "base": "base", "path": f"/nowhere/{name}"} for name in ("x", "y")},
     }
-    made = plan(
-        models=models, pools={"p": ["x", "y"]}, methods={"weight_dare_ties": {}}, tasks={"t": {"source": SKILLS}}
-    )
-    wildcards = SimpleNamespace(model="p--t--weight_dare_ties--s1--merged")
-    assert made.merge_words(wildcards) == "x y base"
-    [fit] = made.fit_rules()
-    spec = json.loads(fit.spec(SimpleNamespace(method="weight_dare_ties")))
-    assert spec["further_models"] == {"@base": "base"}
+    made = plan(models=models, pools={"p": ["x", "y"]}, methods={"weight_dare_ties": {}}, tasks=ONE_TASK)
+    assert made.matrix.ingredients("p--t--weight_dare_ties--s1--merged") == ["x", "y", "base"]
+    fit = job(batch=batch_of(made, "t"), method="weight_dare_ties")
+    assert made.fit.slice(fit)["further_models"] == {"@base": "base"}
 
 
 def test_the_code_of_merging_decides_fits_that_score_merges_and_no_others():
@@ -306,25 +214,21 @@ def test_the_code_of_merging_decides_fits_that_score_merges_and_no_others():
         "average": {"method": "weight_dare_ties", "base": "base"},
         "control_best_single": {},
     }
-    found = {}
-    for rule in dare(methods=methods).fit_rules():
-        for name in rule.wildcards["method"].split("|"):
-            found[name] = json.loads(rule.spec(SimpleNamespace(method=name))).get("merge_source")
-    assert {name for name, source in found.items() if source} == {"soup", "searched"}
+    made = dare(methods=methods)
+    found = {name: made.fit.slice(job(batch=batch_of(made, "t"), method=name)) for name in methods}
+    assert {name for name, spec in found.items() if spec.get("merge_source")} == {"soup", "searched"}
 
 
 def test_a_pattern_of_nothing_matches_nothing():
     made = plan(models={"a": {"kind": "local", "path": "x"}}, pools={"p": ["a"]}, methods={"control_random": {}})
-    assert made.zoo_pattern == made.derived_pattern == NEVER
-    assert not re.match(NEVER, "")
+    assert made.zoo_models == made.kept_models == "(?!)"
+    assert not re.match(made.zoo_models, "")
 
 
-def test_the_specification_of_a_method_holds_what_decides_its_answers():
+def test_the_slice_of_a_method_holds_what_decides_its_answers():
     def spec(stage="answer", method="text_majority_vote", **changes):
         made = plan(**changes)
-        rules = made.fit_rules() if stage == "fit" else made.answer_rules()
-        rule = next(r for r in rules if method in r.wildcards["method"].split("|") and "exact" in r.name)
-        return json.loads(rule.spec(SimpleNamespace(method=method)))
+        return getattr(made, stage).slice(job(batch=batch_of(made, "t"), method=method))
 
     usual = spec()
     assert usual["pool"] == ["a", "b"]
@@ -332,10 +236,11 @@ def test_the_specification_of_a_method_holds_what_decides_its_answers():
     assert spec(methods={"text_majority_vote": {"tie": "dev"}})["params"] == {"tie": "dev"}
     assert spec(scorer="paper") != usual
     assert spec(decoding={"default": {"max_new_tokens": 3}}) != usual
-    assert spec(seeds=[5]) == usual
-    assert spec(method="control_random")["scorer_source"] is None
+    assert spec(seeds=[1]) == usual
+    assert "scorer_source" not in spec(method="control_random")
     assert usual["scorer_source"]
     assert spec("fit", "control_best_single")["scorer_source"]
+    assert spec(method="logit_logit_fusion")["decoding_source"]
 
 
 def test_only_jobs_that_score_know_of_group_scores():
@@ -344,72 +249,76 @@ def test_only_jobs_that_score_know_of_group_scores():
     def specs(**entry):
         tasks = {"t": {"source": SKILLS, **entry}, "u": {"source": SKILLS}, "v": {"source": "t"}}
         made = plan(tasks=tasks, methods=methods)
-        found = {}
-        for stage, rules in (("score", made.score_plain_rules()), ("fit", made.fit_rules()), ("answer", made.answer_rules())):
-            for rule in rules:
-                for name in rule.wildcards.get("method", "").split("|"):
-                    wildcards = SimpleNamespace(scorer="strict", method=name)
-                    found[stage, rule.name, name] = json.loads(rule.spec(wildcards))
+        batch = batch_of(made, "t", "u", "v")
+        found = {("score", ""): made.score.slice(job(replies=f"generations/a/{batch}/test/seed1/s0"))}
+        for method in methods:
+            where = job(batch=batch, method=method)
+            found["answer", method] = made.answer.slice(where)
+            if made.fit.needs(where).fit is not None:
+                found["fit", method] = made.fit.slice(where)
         return found
 
     usual, grouped = specs(), specs(group_score=True)
     assert usual.keys() == grouped.keys()
-    assert not any("groups" in json.dumps(spec) for spec in usual.values())
-    for (stage, _, method), spec in grouped.items():
-        if stage == "score":
-            assert sorted(spec["groups"]) == ["t", "v"]
-        else:
-            named = sorted(task for task, values in spec["tasks"].items() if "groups" in values)
-            assert named == (["t", "v"] if stage == "fit" and method != "control_random" else [])
+    assert not any("groups" in spec for spec in usual.values())
+    for (stage, _), spec in grouped.items():
+        assert sorted(spec.get("groups", {})) == ([] if stage == "answer" else ["t", "v"])
 
 
-def test_score_files_under_another_rule_set_are_made_by_the_same_rules():
+def test_scores_lie_at_the_path_of_what_is_scored_under_every_rule_set():
     made = plan(also_score=["paper"])
-    assert made.scorers == ["strict", "paper"]
-    paper = [f"<results>/{path}" for path in made.score_files("paper")]
-    assert paper
-    assert all(len(producers(made, path)) == 1 for path in paper)
-    assert not set(paper) & set(made.score_inputs)
+    assert made.matrix.scorers == ["strict", "paper"]
+    for entry in made.collect.entries("benchmark"):
+        assert set(entry["scores"]) == {"strict", "paper"}
+        for rules, path in entry["scores"].items():
+            found = re.fullmatch(rf"scores/{rules}/({made.score.compared})\.parquet", path)
+            assert found
+            assert not re.fullmatch(made.score.judged, found[1])
+            assert made.score.replies(job(replies=found[1])) == [f"<results>/{found[1]}.parquet"]
+            assert re.fullmatch(WILDCARDS["scorer"], rules)
 
 
 def test_rule_sets_are_compared_only_where_there_are_several():
     one, two = plan(), plan(also_score=["paper", "strict"])
-    assert "scorer_difference" not in one.planned_tables
-    assert "also_score" not in one.analysis_spec()
-    assert two.planned_tables == (*one.planned_tables, "scorer_difference")
-    assert two.analysis_spec()["also_score"] == ["paper"]
-    further = set(two.table_inputs(SimpleNamespace(table="scorer_difference"))) - set(two.analysis_inputs)
-    assert further == {f"<results>/{path}" for path in two.score_files("paper")}
-    assert two.table_inputs(SimpleNamespace(table="moco_main")) == two.analysis_inputs
-    named = under_rules(expand(two.analysis_spec()), "paper")
-    files = [path for entry in [*named["singles"], *named["methods"]] for path in entry["scores"].values()]
-    assert sorted(files) == sorted(two.score_files("paper"))
+    assert "scorer_difference" not in one.tables
+    assert one.tabulate.slice(None)["also_score"] == []
+    assert two.tables == (*one.tables, "scorer_difference")
+    assert two.tabulate.slice(None)["also_score"] == ["paper"]
 
 
-def test_tables_read_scores_and_what_everything_cost():
-    made = plan(methods={"control_random": {}}, tasks={"t": {"source": SKILLS}}, seeds=[1])
-    files = {path.removeprefix("<results>/") for path in made.analysis_inputs}
-    replies = {f"generations/{model}/t/test/default/seed1/s0.parquet" for model in "ab"}
-    answers = "answers/p/t/control_random/seed1/test"
-    assert files == {
-        *replies,
-        *(f"scores/strict/{path}" for path in replies),
-        *(f"models/{model}/model.json" for model in "ab"),
-        f"scores/strict/{answers}.parquet",
-        f"{answers}_costs.parquet",
+def test_a_part_is_collected_from_scores_costs_and_the_accounts_of_every_job():
+    made = plan(methods={"control_random": {}, "control_best_single": {}}, tasks=ONE_TASK, seeds=[1])
+    batch, part = batch_of(made, "t"), job(part="benchmark")
+    replies = [f"generations/{model}/{batch}/test/seed1/s0" for model in "ab"]
+    answers = [f"answers/p/{batch}/{name}/seed1/test" for name in ("control_random", "control_best_single")]
+    assert made.collect.scores(part) == [f"<results>/scores/strict/{path}.parquet" for path in (*replies, *answers)]
+    assert made.collect.costs(part) == [
+        *(f"<results>/{path}.parquet" for path in replies),
+        *(f"<results>/{path}_costs.parquet" for path in answers),
+    ]
+    assert made.collect.models(part) == [f"<results>/models/{model}/model.json" for model in "ab"]
+    dev = [path.replace("/test/", "/dev/") for path in replies]
+    fit = f"fits/p/{batch}/control_best_single/seed1"
+    assert set(made.collect.measured(part)) == {
+        f"<results>/{path}_job_perf.parquet" for path in (*replies, *dev, fit, *answers)
     }
-    named = expand(made.analysis_spec())
-    entries = [path for entry in named["singles"] for path in entry["replies"].values()]
-    entries += [path for entry in named["methods"] for path in entry["costs"].values()]
-    assert sorted(entries) == sorted([*replies, f"{answers}_costs.parquet"])
-    (outputs,) = [rule.outputs for rule in made.answer_rules()]
-    assert len(outputs) == 3
+    assert {job["part"] for job in made.collect.work("benchmark")} == {"plain responses", "fit", "answer"}
+
+
+def test_tables_read_what_was_collected_and_that_of_the_data_reads_tasks():
+    made = plan()
+    collected = [f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "jobs_perf")]
+    assert made.tabulate.inputs(job(table="moco_main")) == made.tabulate.collected == collected
+    tasks = made.tabulate.inputs(job(table="data_quality"))
+    assert tasks
+    assert all(path.startswith("<results>/tasks/") for path in tasks)
 
 
 def test_planning_imports_nothing_heavy(tmp_path):
     code = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from moco.config.load import load_study
 from moco.workflow.check import structural_problems
 from moco.workflow.plan import Plan
@@ -417,7 +326,8 @@ study = load_study(Path(sys.argv[1]))
 assert not structural_problems(study)
 plan = Plan(study)
 plan.build()
-plan.score_plain_rules(), plan.score_answers_rules(), plan.analysis_json(None), plan.analysis_inputs
+part = SimpleNamespace(part="benchmark")
+plan.collect.digest(part), plan.collect.scores(part), plan.collect.measured(part), plan.tabulate.digest(part)
 print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets", "matplotlib") if name in sys.modules])
 """
     path = tmp_path / "s.yaml"
@@ -431,35 +341,38 @@ print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_methods_with_and_without_a_fit_have_rules_of_their_own(order):
-    methods = {name: {} for name in ["control_random", "control_best_single"][::order]}
-    made = plan(methods=methods)
-    assert [rule.wildcards["method"] for rule in made.fit_rules()] == ["control_best_single"] * 2
-    answers = {rule.name.endswith("_unfitted"): rule.wildcards["method"] for rule in made.answer_rules()}
-    assert answers == {True: "control_random", False: "control_best_single"}
-
-
 ADAPTER = {"base": {"kind": "zoo"}, "add": {"kind": "zoo"}, "lora": {"kind": "zoo", "recipe": "lora_add"}}
 
 
 def test_an_adapter_of_the_zoo_rests_on_its_parent():
     made = plan(models=ADAPTER, pools={"p": ["lora", "add"]}, methods={"control_random": {}})
     assert list(made.matrix.models) == ["base", "lora", "add"]
-    assert made.weights(["lora"]) == ["<results>/checkpoints/base", "<results>/checkpoints/lora"]
-    assert made.weights(["add"]) == ["<results>/checkpoints/add"]
-    lora, add = SimpleNamespace(model="lora"), SimpleNamespace(model="add")
-    assert made.resolve_inputs(lora) == {
-        "base": ["<results>/models/base/model.json"],
-        "checkpoint": ["<results>/checkpoints/lora"],
-    }
-    assert json.loads(made.resolve_spec(lora))["base"] == "base"
-    assert "base" not in json.loads(made.resolve_spec(add))
+    assert made.generate.weights(["lora"]) == ["<results>/checkpoints/base", "<results>/checkpoints/lora"]
+    assert made.generate.weights(["add"]) == ["<results>/checkpoints/add"]
+    lora, add = job(model="lora"), job(model="add")
+    assert made.resolve.parents(lora) == ["<results>/models/base/model.json"]
+    assert made.resolve.checkpoint(lora) == ["<results>/checkpoints/lora"]
+    assert made.resolve.slice(lora)["base"] == "base"
+    assert "base" not in made.resolve.slice(add)
 
 
 def test_the_seed_of_a_zoo_model_is_part_of_it():
     models = {**ADAPTER, "base": {"kind": "zoo", "seed": 1}, "add": {"kind": "zoo", "seed": 1}}
     made = plan(models=models, pools={"p": ["add"]}, methods={"control_random": {}})
-    assert made.zoo_inputs(SimpleNamespace(model="add")) == ["<results>/checkpoints/base"]
-    assert json.loads(made.zoo_spec(SimpleNamespace(model="add")))["seed"] == 1
-    assert made.matrix.zoo_parent("lora") is None
+    assert made.zoo.parent(job(model="add")) == ["<results>/checkpoints/base"]
+    assert made.zoo.slice(job(model="add"))["seed"] == 1
+    assert made.matrix.nodes.zoo_parent("lora") is None
+
+
+def test_names_that_the_study_does_not_have_are_one_line():
+    made = plan()
+    for ask in (
+        lambda: made.generate.questions(job(model="a", batch="general-exact_match-000000")),
+        lambda: made.answer.models(job(pool="q", batch=batch_of(made, "t"), method="control_random")),
+        lambda: made.answer.fit(job(batch=batch_of(made, "t"), method="control_randon")),
+        lambda: made.prepare.source(job(task="u")),
+        lambda: made.resolve.files(job(model="z")),
+        lambda: made.merge.fit(job(model="p--t--control_random--s1--x")),
+    ):
+        with pytest.raises(Exception, match="unknown"):
+            ask()

@@ -26,7 +26,9 @@ def interpreters():
         name = f"python3.{minor}"
         for path in [Path(name), *sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/{name}"))]:
             try:
-                done = subprocess.run([path, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True)
+                done = subprocess.run(
+                    [path, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True
+                )
             except OSError:
                 continue
             if done.stdout.strip() == str(minor) and minor != sys.version_info[1]:

@@ -76,7 +76,9 @@ def test_with_items_the_plan_is_that_of_the_study(config: Path, tmp_path: Path):
 def test_sources_of_tasks_and_their_variables_may_be_missing(
     empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    (tmp_path / "items.jsonl").write_text("".join(f'{{"question": "What is {i}?", "answer": "{i}"}}\n' for i in range(9)))
+    (tmp_path / "items.jsonl").write_text(
+        "".join(f'{{"question": "What is {i}?", "answer": "{i}"}}\n' for i in range(9))
+    )
     monkeypatch.setenv("MY_DATA", str(tmp_path))
     source = {"kind": "table", "paths": dict.fromkeys(("dev", "test"), "${MY_DATA}/items.jsonl")}
     tasks = {"own": {"source": source, "type": "exact_match", "splits": "upstream"}}

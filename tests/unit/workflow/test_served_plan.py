@@ -1,13 +1,14 @@
 """What a study with served models plans, and what it refuses before any job."""
 
-import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from moco.config.load import InvalidStudy, study_from
 from moco.config.models import ServerModel
-from moco.config.runtime import runtime_json
+from moco.config.runtime import is_priced, server_requests, write_study_file
+from moco.home import STUDY
 from moco.models.resolve import describe_served
 from moco.workflow.check import machine_problems, structural_problems
 from moco.workflow.plan import Plan
@@ -15,13 +16,8 @@ from moco.workflow.plan import Plan
 FAR = {"kind": "server", "endpoint": "https://api.example.org/v1", "name": "wise-1", "date": "2026-01-31"}
 
 
-class Wildcards:
-    def __init__(self, **values: Any) -> None:
-        vars(self).update(values)
-
-
-def study(far: dict[str, Any] | None = None, **changes: Any):
-    content = {
+def content(far: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return {
         "study": "s",
         "models": {
             "add": {"kind": "zoo", "description": "adds"},
@@ -42,7 +38,16 @@ def study(far: dict[str, Any] | None = None, **changes: Any):
         },
         **changes,
     }
-    return study_from(content, "s.yaml")
+
+
+def study(*arguments: Any, **changes: Any):
+    return study_from(content(*arguments, **changes), "s.yaml")
+
+
+def where(plan: Plan, **wildcards: Any) -> SimpleNamespace:
+    """Wildcards of a job on the one task of the study."""
+    usual = {"batch": plan.matrix.batch_of_one("q").name, "split": "test", "seed": "1", "block": "s0", "pool": "mixed"}
+    return SimpleNamespace(**{**usual, **wildcards})
 
 
 def reasons(plan: Plan) -> dict[str, str]:
@@ -60,56 +65,58 @@ def test_methods_run_where_the_served_model_offers_what_they_need():
     }
     run = {cell.variant for cell in plan.matrix.cells if cell.pool == "mixed"}
     assert run == {"control_best_single", "text_slm_mux", "text_multiagent_refine", "api_prompt_routing"}
-    assert not [rule for rule in plan.logits_rules() if "far" in rule.wildcards["model"].split("|")]
+    assert not [path for path in plan.collect.measured(SimpleNamespace(part="benchmark")) if "/logits/far/" in path]
 
 
 def test_declared_log_probabilities_let_a_cascade_run():
     plan = Plan(study({"logprobs": True}))
     assert "api_cascade" not in reasons(plan)
-    [rule] = [rule for rule in plan.logits_rules() if "far" in rule.wildcards["model"].split("|")]
-    assert rule.gpus == 0
+    cascade = where(plan, method="api_cascade")
+    assert [path for path in plan.fit.logits(cascade) if "/logits/far/" in path]
+    assert plan.response_logits.gpu(where(plan, model="far")) == 0
 
 
 def test_a_served_model_needs_no_gpu_where_the_others_do():
     plan = Plan(study(site={"use_gpu": True}))
-    by_model = {
-        name: rule.gpus
-        for rule in plan.generate_rules()
-        for name in rule.wildcards["model"].split("|")
-        if "_s0" in rule.name
-    }
+    by_model = {name: plan.generate.gpu(where(plan, model=name)) for name in ("add", "recall", "far")}
     assert by_model == {"add": 1, "recall": 1, "far": 0}
-    assert plan.gpus(["far"]) == 0
+    assert plan.generate.gpu_model(where(plan, model="far")) is None
 
 
 def test_a_served_model_is_described_from_its_declaration_alone():
     plan = Plan(study({"parameters": 70e9}))
-    assert plan.resolve_inputs(Wildcards(model="far")) == {"files": []}
-    assert plan.weights(["far"]) == []
-    huge = [rule for rule in plan.generate_rules() if "far" in rule.wildcards["model"].split("|")][0]
-    assert plan.resources(huge)["mem"](None, 1) == "4GB"
-    assert json.loads(plan.resolve_spec(Wildcards(model="far")))["engine"] == {}
+    far = where(plan, model="far")
+    read = [plan.resolve.checkpoint(far), plan.resolve.files(far), plan.resolve.parents(far), plan.resolve.fit(far)]
+    assert read == [[], [], [], []]
+    assert plan.generate.checkpoints(far) == []
+    assert plan.generate.mem(far, 1) == "4GB"
+    assert plan.resolve.slice(far)["engine"] == {}
 
 
-def test_how_a_served_model_is_asked_changes_no_plan_and_travels_beside_it():
+def test_how_a_served_model_is_asked_changes_no_plan_and_travels_beside_it(monkeypatch, tmp_path):
     given = {"key_env": "WISE_KEY", "concurrency": 3, "per_minute": 60}
     usual, other = study(), study({"requests": given})
     assert usual.slice() == other.slice()
-    assert Plan(usual).resolve_spec(Wildcards(model="far")) == Plan(other).resolve_spec(Wildcards(model="far"))
-    assert Plan(usual).analysis_json(None) == Plan(other).analysis_json(None)
-    assert given.items() <= json.loads(runtime_json(other))["served"]["far"].items()
+    far = SimpleNamespace(model="far")
+    assert Plan(usual).resolve.digest(far) == Plan(other).resolve.digest(far)
+    assert Plan(usual).tabulate.digest(None) == Plan(other).tabulate.digest(None)
+    monkeypatch.setenv(STUDY, str(write_study_file(content({"requests": given}), tmp_path)))
+    assert given.items() <= server_requests("far").model_dump().items()
 
 
 def test_arithmetic_of_local_models_is_nothing_to_a_served_one():
     usual, other = Plan(study()), Plan(study(engine={"dtype": "float32"}))
-    assert usual.resolve_spec(Wildcards(model="far")) == other.resolve_spec(Wildcards(model="far"))
+    far = SimpleNamespace(model="far")
+    assert usual.resolve.slice(far) == other.resolve.slice(far)
 
 
 def test_results_with_a_served_model_are_sampled():
-    assert Plan(study()).analysis_spec()["class"] == "sampled"
+    assert Plan(study()).matrix.result_class == "sampled"
     without = {name: entry for name, entry in study().models.items() if name != "far"}
-    local = study(models={name: entry.model_dump() for name, entry in without.items()}, pools={"near": ["add", "recall"]})
-    assert Plan(local).analysis_spec()["class"] == "exact"
+    local = study(
+        models={name: entry.model_dump() for name, entry in without.items()}, pools={"near": ["add", "recall"]}
+    )
+    assert Plan(local).matrix.result_class == "exact"
 
 
 def fingerprint(**changes: Any) -> str:
@@ -175,14 +182,16 @@ def test_a_key_that_is_not_set_is_found_before_any_job(monkeypatch, tmp_path):
 
 def test_one_endpoint_under_two_names_is_no_pool_of_two():
     twice = {"far": FAR, "again": {**FAR, "endpoint": FAR["endpoint"] + "/"}}
-    found = structural_problems(study(models={**study().model_dump()["models"], **twice}, pools={"p": ["far", "again"]}))
+    found = structural_problems(
+        study(models={**study().model_dump()["models"], **twice}, pools={"p": ["far", "again"]})
+    )
     assert any("same checkpoint" in problem.what for problem in found)
 
 
-def generated(plan: Plan, model: str) -> dict[str, list[str]]:
-    """Splits by rule of the plain responses of a model."""
-    rules = [rule for rule in plan.generate_rules() if model in rule.wildcards["model"].split("|")]
-    return {rule.name: rule.words["splits"].split() for rule in rules}
+def generated(plan: Plan, model: str) -> set[str]:
+    """Splits of the plain responses of a model that anything asks for."""
+    files = plan.collect.measured(SimpleNamespace(part="benchmark"))
+    return {path.split("/")[4] for path in files if path.startswith(f"<results>/generations/{model}/")}
 
 
 LAZY = {"ask": {"method": "api_cascade", "mode": "just_ask"}, "api_prompt_routing": {}, "control_random": {}}
@@ -192,21 +201,20 @@ def expensive(far: dict[str, Any] | None = None, methods: dict[str, Any] = LAZY,
     return Plan(study(far, pools={"mixed": ["add", "recall", "far"]}, methods=methods, compare=[{"singles": singles}]))
 
 
-def answer_inputs(plan: Plan, variant: str) -> dict[str, list[str]]:
-    [rule] = [rule for rule in plan.answer_rules() if variant in rule.wildcards["method"].split("|")]
-    return rule.inputs(Wildcards(method=variant, seed=1, split="test"))
+def read_by(plan: Plan, variant: str) -> list[str]:
+    """Models whose plain responses an answer job waits for."""
+    return sorted(path.split("/")[2] for path in plan.answer.plain(where(plan, method=variant)))
 
 
 def test_a_priced_model_without_a_row_of_its_own_answers_no_test_split_ahead():
     plan = expensive()
-    assert {tuple(splits) for splits in generated(plan, "far").values()} == {("dev",)}
-    assert {tuple(splits) for splits in generated(plan, "add").values()} == {("dev", "test")}
-    for variant in LAZY:
-        read = [path.split("/")[2] for path in answer_inputs(plan, variant)["plain"]]
-        assert sorted(read) == ["add", "recall"], variant
-    assert not [path for path in plan.analysis_inputs if "/far/" in path]
+    assert generated(plan, "far") == {"dev"}
+    assert generated(plan, "add") == {"dev", "test"}
+    assert [read_by(plan, variant) for variant in LAZY] == [["add", "recall"]] * len(LAZY)
+    part = SimpleNamespace(part="benchmark")
+    assert not [path for path in (*plan.collect.scores(part), *plan.collect.costs(part)) if "/far/" in path]
     none = expensive(methods={"control_random": {}})
-    assert generated(none, "far") == {}, "dev is for those who fit on it"
+    assert generated(none, "far") == set(), "dev is for those who fit on it"
 
 
 def test_what_has_a_row_or_is_read_whole_is_made_ahead():
@@ -215,21 +223,16 @@ def test_what_has_a_row_or_is_read_whole_is_made_ahead():
         expensive({"priced": False}),
         expensive(methods={**LAZY, "text_majority_vote": {}}),
     ):
-        assert ["dev", "test"] in generated(plan, "far").values()
-    assert "far" in {path.split("/")[2] for path in answer_inputs(expensive({"priced": False}), "ask")["plain"]}
-    waited_for = answer_inputs(expensive(singles="all"), "ask")["plain"]
-    assert "far" in {path.split("/")[2] for path in waited_for}, "two jobs would ask for the same at the same time"
+        assert "test" in generated(plan, "far")
+    assert "far" in read_by(expensive({"priced": False}), "ask")
+    assert "far" in read_by(expensive(singles="all"), "ask"), "two jobs would ask for the same at the same time"
 
 
 def test_logits_of_a_priced_model_come_with_its_replies():
     plan = expensive({"logprobs": True}, methods={"api_cascade": {}})
-    rules = {rule.name: rule for rule in plan.logits_rules()}
-    splits = {name: rule.words["splits"] for name, rule in rules.items() if "far" in rule.wildcards["model"].split("|")}
-    assert set(splits.values()) == {"dev"}
-    assert {rule.words["splits"] for name, rule in rules.items() if name not in splits} == {"dev test"}
-    assert not [path for path in answer_inputs(plan, "api_cascade")["logits"] if "/far/" in path]
-    names = [rule.name for rules in (plan.generate_rules(), plan.logits_rules()) for rule in rules]
-    assert len(names) == len(set(names))
+    cascade = where(plan, method="api_cascade")
+    assert {path.split("/")[2] for path in plan.fit.logits(cascade)} == {"add", "recall", "far"}
+    assert {path.split("/")[2] for path in plan.answer.logits(cascade)} == {"add", "recall"}
     assert structural_problems(plan.study) == []
 
 
@@ -238,20 +241,20 @@ def test_a_priced_model_of_this_machine_is_run_by_the_answer_job():
     models["recall"]["priced"] = True
     changed = {"models": models, "pools": {"near": ["add", "recall"]}, "compare": [{"singles": ["add"]}]}
     plan = Plan(study(methods={"control_random": {}}, site={"use_gpu": True}, **changed))
-    [rule] = plan.answer_rules()
-    assert rule.gpus == 1
-    inputs = rule.inputs(Wildcards(method="control_random", seed=1, split="test"))
-    assert inputs["weights"] == ["<results>/checkpoints/recall"]
-    assert [path.split("/")[2] for path in inputs["plain"]] == ["add"]
+    job = where(plan, pool="near", method="control_random")
+    assert plan.answer.gpu(job) == 1
+    assert plan.answer.checkpoints(job) == ["<results>/checkpoints/recall"]
+    assert [path.split("/")[2] for path in plan.answer.plain(job)] == ["add"]
 
 
-def test_what_is_dear_is_no_part_of_a_result_and_travels_beside_the_plan():
+def test_what_is_dear_is_no_part_of_a_result_and_travels_beside_the_plan(monkeypatch, tmp_path):
     dear, cheap = expensive(), expensive({"priced": False})
     assert dear.study.slice() == cheap.study.slice()
-    cells = [cell for cell in dear.matrix.cells if cell.variant == "ask"]
-    assert [dear.method_spec(cell, "answer") for cell in cells] == [cheap.method_spec(cell, "answer") for cell in cells]
-    assert json.loads(runtime_json(dear.study))["priced"] == ["far"]
-    assert json.loads(runtime_json(cheap.study))["priced"] == []
+    assert dear.answer.digest(where(dear, method="ask")) == cheap.answer.digest(where(cheap, method="ask"))
+    for far, priced in (({}, True), ({"priced": False}, False)):
+        monkeypatch.setenv(STUDY, str(write_study_file(content(far), tmp_path)))
+        assert is_priced("far", served=True) is priced
+        assert not is_priced("add", served=False)
 
 
 def test_a_row_for_an_unknown_model_is_a_mistake():

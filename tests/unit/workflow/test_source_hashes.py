@@ -140,3 +140,23 @@ def test_all_methods_and_scorers_have_hashes_of_their_own():
     hashes = {module: source_hash(module) for module in modules}
     assert len(set(hashes.values())) == len(set(modules))
     assert all(len(value) == 16 for value in hashes.values())
+
+
+def test_a_helper_of_a_sibling_method_counts(package):
+    (package / "methods/text/n.py").write_text("from moco.methods.text.plain import x\n")
+    before = source_hash("moco.methods.text.n")
+    (package / "methods/text/plain.py").write_text("x = 2\n")
+    assert source_hash("moco.methods.text.n") != before
+
+
+def test_a_helper_in_the_package_of_a_plug_in_counts(tmp_path, monkeypatch):
+    folder = tmp_path / "plugin_of_two"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "method.py").write_text("from plugin_of_two.wording import ask\nimport json\n")
+    (folder / "wording.py").write_text("ask = 'How?'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sources._file_of.cache_clear()
+    before = source_hash("plugin_of_two.method")
+    (folder / "wording.py").write_text("ask = 'Why?'\n")
+    assert source_hash("plugin_of_two.method") != before

@@ -1,21 +1,23 @@
 """What a study with models in vLLM plans, and what it refuses before any job."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from moco.config.engine import EngineSettings
 from moco.config.load import study_from
-from moco.config.runtime import engine_settings, runtime_json
+from moco.config.runtime import engine_settings, write_study_file
+from moco.home import STUDY
 from moco.workflow.check import structural_problems
 from moco.workflow.plan import Plan
 
 VLLM = {"kind": "vllm", "dtype": "float32"}
 
 
-def study(engine: dict[str, Any] | None = None, base: dict[str, Any] | None = None, **changes: Any):
-    content = {
+def content(engine: dict[str, Any] | None = None, base: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return {
         "study": "s",
         "engine": {**VLLM, **(engine or {})},
         "models": {
@@ -35,7 +37,10 @@ def study(engine: dict[str, Any] | None = None, base: dict[str, Any] | None = No
         },
         **changes,
     }
-    return study_from(content, "s.yaml")
+
+
+def study(*arguments: Any, **changes: Any):
+    return study_from(content(*arguments, **changes), "s.yaml")
 
 
 def test_only_what_steps_models_together_is_not_applicable():
@@ -48,7 +53,7 @@ def test_only_what_steps_models_together_is_not_applicable():
 
 
 def test_results_are_of_class_scheduled():
-    assert Plan(study()).analysis_spec()["class"] == "scheduled"
+    assert Plan(study()).matrix.result_class == "scheduled"
 
 
 @pytest.mark.parametrize(
@@ -103,16 +108,16 @@ def test_the_key_of_a_request_holds_the_program_and_no_further_setting():
     assert settings.key() == {**usual, "kind": "vllm", "dtype": "float32"}
 
 
-def test_other_settings_travel_beside_the_plan(clean_environment):
-    made = study({"tensor_parallel": 2, "gpu_share": 0.4, "python": "/x/python"})
-    clean_environment.setenv("MOCO_RUNTIME", runtime_json(made))
+def test_other_settings_travel_beside_the_plan(clean_environment, tmp_path):
+    given = content({"tensor_parallel": 2, "gpu_share": 0.4, "python": "/x/python"})
+    made = study_from(given, "s.yaml")
+    clean_environment.setenv(STUDY, str(write_study_file(given, tmp_path)))
     found = engine_settings("base", made.engine.key())
     assert (found.kind, found.tensor_parallel, found.gpu_share, found.python) == ("vllm", 2, 0.4, "/x/python")
-    assert "python" not in json.dumps(Plan(made).analysis_spec())
+    assert "python" not in json.dumps(Plan(made).tabulate.slice(None))
 
 
 def test_the_cache_of_a_worker_counts_as_memory_of_its_job():
     small, large = (Plan(study({"cache_gb": size})) for size in (1, 41))
-    rule = next(iter(small.generate_rules()))
-    assert small.resources(rule)["mem"](None, 1) == "5GB"
-    assert large.resources(rule)["mem"](None, 1) == "65GB"
+    assert small.generate.mem(SimpleNamespace(model="base"), 1) == "5GB"
+    assert large.generate.mem(SimpleNamespace(model="base"), 1) == "65GB"

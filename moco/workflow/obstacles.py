@@ -1,0 +1,74 @@
+"""Why a method does not apply to a pool or to tasks, in the words that tables show."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from moco.config.study import Study
+from moco.methods.base import COMMON_BASE, Method, Needs
+from moco.scoring.judges import SETS, has_scores
+from moco.workflow.batches import Batch
+from moco.workflow.nodes import Nodes
+
+if TYPE_CHECKING:
+    from moco.workflow.matrix import Matrix
+
+_IN_WORDS = {"top_logits": "log-probabilities"}
+"""Capabilities whose names are no words."""
+
+
+def type_obstacle(study: Study, method: Method, needs: Needs, batch: Batch) -> str | None:
+    """Return why a method does not fit a batch's tasks, or None."""
+    if method.task_types is not None and batch.type not in method.task_types:
+        return f"{method.id} does not apply to {batch.type} tasks"
+    fit = needs.fit
+    if "options" in (*needs.answer.logits, *(fit.logits if fit else ())) and batch.type != "multiple_choice":
+        return f"reads logits of options, which {batch.type} tasks do not have"
+    if fit is not None and (fit.dev_scores or fit.references):
+        if not has_scores(batch.type, study.scorer, study.scoring):
+            return "no dev scorer"
+        if fit.references and batch.type in SETS and study.scorer == "strict":
+            return "scores single replies on dev, and diversity is that of several"
+    missing = [split for split in (fit.splits if fit else ()) if split not in batch.splits]
+    return f"needs a {missing[0]} split to fit on" if missing else None
+
+
+def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
+    """Return why a variant does not fit a pool, or None."""
+    members, needs, nodes = matrix.pool(pool).models, matrix.needs(pool, variant), matrix.nodes
+    if len(members) < needs.min_models:
+        return f"needs at least {needs.min_models} models, the pool has {len(members)}"
+    if needs.max_models is not None and len(members) > needs.max_models:
+        return f"takes at most {needs.max_models} models, the pool has {len(members)}"
+    further = matrix.further_models(pool, variant)
+    if COMMON_BASE in needs.further_models and COMMON_BASE not in further:
+        return "needs a model named as `base`, since not all members are adapters on one model"
+    models = (*members, *further.values())
+    for name in models:
+        lacking = _lacking(nodes, name, needs)
+        if lacking is not None:
+            return f"{name} is a {nodes.kind(name)} model without {lacking}"
+    for name in members if needs.answer.live else ():
+        if nodes.engine(name).kind == "vllm":
+            return f"{name} runs in vllm, which cannot be stepped with others"
+    if needs.descriptions and not matrix.descriptions(pool):
+        return "needs a description of every model"
+    for aspect in sorted(needs.same):
+        values = {name: nodes.declared(name, aspect) for name in models}
+        if len({value for value in values.values() if value is not None}) > 1:
+            (first, one), (second, other) = _two_that_differ(values)
+            return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
+    return None
+
+
+def _lacking(nodes: Nodes, name: str, needs: Needs) -> str | None:
+    """Return what a model does not offer of what is needed, in words."""
+    missing = needs.offers - nodes.capabilities(name)
+    if nodes.is_served(name) and missing & {"weights", "trainable"}:
+        return "weights"
+    return _IN_WORDS.get(min(missing), min(missing)) if missing else None
+
+
+def _two_that_differ(values: Mapping[str, str | None]) -> tuple[tuple[str, str | None], tuple[str, str | None]]:
+    known = [(name, value) for name, value in values.items() if value is not None]
+    first = known[0]
+    return first, next(pair for pair in known if pair[1] != first[1])

@@ -1,0 +1,43 @@
+"""Plans of made-up studies, and the wildcards that rules hand to them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from moco.config.load import study_from
+from moco.methods.catalogue import method_ids
+from moco.workflow.plan import Plan
+
+ALL_METHODS = {name: {"base": "a"} if name == "weight_dare_ties" else {} for name in method_ids()}
+SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}
+
+
+def plan(**changes: Any) -> Plan:
+    """Return the plan of two models, an exact and a multiple-choice task, and every method, with changes."""
+    content = {
+        "study": "s",
+        "seeds": [1, 2],
+        "models": {
+            "a": {"kind": "zoo", "recipe": "add", "description": "adds"},
+            "b": {"kind": "zoo", "recipe": "recall", "description": "recalls"},
+        },
+        "pools": {"p": ["a", "b"]},
+        "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},
+        "methods": ALL_METHODS,
+        **changes,
+    }
+    made = Plan(study_from(content, "s.yaml"))
+    made.build()
+    return made
+
+
+def batch_of(made: Plan, *tasks: str) -> str:
+    """Return the name of the batch of exactly these tasks."""
+    [name] = [batch.name for batch in made.matrix.batches.values() if batch.tasks == tuple(sorted(tasks))]
+    return name
+
+
+def job(**wildcards: Any) -> SimpleNamespace:
+    """Return wildcards of a job; those of a test answer of pool `p` with seed 1 where nothing else is said."""
+    return SimpleNamespace(
+        **{"pool": "p", "seed": "1", "split": "test", "block": "s0", "scorer": "strict", **wildcards}
+    )
