@@ -37,8 +37,8 @@ class RealStudy:
         self.plan.build()
         for name, task in self.plan.matrix.tasks.items():
             prepare(name, task.entry, self.results / paths.task_folder(name), None)
-        for name, entry in self.plan.matrix.models.items():
-            info = resolve(name, entry, self.plan.matrix.engine(name), folder)
+        for name in self.plan.matrix.models:
+            info = resolve(name, self.plan.study.models[name], self.plan.study.engine_of(name), folder)
             info.write(self.results / paths.model_json(name))
 
     def use(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -94,7 +94,8 @@ class RealStudy:
 
     def planned(self, part: str) -> list[str]:
         """Return the files that jobs of one part of the work write, such as `logits`."""
-        found = (job["path"] for job in self.plan.collect.work if job["part"] == part)
+        work = self.plan.collect.slice(SimpleNamespace(part=paths.BENCHMARK))["work"]
+        found = (job["path"] for job in work if job["part"] == part)
         return [path.replace("_job_perf", "") for path in found]
 
     def make(self, *files: str) -> None:

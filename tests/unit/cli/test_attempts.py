@@ -14,8 +14,8 @@ from moco.cli.attempts import CHILD
 from moco.config.load import study_from
 from moco.config.runtime import write_study_file
 from moco.errors import FailedInput
-from moco.records import GENERATIONS, read_rows, write_json
 from moco.home import STUDY
+from moco.records import GENERATIONS, read_rows, write_json
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
 

@@ -52,7 +52,7 @@ def job_slices(plan: Plan) -> dict[str, Any]:
     matrix, seed = plan.matrix, 1
     jobs: list[tuple[str, dict[str, Any]]] = [("prepare", {"task": task}) for task in matrix.tasks]
     jobs += [("resolve", {"model": name}) for name in [*matrix.models, *matrix.made]]
-    jobs += [("zoo", {"model": name}) for name, entry in matrix.models.items() if entry.kind == "zoo"]
+    jobs += [("zoo", {"model": name}) for name in matrix.models if plan.study.models[name].kind == "zoo"]
     jobs += [("merge", {"model": name}) for name in matrix.made]
     for model, batch in matrix.singles:
         where = {"model": model, "batch": batch, "split": "test"}
