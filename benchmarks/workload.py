@@ -9,7 +9,6 @@ decode to text. What is imported and the kernels that are chosen at the first ca
 ends where MoCo's reply to the same prompt ended, so both write the same number of tokens, also where they draw others.
 """
 
-import json
 import math
 import os
 import random
@@ -30,14 +29,15 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
-from moco.config.runtime import VARIABLE
-from moco.engines.plain import generate_plain
+from moco.config.runtime import write_study_file
+from moco.engines.plain import PlainJob
 from moco.engines.render import Renderer
+from moco.home import STUDY
 from moco.models.info import ModelInfo
 from moco.models.resolve import resolve
 from moco.records import GENERATIONS, PERF, QUESTIONS, Provenance, read_rows, write_rows
 
-MODEL, DECODING_NAME, SPLIT, SEED = "model", "benchmark", "test", 1
+MODEL, BATCH, SPLIT, SEED, BLOCK = "model", "benchmark", "test", 1, "s0"
 END, PAD, UNKNOWN = "<|end|>", "<|pad|>", "<|unknown|>"
 TEMPLATE = (
     "{%- for message in messages -%}{{- 'w1 w2 w3 w4 w5 w6 w7 w8 ' ~ message['content'] -}}{%- endfor -%}"
@@ -252,14 +252,22 @@ def moco_generate(
     names = [f"task{number}" for number in range(tasks)]
     for number, name in enumerate(names):
         write_task(results, name, texts[number::tasks])
-    resolve(MODEL, LocalModel(kind="local", path=str(folder)), settings, root).write(results / paths.model_json(MODEL))
-    spec = {"decoding_name": DECODING_NAME, "decoding": decoding.model_dump()}
+    entry = {"kind": "local", "path": str(folder)}
+    resolve(MODEL, LocalModel(**entry), settings, root).write(results / paths.model_json(MODEL))
+    study = {
+        "study": "benchmark",
+        "models": {MODEL: entry},
+        "pools": {"pool": [MODEL]},
+        "tasks": {name: {"source": {"kind": "synthetic", "skills": ["add"]}} for name in names},
+        "methods": {"control_random": {}},
+        "engine": settings.model_dump(),
+    }
+    job = PlainJob(results, {"tasks": names, "decoding": decoding.model_dump()}, MODEL, BATCH, SPLIT, SEED, BLOCK)
 
     def work() -> Work:
-        generate_plain(results, [(MODEL, name) for name in names], [SPLIT], [0], SEED, spec)
-        files = [results / paths.generation(MODEL, name, SPLIT, DECODING_NAME, SEED, 0) for name in names]
-        rows = [row for path in files for row in read_rows(path, GENERATIONS)]
-        perf = [row for path in files for row in read_rows(Path(paths.perf(str(path))), PERF)]
+        job.run()
+        rows = read_rows(job.path, GENERATIONS)
+        perf = read_rows(Path(paths.perf(str(job.path))), PERF)
         loads = [row["seconds"] for row in perf if row["kind"] == "load"]
         return (
             sum(row["prompt_tokens"] for row in rows),
@@ -268,7 +276,7 @@ def moco_generate(
             loads,
         )
 
-    with _environment(VARIABLE, json.dumps({"engine": settings.slice("runtime", "numerics")})):
+    with _environment(STUDY, str(write_study_file(study, root))):
         return measure(work)
 
 

@@ -30,8 +30,17 @@ def block_of(sample: int) -> str:
 
 
 def block_samples(block: str) -> range:
-    """Return the sample indices of a block by its name."""
-    return block_range(int(block.removeprefix("s").partition("-")[0]))
+    """Return the sample indices of a block by its name.
+
+    Raises:
+        RequestError: No block has this name.
+    """
+    first = block.removeprefix("s").partition("-")[0]
+    if first.isascii() and first.isdecimal() and block == block_of(int(first)):
+        return block_range(int(first))
+    from moco.errors import RequestError
+
+    raise RequestError(f"{block!r} is no block of samples", remedy="write s0, s1-4, s5-7, s8-15, s16-31, and so on")
 
 
 def task_folder(task: str) -> str:

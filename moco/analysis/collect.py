@@ -1,7 +1,6 @@
 """From the files of many jobs to three long ones per part of a study, which all tables and figures are made from."""
 
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,16 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     Raises:
         WorkError: A file is missing or damaged.
     """
-    entries, provenance = spec["entries"], Provenance("collect", {"part": part})
+    entries, work, provenance = spec["entries"], spec["work"], Provenance("collect", {"part": part})
+    _require(results, [path for entry in entries for path in (*entry["scores"].values(), entry["spent"])])
+    _require(results, [job["path"] for job in work])
+    wanted = [name for name in ALL_SCORES.columns.names if name in SCORES.columns.names]
     scores = (
-        _described(_of_entry(read_table(results / path, SCORES), entry), _about(entry) | {"scorer": rules}, ALL_SCORES)
+        _described(
+            _of_entry(read_table(results / path, SCORES, wanted), entry),
+            _about(entry) | {"scorer": rules},
+            ALL_SCORES,
+        )
         for entry in entries
         for rules, path in entry["scores"].items()
     )
@@ -51,8 +57,7 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     write_table(results / paths.collected(part, "costs"), ALL_COSTS, costs, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
-        for job in spec["work"]
-        if (results / job["path"]).is_file()
+        for job in work
     )
     write_table(results / paths.collected(part, "jobs_perf"), ALL_JOBS_PERF, jobs, provenance)
 
@@ -60,9 +65,16 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
 _OF_JOBS = ("pool", "name", "level", "part")
 
 
+def _require(results: Path, files: Sequence[str]) -> None:
+    missing = [path for path in files if not (results / path).is_file()]
+    if missing:
+        what = f"{len(missing)} of {len(files)} files are missing, this is the first"
+        raise WorkError(what, where=str(results / missing[0]), remedy="run the rules that make them")
+
+
 def _of_entry(table: pa.Table, entry: Mapping[str, Any]) -> pa.Table:
     """Return the rows of an entry's tasks; a file may hold more tasks than a run of the loop is about."""
-    return table.filter(pc.is_in(table["task"], pa.array(entry["tasks"]))) if "tasks" in entry else table
+    return table.filter(pc.is_in(table["task"], pa.array(entry["tasks"], pa.string()))) if "tasks" in entry else table
 
 
 def _about(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,37 +94,35 @@ def _described(table: pa.Table, about: Mapping[str, Any], schema: Schema) -> pa.
 
 def _costs(entry: Mapping[str, Any], results: Path) -> pa.Table:
     path = results / entry["spent"]
-    if not path.is_file():
-        raise WorkError("file is missing", where=str(path), remedy="run the rules that make the answers")
-    if entry["kind"] == "method":
-        return read_table(path, COSTS)
-    rows = read_table(path, GENERATIONS, ["task", "uid", "status", "prompt_tokens", "completion_tokens"]).to_pylist()
-    tasks = dict.fromkeys(row["task"] for row in rows)
-    made = [_single_row(entry["name"], task, [row for row in rows if row["task"] == task], results) for task in tasks]
-    return pa.Table.from_pylist(made, schema=COSTS.columns)
+    return read_table(path, COSTS) if entry["kind"] == "method" else _single_costs(entry["name"], path, results)
 
 
-def _single_row(model: str, task: str, rows: Iterable[Mapping[str, Any]], results: Path) -> dict[str, Any]:
-    replies = [row for row in rows if row["status"] == "ok"]
-    size, served = _size(results / paths.model_json(model)) if replies else (0, False)
-    prompt, completion = (sum(row[name] for row in replies) for name in ("prompt_tokens", "completion_tokens"))
-    return {
-        "task": task,
-        "stage": "answer",
-        "scope": "task",
-        "role": "member",
-        "model": model,
-        "parameters": size,
-        "calls": len(replies),
-        "items": len({row["uid"] for row in replies}),
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "flops": flops("answer", size, prompt + completion),
-        "loads": int(len(replies) > 0 and not served),
-    }
+def _single_costs(model: str, path: Path, results: Path) -> pa.Table:
+    """Return what the plain responses in a file cost, one row per task."""
+    replies = read_table(path, GENERATIONS, ["task", "uid", "status", *_TOKENS])
+    made = replies.filter(pc.equal(replies["status"], "ok"))
+    size, served = _size(results / paths.model_json(model)) if len(made) else (0, False)
+    sums = made.group_by("task").aggregate(
+        [("uid", "count"), ("uid", "count_distinct"), *((name, "sum") for name in _TOKENS)]
+    )
+    found = {row["task"]: row for row in sums.to_pylist()}
+    rows = []
+    for task in pc.unique(replies["task"]).to_pylist():
+        row = found.get(task, _NOTHING)
+        prompt, completion = (row[f"{name}_sum"] for name in _TOKENS)
+        about = {"task": task, "stage": "answer", "scope": "task", "role": "member", "model": model}
+        about |= {"parameters": size if row["uid_count"] else 0, "calls": row["uid_count"]}
+        about |= {"items": row["uid_count_distinct"], "prompt_tokens": prompt, "completion_tokens": completion}
+        about |= {"flops": flops("answer", about["parameters"], prompt + completion)}
+        rows.append({**about, "loads": int(row["uid_count"] > 0 and not served)})
+    return pa.Table.from_pylist(rows, schema=COSTS.columns)
 
 
-@cache
+_TOKENS = ("prompt_tokens", "completion_tokens")
+_NOTHING = {"uid_count": 0, "uid_count_distinct": 0, "prompt_tokens_sum": 0, "completion_tokens_sum": 0}
+"""Sums of a task without any reply."""
+
+
 def _size(path: Path) -> tuple[int | None, bool]:
     """Return a model's number of parameters, and whether it runs elsewhere."""
     info = read_json(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from moco import paths
-from moco.records import ALL_JOBS_PERF, read_frame
+from moco.records import ALL_JOBS_PERF, read_rows
 
 _OWN = ["pool", "name", "level", "part"]
 
@@ -17,7 +17,8 @@ def load_jobs(results: Path) -> pd.DataFrame:
         One row per job and model: pool (empty for single models), name, level, part (`plain responses`, `fit`,
         `made models' responses`, `logits`, `answer` or `scoring`), and the columns of `JOB_PERF`.
     """
-    return read_frame(results / paths.collected(paths.BENCHMARK, "jobs_perf"), ALL_JOBS_PERF).astype(object)
+    rows = read_rows(results / paths.collected(paths.BENCHMARK, "jobs_perf"), ALL_JOBS_PERF)
+    return pd.DataFrame(rows, columns=ALL_JOBS_PERF.columns.names, dtype=object)  # a seed may be missing, and is an int
 
 
 def load_paid(results: Path) -> pd.DataFrame:

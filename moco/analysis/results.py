@@ -44,7 +44,8 @@ def load_scores(spec: Spec, results: Path) -> pd.DataFrame:
     named = {name: pd.Categorical(frame[name], categories=pd.unique(frame[name])) for name in _DESCRIBED}
     domains = frame["task"].map({task: about["domain"] for task, about in spec["tasks"].items()})
     order = ["kind", "pool", "name", "level", "task", "domain", "seed", *_FROM_FILE]
-    return frame.assign(**named, domain=pd.Categorical(domains))[order]
+    described: pd.DataFrame = frame.assign(**named, domain=pd.Categorical(domains))[order]
+    return described
 
 
 def item_scores(frame: pd.DataFrame) -> "pd.Series[float]":

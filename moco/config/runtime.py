@@ -92,6 +92,12 @@ def scoring_workers() -> int:
     return study.scoring.code.workers if study else 1
 
 
+def code_is_allowed() -> bool:
+    """Return whether programs that models wrote may run; a job that names no study has its permission in its slice."""
+    study = current_study()
+    return study is None or study.scoring.code.allow
+
+
 def failure_settings() -> tuple[bool, int]:
     """Return whether failed work is recorded, and how many attempts follow the first."""
     study = current_study()

@@ -147,7 +147,7 @@ class MethodJob:
 
     def batch_of(self, model: str) -> str:
         """Return the batch in which a model answered: that of the job, or of one task for a model that the fit made."""
-        return self.spec.get("made_batches", {}).get(model, self.batch)
+        return str(self.spec.get("made_batches", {}).get(model, self.batch))
 
     def plain_reader(self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]) -> PlainSource:
         """Return the reader of a task's plain responses; it refuses what the method's needs do not declare."""

@@ -1,7 +1,9 @@
 """Scores as files: one row per reply, or per item where its replies are scored together."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,11 @@ class ScoreJob:
         return self.replies.startswith("generations/")
 
     @property
+    def _samples(self) -> Sequence[int | None]:
+        """Samples, or sets of them, that the file is asked for; answers have none."""
+        return paths.block_samples(self.replies.rpartition("/")[2]) if self._is_plain else (None,)
+
+    @property
     def _together(self) -> int:
         """Plain replies to an item that are scored together."""
         return int(self.spec.get("answers", 1)) if self._is_plain else 1
@@ -94,16 +101,22 @@ class ScoreJob:
 
     def _scored(self, task: str, replies: Sequence[Row], references: Mapping[str, Reference]) -> list[dict[str, Any]]:
         questions = {item.uid: item for item in read_questions(self.results / paths.task_folder(task), self.split)}
-        if {row["uid"] for row in replies} != questions.keys():
+        if not self._are_whole(replies, questions):
             what = f"items differ from those of {task}/{self.split}"
             raise WorkError(what, where=f"{self.replies}.parquet", remedy="make both again")
         rows = []
-        for sample in dict.fromkeys(row.get("sample") for row in replies):
+        for sample in self._samples:
             mine = [row for row in replies if row.get("sample") == sample]
             rows += [
                 {**row, "task": task, "sample": sample} for row in self._scored_once(task, mine, questions, references)
             ]
         return rows
+
+    def _are_whole(self, replies: Sequence[Row], questions: Collection[str]) -> bool:
+        """Return whether every item has its replies, in every sample, and nothing else is there."""
+        found = Counter((row.get("sample"), row["uid"]) for row in replies)
+        wanted = set(product(self._samples, questions))
+        return found.keys() == wanted and (not self._is_plain or set(found.values()) <= {self._together})
 
     def _scored_once(
         self, task: str, replies: Sequence[Row], questions: Mapping[str, Question], references: Mapping[str, Reference]
@@ -136,11 +149,10 @@ class ScoreJob:
 
     def write_failed(self, reason: str) -> None:
         """Write a file in which every item failed."""
-        samples = paths.block_samples(self.replies.rpartition("/")[2]) if self._is_plain else [None]
         rows = [
             {**_row({"uid": question.uid}, reason, _FAILED), "task": task, "sample": sample}
             for task in self.spec["tasks"]
-            for sample in samples
+            for sample in self._samples
             for question in read_questions(self.results / paths.task_folder(task), self.split)
         ]
         write_rows(self.path, SCORES, rows, Provenance("score", self.spec))

@@ -1,53 +1,56 @@
 """What jobs load and what they say it cost, with the real engine."""
 
-import json
 import shutil
 from collections import Counter
 
 import pytest
+from support.real_study import RealStudy
 
 from moco import paths
-from moco.config.engine import EngineSettings
-from moco.config.models import LocalModel
-from moco.config.tasks import TaskEntry
-from moco.engines.plain import generate_plain
-from moco.methods.answering import AnswerJob
 from moco.methods.base import Recipe, Request, State
-from moco.methods.catalogue import make_method, method_class
-from moco.methods.fitting import Candidates, FitJob
+from moco.methods.catalogue import method_class
+from moco.methods.fitting import Candidates
 from moco.models.info import ModelInfo
-from moco.models.resolve import resolve
 from moco.records import CALLS, COSTS, PERF, read_rows
-from moco.scoring.files import score_plain
-from moco.tasks.prepare import prepare
 
-TASKS = {"t": {"type": "exact_match", "answers": 1}, "u": {"type": "exact_match", "answers": 1}}
+TASKS = ("t", "u")
 POOL = ["one", "two"]
-DECODING = {"decoding_name": "default", "decoding": {"max_new_tokens": 4, "temperature": 1.0}}
+SEARCH = {"base": "one", "mode": "optimized", "population": 2, "max_iterations": 2, "scale": 0.5}
+METHODS = {
+    "text_multiagent_refine": {"rounds": 2},
+    "weight_greedy_soup": {},
+    "weight_dare_ties": SEARCH,
+    "text_majority_vote": {},
+    "control_random": {},
+    "control_best_single": {},
+}
 
 
 @pytest.fixture
-def results(tmp_path, tiny_checkpoint, clean_environment):
-    """Two prepared tasks, two random models, their plain responses and dev scores; no room for a second model."""
-    clean_environment.setenv("MOCO_RUNTIME", json.dumps({"engine": {"resident_gb": 0}}))
-    folder = tmp_path / "results"
-    for seed, task in enumerate(TASKS):
-        source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 3, "test": 3}, "seed": seed}
-        prepare(task, TaskEntry(source=source), folder / paths.task_folder(task), {})
-    for seed, name in enumerate(POOL):
-        entry = LocalModel(kind="local", path=str(tiny_checkpoint("base", seed)))
-        resolve(name, entry, EngineSettings(), tmp_path).write(folder / paths.model_json(name))
-    generate_plain(folder, [(name, task) for name in POOL for task in TASKS], ["dev", "test"], [0], 1, DECODING)
-    for name in POOL:
-        for task in TASKS:
-            source = paths.generation(name, task, "dev", "default", 1, 0)
-            score_plain(folder, task, "dev", source, {"scorer": "strict", "type": "exact_match"})
-    return folder
+def content(tiny_checkpoint):
+    """Two tasks of one batch, two random models, no room for a second model."""
+    alike = {"kind": "local", "family": "llama", "tokenizer": "zoo"}
+    return {
+        "study": "s",
+        "models": {name: {**alike, "path": str(tiny_checkpoint("base", seed))} for seed, name in enumerate(POOL)},
+        "pools": {"p": POOL},
+        "tasks": {
+            task: {"source": {"kind": "synthetic", "skills": ["add"], "items": {"dev": 3, "test": 3}, "seed": seed}}
+            for seed, task in enumerate(TASKS)
+        },
+        "decoding": {"default": {"max_new_tokens": 4, "temperature": 1.0}},
+        "methods": METHODS,
+        "engine": {"resident_gb": 0},
+    }
 
 
-def spec(method, params):
-    made = make_method(method, params).params.slice()
-    return {"method": method, "params": made, "pool": POOL, "tasks": TASKS, "scorer": "strict", **DECODING}
+@pytest.fixture
+def study(tmp_path, content, clean_environment):
+    """All is prepared, and plain responses and dev scores are made."""
+    made = RealStudy(tmp_path / "one", content)
+    made.use(clean_environment)
+    made.make(*made.planned("plain responses"))
+    return made
 
 
 def loads(*files):
@@ -66,34 +69,47 @@ def perf(path):
     return path.with_name(f"{path.stem}_perf.parquet")
 
 
-def fit_files(results, method):
-    return [results / paths.fit_folder("p", task, method, 1) / "calls.parquet" for task in TASKS]
+def where(study, method):
+    return "p", study.batch("p", method, "t"), method, 1
 
 
-def answer_files(results, method):
-    return [results / paths.calls("p", task, method, 1, "test") for task in TASKS]
+def fit_files(study, method):
+    """Return the calls of the fit of each task."""
+    return [study.results / paths.fit_folder(*where(study, method)) / task / "calls.parquet" for task in TASKS]
 
 
-def run(results, method, params=None):
+def fit_perf(study, method):
+    """Return the performance file of a fit, which all its tasks share."""
+    return study.results / f"{paths.fit_folder(*where(study, method))}_perf.parquet"
+
+
+def calls_file(study, method):
+    return study.results / paths.calls(*where(study, method), "test")
+
+
+def answer_costs(study, method, task):
+    rows = read_rows(study.results / paths.costs(*where(study, method), "test"), COSTS)
+    return [row for row in rows if row["task"] == task]
+
+
+def run(study, method):
     """Run both jobs of a method; return the real loads and the rounds by model, of the fit and of the answer."""
-    found = []
-    jobs = [(FitJob, fit_files)] if make_method(method, params or {}).needs(2).fit else []
-    for job, files in [*jobs, (AnswerJob, answer_files)]:
-        made = job(results, spec(method, params or {}), "p", method, 1)
-        made.run(*([] if job is FitJob else ["test"]))
-        where = files(results, method)
-        found.append((loads(*map(perf, where)), rounds(*where)))
+    study.run("p", method)
+    answers = study.results / paths.perf(paths.answers(*where(study, method), "test"))
+    found = [(loads(answers), rounds(calls_file(study, method)))]
+    if study.plan.matrix.needs("p", method).fit:
+        found.insert(0, (loads(fit_perf(study, method)), rounds(*fit_files(study, method))))
     return found
 
 
-def test_plain_responses_load_each_model_once(results):
-    files = sorted(results.rglob("generations/**/s0_perf.parquet"))
-    assert len(files) == 2 * 2 * 2
-    assert loads(*files) == {"one": 1, "two": 1}
+def test_plain_responses_load_each_model_once_per_job(study):
+    files = sorted(study.results.rglob("generations/**/s0_perf.parquet"))
+    assert len(files) == 2 * 2  # of each model and split, both tasks together
+    assert [sum(loads(file).values()) for file in files] == [1] * 4
 
 
-def test_a_job_of_two_tasks_loads_a_model_at_most_once_per_round(results):
-    (fit_loads, fit_rounds), (answer_loads, answer_rounds) = run(results, "text_multiagent_refine", {"rounds": 2})
+def test_a_job_of_two_tasks_loads_a_model_at_most_once_per_round(study):
+    (fit_loads, fit_rounds), (answer_loads, answer_rounds) = run(study, "text_multiagent_refine")
     assert fit_loads == {}
     assert fit_rounds == {}
     assert answer_loads
@@ -114,15 +130,15 @@ def try_one_candidate(_method, ctx):
     return State(models={"soup": recipe})
 
 
-def test_a_search_loads_every_candidate_once_and_from_the_store_nothing(results, monkeypatch):
+def test_a_search_loads_every_candidate_once_and_from_the_store_nothing(study, monkeypatch):
     method = "weight_greedy_soup"
     monkeypatch.setattr(method_class(method), "fit", try_one_candidate)
-    FitJob(results, spec(method, {}), "p", method, 1).run()
-    files = fit_files(results, method)
-    made = loads(*map(perf, files))
+    study.fit("p", method)
+    files = fit_files(study, method)
+    made = loads(fit_perf(study, method))
     assert len(made) == 2
     assert all(count <= rounds(*files)[model] == 2 for model, count in made.items())
-    size = ModelInfo.read(results / paths.model_json("one")).parameters
+    size = ModelInfo.read(study.results / paths.model_json("one")).parameters
     for path in files:
         (row,) = read_rows(path.with_name("costs.parquet"), COSTS)
         calls = read_rows(path, CALLS)
@@ -131,28 +147,27 @@ def test_a_search_loads_every_candidate_once_and_from_the_store_nothing(results,
         assert row["flops"] == 2 * size * tokens
 
     before = [read_rows(path.with_name("costs.parquet"), COSTS) for path in files]
-    FitJob(results, spec(method, {}), "p", method, 1).run()
-    assert loads(*map(perf, files)) == {}
-    paid = [row for path in files for row in read_rows(perf(path), PERF)]
+    study.fit("p", method)
+    paid = read_rows(fit_perf(study, method), PERF)
+    assert not [row for row in paid if row["kind"] == "load"]
     assert len(paid) == 12
     assert all(row["cached"] for row in paid)
     assert [read_rows(path.with_name("costs.parquet"), COSTS) for path in files] == before
 
 
-SEARCH = {"base": "one", "mode": "optimized", "population": 2, "max_iterations": 2, "scale": 0.5}
-
-
-def test_an_interrupted_search_costs_what_an_undisturbed_one_does(results, tmp_path, monkeypatch):
+def test_an_interrupted_search_costs_what_an_undisturbed_one_does(study, content, tmp_path, monkeypatch):
     method, made = "weight_dare_ties", []
 
     class Lost(Exception):
         pass
 
-    def fit(folder):
-        FitJob(folder, {**spec(method, SEARCH), "further_models": {"one": "one"}}, "p", method, 1).run()
-        rows = [read_rows(path, CALLS) for path in fit_files(folder, method)]
-        costs = [read_rows(path.with_name("costs.parquet"), COSTS) for path in fit_files(folder, method)]
-        return rows, costs, [path.with_name("fit.json").read_bytes() for path in fit_files(folder, method)]
+    def fit(of):
+        of.use(monkeypatch)
+        of.fit("p", method)
+        files = fit_files(of, method)
+        rows = [read_rows(path, CALLS) for path in files]
+        costs = [read_rows(path.with_name("costs.parquet"), COSTS) for path in files]
+        return rows, costs, [path.with_name("fit.json").read_bytes() for path in files]
 
     def make(self, recipe):
         made.append((str(recipe), self._scratch))
@@ -161,35 +176,35 @@ def test_an_interrupted_search_costs_what_an_undisturbed_one_does(results, tmp_p
         return whole_make(self, recipe)
 
     whole_make = Candidates.make
-    other = tmp_path / "other/results"
-    shutil.copytree(results, other)
+    other = RealStudy(tmp_path / "other", content)
+    shutil.copytree(study.results, other.results, dirs_exist_ok=True)
     monkeypatch.setattr(Candidates, "make", make)
     with pytest.raises(Lost):
-        fit(results)
-    resumed = fit(results)
+        fit(study)
+    resumed = fit(study)
     # Only the candidate that each of the two tasks was scoring is made again.
     assert len(set(made)) >= len(made) - 2
     monkeypatch.setattr(Candidates, "make", whole_make)
     assert resumed == fit(other)
 
 
-def test_a_cached_response_costs_as_much_and_loads_nothing(results):
+def test_a_cached_response_costs_as_much_and_loads_nothing(study):
     made = []
     for method in ("text_majority_vote", "control_random"):
-        ((paid, _),) = run(results, method)
+        ((paid, _),) = run(study, method)
         assert paid == {}
-        made.append({row["model"]: row for row in read_rows(results / paths.costs("p", "t", method, 1, "test"), COSTS)})
+        made.append({row["model"]: row for row in answer_costs(study, method, "t")})
     vote, _ = made
-    plain = read_rows(results / paths.calls("p", "t", "text_majority_vote", 1, "test"), CALLS)
+    plain = [row for row in read_rows(calls_file(study, "text_majority_vote"), CALLS) if row["task"] == "t"]
     for name in POOL:
         tokens = sum(c["prompt_tokens"] + c["completion_tokens"] for c in plain if c["model"] == name)
-        size = ModelInfo.read(results / paths.model_json(name)).parameters
+        size = ModelInfo.read(study.results / paths.model_json(name)).parameters
         assert (vote[name]["calls"], vote[name]["loads"], vote[name]["flops"]) == (3, 1, 2 * size * tokens)
 
 
-def test_the_costs_of_an_answer_list_its_fit_apart(results):
-    run(results, "control_best_single")
-    rows = read_rows(results / paths.costs("p", "t", "control_best_single", 1, "test"), COSTS)
+def test_the_costs_of_an_answer_list_its_fit_apart(study):
+    run(study, "control_best_single")
+    rows = answer_costs(study, "control_best_single", "t")
     assert [(row["stage"], row["model"], row["calls"]) for row in rows if row["stage"] == "fit"] == [
         ("fit", "one", 3),
         ("fit", "two", 3),
@@ -199,8 +214,9 @@ def test_the_costs_of_an_answer_list_its_fit_apart(results):
     ]
 
 
-def test_a_failed_answer_has_the_cost_of_its_fit_only(results):
-    run(results, "control_best_single")
-    AnswerJob(results, spec("control_best_single", {}), "p", "control_best_single", 1).write_failed("test", "killed")
-    rows = read_rows(results / paths.costs("p", "u", "control_best_single", 1, "test"), COSTS)
+def test_a_failed_answer_has_the_cost_of_its_fit_only(study):
+    run(study, "control_best_single")
+    (wildcards,) = study.jobs("p", "control_best_single")
+    study.answer_job(wildcards).write_failed("test", "killed")
+    rows = answer_costs(study, "control_best_single", "u")
     assert [row["stage"] for row in rows] == ["fit", "fit"]

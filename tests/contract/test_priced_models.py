@@ -1,31 +1,21 @@
 """Models whose replies are dear: asked for what a method reads, once, and with the same results as when all is there."""
 
 import hashlib
-import json
 from collections import Counter
 
 import pytest
 from support.llm_server import Answer, LanguageServer, reply
+from support.real_study import RealStudy
 
 from moco import paths
-from moco.config.engine import EngineSettings
-from moco.config.models import ServerModel
 from moco.config.runtime import LAST_ATTEMPT
-from moco.config.tasks import TaskEntry
-from moco.engines.logits import LogitsJob
-from moco.engines.plain import generate_plain
 from moco.errors import WorkError
-from moco.methods.answering import AnswerJob
-from moco.methods.catalogue import make_method
-from moco.methods.fitting import FitJob
-from moco.models.resolve import resolve
+from moco.home import STUDY
 from moco.records import ANSWERS, CALLS, COSTS, GENERATIONS, PERF, RESPONSE_LOGITS, SCORES, read_rows
-from moco.scoring.files import score_answers, score_plain
-from moco.tasks.prepare import prepare, read_questions
+from moco.tasks.prepare import read_questions
 
 TASKS = ("t", "u")
 POOL = ["near", "mid", "far"]
-DECODING = {"decoding_name": "default", "decoding": {"max_new_tokens": 16, "temperature": 0.7}}
 ITEMS = 12
 METHODS = {
     "ask": ("api_cascade", {"mode": "just_ask"}),
@@ -67,82 +57,101 @@ def server():
 
 
 class Folder:
-    """Results of a study of served models, of which some are priced."""
+    """Results of studies of served models, of which some are priced: one study per method variant.
 
-    def __init__(self, root, server, monkeypatch, priced):
-        self.results, self.server, self.priced = root / "results", server, priced
-        # Many threads and the server in one process would mostly wait for each other.
-        served = {name: {"concurrency": 2} for name in POOL}
-        monkeypatch.setenv("MOCO_RUNTIME", json.dumps({"priced": priced, "served": served}))
-        for seed, task in enumerate(TASKS):
-            items = {"dev": 4, "test": ITEMS}
-            source = {"kind": "synthetic", "skills": ["add"], "items": items, "seed": seed}
-            prepare(task, TaskEntry(source=source), self.results / paths.task_folder(task), {})
+    Args:
+        root: The project folder.
+        server: What serves the models.
+        environment: Where the study's file is named.
+        priced: Models that are priced; None: the studies do not say.
+    """
+
+    def __init__(self, root, server, environment, priced):
+        self.results, self.server = root / "results", server
+        self._root, self._environment, self._priced = root, environment, priced
+        self._studies = {}
+
+    def of(self, variant, answers=None):
+        """Return a variant's study, the one used last where the number of answers is left out."""
+        answers = answers or self._studies.get(variant, (1, None))[0]
+        if self._studies.get(variant, (None, None))[0] != answers:
+            self._studies[variant] = answers, RealStudy(self._root, self._content(variant, answers))
+        study = self._studies[variant][1]
+        study.use(self._environment)
+        return study
+
+    def _content(self, variant, answers):
+        models = {}
         for name in POOL:
-            entry = ServerModel(kind="server", endpoint=server.endpoint, name=name, date="2026-01-31", logprobs=True)
-            resolve(name, entry, EngineSettings(), root).write(self.results / paths.model_json(name))
-
-    def generate(self, split, models=POOL, samples=(0, 1)):
-        generate_plain(self.results, [(m, t) for m in models for t in TASKS], [split], samples, 1, DECODING)
-        for model in models:
-            LogitsJob(self.results, "response", model, TASKS, [split], samples, 1, DECODING).run()
-
-    def score_dev(self):
-        for name in POOL:
-            for task in TASKS:
-                source = paths.generation(name, task, "dev", "default", 1, 0)
-                score_plain(self.results, task, "dev", source, {"scorer": "strict", "type": "exact_match"})
-
-    def spec(self, variant, answers=1):
+            # Many threads and the server in one process would mostly wait for each other.
+            models[name] = {"kind": "server", "endpoint": self.server.endpoint, "name": name, "date": "2026-01-31"}
+            models[name] |= {
+                "logprobs": True,
+                "requests": {"concurrency": 2},
+                "description": f"knows what {name} knows",
+            }
+            if self._priced is not None:
+                models[name]["priced"] = name in self._priced
+        source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": ITEMS}}
         method, params = METHODS[variant]
         return {
-            "method": method,
-            "params": make_method(method, params).params.slice(),
-            "pool": POOL,
-            "tasks": {task: {"type": "exact_match", "answers": answers} for task in TASKS},
-            "scorer": "strict",
-            "descriptions": [f"knows what {name} knows" for name in POOL],
-            **DECODING,
+            "study": "s",
+            "models": models,
+            "pools": {"p": POOL},
+            "tasks": {
+                task: {"source": {**source, "seed": seed}, "answers": answers} for seed, task in enumerate(TASKS)
+            },
+            "decoding": {"default": {"max_new_tokens": 16, "temperature": 0.7}},
+            "methods": {variant: {"method": method, **params}},
+            "compare": [{"singles": []}],
         }
 
+    def job(self, variant):
+        (wildcards,) = self.of(variant).jobs("p", variant)
+        return wildcards
+
+    def generate(self, models=POOL):
+        """Make the first plain responses to test items, and their logits."""
+        study, batch = self.of("sure"), self.job("sure").batch
+        for model in models:
+            study.make(paths.response_logits(model, batch, "test", 1, "s0"))
+
     def fit(self, variant):
-        method, params = METHODS[variant]
-        if make_method(method, params).needs(len(POOL)).fit is not None:
-            FitJob(self.results, self.spec(variant), "p", variant, 1).run()
+        study = self.of(variant)
+        if study.plan.matrix.needs("p", variant).fit is not None:
+            study.fit("p", variant)
 
     def answer(self, variant, answers=1):
-        """Return what the server was asked meanwhile."""
+        """Return what the server was asked meanwhile; what the job is given was made before."""
+        study, wildcards = self.of(variant, answers), self.job(variant)
+        study.make_inputs(wildcards)
         before = len(self.server.asked)
-        AnswerJob(self.results, self.spec(variant, answers), "p", variant, 1).run("test")
+        study.answer_job(wildcards).run("test")
         return self.server.asked[before:]
 
     def files(self, variant):
-        wheres = [("p", task, variant, 1, "test") for task in TASKS]
+        where = ("p", self.job(variant).batch, variant, 1, "test")
         kinds = ((paths.answers, ANSWERS), (paths.calls, CALLS), (paths.costs, COSTS))
-        return [read_rows(self.results / make(*where), schema) for where in wheres for make, schema in kinds]
+        return [read_rows(self.results / make(*where), schema) for make, schema in kinds]
 
     def calls(self, variant):
-        return [
-            row for task in TASKS for row in read_rows(self.results / paths.calls("p", task, variant, 1, "test"), CALLS)
-        ]
+        return self.files(variant)[1]
 
 
 @pytest.fixture
 def study(tmp_path, server, clean_environment):
-    """Return a maker of prepared, dev-scored folders with stores of their own."""
+    """Return a maker of folders with stores of their own."""
 
     def make(name, priced):
         clean_environment.setenv("MOCO_STORE", str(tmp_path / name / "store"))
-        folder = Folder(tmp_path / name, server, clean_environment, priced)
-        folder.generate("dev")
-        folder.score_dev()
-        return folder
+        return Folder(tmp_path / name, server, clean_environment, priced)
 
     return make
 
 
 def withholds(folder):
     """Return the uids of the items that some model refuses, and let the server refuse them."""
+    folder.of("sure")
     questions = {
         model: read_questions(folder.results / paths.task_folder("t"), "test")[place] for model, place in SILENT.items()
     }
@@ -169,11 +178,9 @@ def requests_of(calls, models):
 @pytest.mark.parametrize("variant", METHODS)
 def test_a_priced_model_is_asked_for_what_is_read_and_the_results_are_the_same(study, variant):
     whole = study("whole", [])
-    whole.generate("test")
     whole.fit(variant)
     whole.answer(variant)
     priced = study("priced", ["far", "mid"])
-    priced.generate("test", ["near"])
     priced.fit(variant)
     asked = priced.answer(variant)
     calls = priced.calls(variant)
@@ -187,12 +194,11 @@ def test_a_priced_model_is_asked_for_what_is_read_and_the_results_are_the_same(s
 
 def test_a_later_plain_generation_asks_for_the_rest_alone(study, server):
     priced = study("priced", ["far"])
-    priced.generate("test", ["near", "mid"])
     priced.fit("sure")
     reached = by_model(priced.answer("sure"))["far"]
     assert 0 < reached < len(TASKS) * ITEMS
     before = len(server.asked)
-    priced.generate("test", ["far"], [0])
+    priced.generate(["far"])
     assert len(server.asked) - before == len(TASKS) * ITEMS - reached
     texts = {row["uid"]: row["text"] for task in TASKS for row in plain(priced, "far", task)}
     read = [row for row in priced.calls("sure") if row["model"] == "far"]
@@ -201,19 +207,16 @@ def test_a_later_plain_generation_asks_for_the_rest_alone(study, server):
 
 
 def plain(folder, model, task):
-    return read_rows(folder.results / paths.generation(model, task, "test", "default", 1, 0), GENERATIONS)
+    rows = read_rows(folder.results / paths.generation(model, folder.job("sure").batch, "test", 1, "s0"), GENERATIONS)
+    return [row for row in rows if row["task"] == task]
 
 
 def test_what_was_asked_is_paid_for_in_the_answer_s_performance_file(study):
     priced = study("priced", ["far", "mid"])
-    priced.generate("test", ["near"])
     priced.fit("sure")
     asked = by_model(priced.answer("sure"))
-    rows = [
-        row
-        for task in TASKS
-        for row in read_rows(priced.results / paths.perf(paths.calls("p", task, "sure", 1, "test")), PERF)
-    ]
+    answers = paths.answers("p", priced.job("sure").batch, "sure", 1, "test")
+    rows = read_rows(priced.results / paths.perf(answers), PERF)
     assert Counter(row["model"] for row in rows if row["kind"] == "reply" and not row["cached"]) == asked
     assert not [row for row in rows if row["kind"] == "load"]
 
@@ -222,16 +225,20 @@ def test_several_answers_ask_for_samples_of_their_own(study):
     priced = study("priced", POOL)
     priced.answer("random", answers=3)
     rows = priced.files("random")[0]
-    assert Counter(row["answer"] for row in rows) == {0: ITEMS, 1: ITEMS, 2: ITEMS}
+    assert Counter(row["answer"] for row in rows if row["task"] == "t") == {0: ITEMS, 1: ITEMS, 2: ITEMS}
     calls = priced.calls("random")
     assert {row["sample"] for row in calls} == {0, 1, 2}
     assert len({row["key"] for row in calls}) == len(calls) == 3 * ITEMS * len(TASKS)
 
 
 def test_served_models_are_priced_where_nothing_says_otherwise(study, clean_environment):
-    priced = study("priced", [])
-    clean_environment.delenv("MOCO_RUNTIME")
-    assert sum(by_model(priced.answer("random")).values()) == len(TASKS) * ITEMS
+    assert sum(by_model(study("silent", None).answer("random")).values()) == len(TASKS) * ITEMS
+    typed = study("typed by hand", [])
+    job = typed.of("random").answer_job(typed.job("random"))
+    clean_environment.delenv(STUDY)
+    before = len(typed.server.asked)
+    job.run("test")
+    assert len(typed.server.asked) - before == len(TASKS) * ITEMS
 
 
 def failed(rows):
@@ -242,16 +249,16 @@ def test_an_item_without_a_reply_is_a_failed_row_of_its_own(study, clean_environ
     folder = study("recorded", [])
     silent = withholds(folder)
     with pytest.raises(WorkError, match="withheld"):
-        folder.generate("test")
+        folder.generate()
     clean_environment.setenv(LAST_ATTEMPT, "1")
     before = len(folder.server.asked)
-    folder.generate("test", ["far"], [0])
+    folder.generate(["far"])
     assert len(folder.server.asked) - before == len(TASKS) * ITEMS, "the logits of a failed item are not asked for"
     rows = plain(folder, "far", "t")
     assert failed(rows) == {silent["far"]: "the reply was withheld (finish_reason content_filter)"}
     assert all((row["text"] is None) == (row["status"] == "failed") for row in rows)
     assert not failed(plain(folder, "far", "u"))
-    where = paths.logits("response", "far", "t", "test", "default", 1, 0)
+    where = paths.response_logits("far", folder.job("sure").batch, "test", 1, "s0")
     assert failed(read_rows(folder.results / where, RESPONSE_LOGITS)) == failed(rows)
 
 
@@ -261,14 +268,12 @@ def test_an_item_without_a_reply_is_a_failed_row_of_its_own(study, clean_environ
 def test_answers_that_need_a_missing_reply_fail_and_no_others(study, clean_environment, variant, priced):
     whole = study("whole", priced)
     clean_environment.setenv(LAST_ATTEMPT, "1")
-    whole.generate("test", [name for name in POOL if name not in priced])
     whole.fit(variant)
     whole.answer(variant)
     unbroken = {row["uid"]: row for row in whole.files(variant)[0]}
     calls = {(row["model"], row["uid"]) for row in whole.calls(variant)}
     folder = study("silent", priced)
     silent = withholds(folder)
-    folder.generate("test", [name for name in POOL if name not in priced])
     folder.fit(variant)
     folder.answer(variant)
     rows = {row["uid"]: row for row in folder.files(variant)[0]}
@@ -281,9 +286,9 @@ def test_answers_that_need_a_missing_reply_fail_and_no_others(study, clean_envir
         uid: row for uid, row in unbroken.items() if uid not in needed
     }
     assert not needed & {row["uid"] for row in folder.calls(variant) if row["uid"] in rows}
-    source = paths.answers("p", "t", variant, 1, "test")
-    score_answers(folder.results, "t", "test", source, {"scorer": "strict", "type": "exact_match"})
-    scores = read_rows(folder.results / paths.scores("strict", source), SCORES)
+    source = paths.scores("strict", paths.answers("p", folder.job(variant).batch, variant, 1, "test"))
+    folder.of(variant).make(source)
+    scores = read_rows(folder.results / source, SCORES)
     assert failed(scores) == reasons
     assert all(row["score"] is None for row in scores if row["status"] == "failed")
 
@@ -298,8 +303,8 @@ def test_without_recording_an_item_without_a_reply_ends_the_job(study):
 
     folder.server.answer = answer
     with pytest.raises(WorkError, match="withheld"):
-        folder.generate("test", ["far"])
+        folder.generate(["far"])
     with pytest.raises(WorkError, match="withheld"):
         folder.answer("ask")
-    assert not list(folder.results.rglob("test/default/seed1/s0.parquet"))
+    assert not list(folder.results.rglob("test/seed1/s0.parquet"))
     assert not list(folder.results.rglob("answers/**/*.parquet"))

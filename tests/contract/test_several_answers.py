@@ -3,69 +3,62 @@
 from collections import Counter
 
 import pytest
+from support.real_study import RealStudy
 
 from moco import paths
-from moco.config.engine import EngineSettings
-from moco.config.models import LocalModel
-from moco.config.tasks import TaskEntry
-from moco.engines.plain import generate_plain
-from moco.methods.answering import AnswerJob
-from moco.methods.catalogue import make_method
-from moco.methods.fitting import FitJob
-from moco.models.resolve import resolve
 from moco.records import ANSWERS, CALLS, GENERATIONS, PERF, read_rows, write_rows
 from moco.records.files import Provenance
-from moco.scoring.files import score_plain
-from moco.tasks.prepare import prepare
 
 POOL = ["one", "one", "two"]
 ANSWERS_PER_ITEM = 3
-DECODING = {"decoding_name": "default", "decoding": {"max_new_tokens": 4, "temperature": 1.5, "top_p": 1.0}}
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, tiny_checkpoint):
-    """A task, two random models, and so many plain responses that every run has its own."""
-    root = tmp_path_factory.mktemp("several")
-    folder = root / "results"
-    source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 3, "test": 3}}
-    prepare("t", TaskEntry(source=source), folder / paths.task_folder("t"), {})
-    for seed, name in enumerate(("one", "two")):
-        entry = LocalModel(kind="local", path=str(tiny_checkpoint("base", seed)))
-        resolve(name, entry, EngineSettings(), root).write(folder / paths.model_json(name))
-    generate_plain(folder, [("one", "t"), ("two", "t")], ["dev", "test"], list(range(6)), 1, DECODING)
-    for name, sample in (("one", 0), ("one", 1), ("two", 0)):
-        source = paths.generation(name, "t", "dev", "default", 1, sample)
-        score_plain(folder, "t", "dev", source, {"scorer": "strict", "type": "exact_match"})
-    return folder
+    """Two random models and a task, once with one answer per item and once with several; one store serves both."""
+    folder = tmp_path_factory.mktemp("several")
+
+    def study(answers):
+        source = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 3, "test": 3}}
+        models = {
+            name: {"kind": "local", "path": str(tiny_checkpoint("base", seed)), "description": name}
+            for seed, name in enumerate(("one", "two"))
+        }
+        content = {
+            "study": "s",
+            "models": models,
+            "pools": {"p": POOL},
+            "tasks": {"t": {"source": source, "answers": answers}},
+            "decoding": {"default": {"max_new_tokens": 4, "temperature": 1.5, "top_p": 1.0}},
+            "methods": {"control_random": {}, "control_best_single": {}, "text_multiagent_refine": {}},
+        }
+        return RealStudy(folder, content)
+
+    return {answers: study(answers) for answers in (1, ANSWERS_PER_ITEM)}
 
 
-def answered(folder, method, answers):
-    made = make_method(method, {})
-    spec = {
-        "method": method,
-        "params": made.params.slice(),
-        "pool": POOL,
-        "tasks": {"t": {"type": "exact_match", "answers": answers}},
-        "scorer": "strict",
-        **DECODING,
-    }
-    if made.needs(len(POOL)).fit is not None:
-        FitJob(folder, spec, "p", method, 1).run()
-    AnswerJob(folder, spec, "p", method, 1).run("test")
-    where = ("p", "t", method, 1, "test")
-    calls = folder / paths.calls(*where)
-    loads = Counter(row["model"] for row in read_rows(paths_perf(calls), PERF) if row["kind"] == "load")
-    return read_rows(folder / paths.answers(*where), ANSWERS), read_rows(calls, CALLS), loads
+def answered(prepared, method, answers):
+    study = prepared[answers]
+    study.run("p", method)
+    where = ("p", study.batch("p", method, "t"), method, 1, "test")
+    answers_file = study.results / paths.answers(*where)
+    loads = Counter(row["model"] for row in read_rows(paths_perf(answers_file), PERF) if row["kind"] == "load")
+    return read_rows(answers_file, ANSWERS), read_rows(study.results / paths.calls(*where), CALLS), loads
 
 
 def paths_perf(path):
     return path.with_name(path.name.replace(".parquet", "_perf.parquet"))
 
 
-def plain(folder, name, sample):
-    rows = read_rows(folder / paths.generation(name, "t", "test", "default", 1, sample), GENERATIONS)
-    return {row["uid"]: row["text"] for row in rows}
+def plain_file(prepared, name, sample):
+    study = prepared[ANSWERS_PER_ITEM]
+    batch = study.batch("p", "control_random", "t")
+    return study.results / paths.generation(name, batch, "test", 1, paths.block_of(sample))
+
+
+def plain(prepared, name, sample):
+    rows = read_rows(plain_file(prepared, name, sample), GENERATIONS)
+    return {row["uid"]: row["text"] for row in rows if row["sample"] == sample}
 
 
 def test_every_answer_rests_on_samples_of_its_own(prepared):
@@ -103,12 +96,15 @@ def test_requests_of_different_runs_are_different_requests_in_the_same_rounds(pr
 
 
 def test_one_failed_sample_fails_the_answer_that_needs_it_alone(prepared):
-    path = prepared / paths.generation("two", "t", "test", "default", 1, 1)
+    path = plain_file(prepared, "two", 1)
+    prepared[ANSWERS_PER_ITEM].make(str(path.relative_to(prepared[ANSWERS_PER_ITEM].results)))
     rows = read_rows(path, GENERATIONS)
-    broken = [{**rows[0], "status": "failed", "reason": "gone", "text": None}, *rows[1:]]
+    place = next(place for place, row in enumerate(rows) if row["sample"] == 1)
+    broken = [*rows]
+    broken[place] = {**rows[place], "status": "failed", "reason": "gone", "text": None}
     write_rows(path, GENERATIONS, broken, Provenance("generate"))
     try:
         found, _, _ = answered(prepared, "control_random", ANSWERS_PER_ITEM)
     finally:
         write_rows(path, GENERATIONS, rows, Provenance("generate"))
-    assert [(row["uid"], row["answer"]) for row in found if row["status"] == "failed"] == [(rows[0]["uid"], 1)]
+    assert [(row["uid"], row["answer"]) for row in found if row["status"] == "failed"] == [(rows[place]["uid"], 1)]

@@ -1,118 +1,139 @@
-"""A small study run verb by verb in this process, on real tiny checkpoints."""
+"""A small study on real models, made in this process: each job when something needs what it writes."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from moco import paths
 from moco.config.load import study_from
 from moco.engines.logits import LogitsJob
-from moco.engines.plain import generate_plain
+from moco.engines.plain import PlainJob
 from moco.methods.answering import AnswerJob
 from moco.methods.fitting import FitJob
 from moco.models.resolve import resolve
-from moco.scoring.files import score_plain
+from moco.scoring.files import ScoreJob
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
-from moco.workflow.rule import Rule
+from moco.workflow.scores import replies_of
+from support.study_files import use_study
+
+BELOW = "<results>/"
 
 
-@dataclass
-class SmallStudy:
-    """A study with its results folder.
+class RealStudy:
+    """A study with prepared tasks and resolved models.
 
-    Attributes:
-        folder: Holds `results`.
+    Args:
+        folder: The project folder; it will hold `results`.
         content: The configuration.
     """
 
-    folder: Path
-    content: Mapping[str, Any]
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    @cached_property
-    def plan(self) -> Plan:
-        plan = Plan(study_from(dict(self.content), "test"))
-        plan.build()
-        return plan
-
-    def prepare(self) -> None:
-        """Prepare all tasks and resolve all models."""
+    def __init__(self, folder: Path, content: Mapping[str, Any]) -> None:
+        self.folder, self.content, self.results = folder, content, folder / "results"
+        self.plan = Plan(study_from(dict(content), "test"))
+        self.plan.build()
         for name, task in self.plan.matrix.tasks.items():
             prepare(name, task.entry, self.results / paths.task_folder(name), None)
-        for name, entry in self.plan.study.models.items():
-            info = resolve(name, entry, self.plan.engine(name), self.folder)
+        for name in self.plan.matrix.models:
+            info = resolve(name, self.plan.study.models[name], self.plan.study.engine_of(name), folder)
             info.write(self.results / paths.model_json(name))
 
-    def generate(self) -> None:
-        """Make all plain responses and the dev scores, by the plan's own rules."""
-        for rule in self.plan.generate_rules():
-            for model in rule.wildcards["model"].split("|"):
-                first, _, last = rule.words["samples"].partition("-")
-                generate_plain(
-                    self.results,
-                    [(model, task) for task in rule.words["tasks"].split()],
-                    rule.words["splits"].split(),
-                    range(int(first), int(last or first) + 1),
-                    1,
-                    json.loads(rule.spec(SimpleNamespace(model=model, seed="1"))),
-                )
-        for model in self.plan.study.models:
-            for batch in self.plan.matrix.batches.values():
-                for task in batch.tasks:
-                    for path in sorted((self.results / f"generations/{model}/{task}/dev").rglob("s*[0-9].parquet")):
-                        source = str(path.relative_to(self.results))
-                        spec = json.loads(self.plan.score_spec(batch, self.plan.study.scorer))
-                        score_plain(self.results, task, "dev", source, spec)
+    def use(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+        """Let jobs take what is no part of their slices from this study, or from one with other settings."""
+        use_study(monkeypatch, self.folder, **{**self.content, **changes})
 
-    def logits_jobs(self) -> list[LogitsJob]:
-        """Return all logits jobs of the plan."""
-        return [
-            logits_job(self.results, rule, model)
-            for rule in self.plan.logits_rules()
-            for model in rule.wildcards["model"].split("|")
-        ]
+    def batch(self, pool: str, method: str, task: str) -> str:
+        """Return the batch in which a method works on a task."""
+        (name,) = (job.batch for job in self.jobs(pool, method) if task in self.plan.matrix.batch(job.batch).tasks)
+        return str(name)
+
+    def jobs(self, pool: str, method: str) -> Iterator[SimpleNamespace]:
+        """Yield the wildcards of a method's jobs on test."""
+        for cell in self.plan.matrix.cells:
+            if (cell.pool, cell.variant) == (pool, method):
+                for seed in self.plan.study.seeds:
+                    yield SimpleNamespace(pool=pool, batch=cell.batch, method=method, seed=seed, split="test")
 
     def fit(self, pool: str, method: str) -> FitJob:
         """Fit a method on every batch that it applies to, and return the last job."""
-        return self._jobs(FitJob, "fit", pool, method)
-
-    def answer(self, pool: str, method: str) -> AnswerJob:
-        """Answer the test split of every batch that the method applies to, and return the last job."""
-        return self._jobs(AnswerJob, "answer", pool, method)
-
-    def _jobs(self, kind: Any, stage: str, pool: str, method: str) -> Any:
         job = None
-        for cell in self.plan.matrix.cells:
-            if (cell.pool, cell.variant) == (pool, method):
-                job = kind(self.results, self.plan.method_spec(cell, stage), pool, method, 1)
-                job.run(*(["test"] if stage == "answer" else []))
+        for wildcards in self.jobs(pool, method):
+            stage = self.plan.fit
+            self.make(*stage.plain(wildcards), *stage.scores(wildcards), *stage.logits(wildcards))
+            job = FitJob(self.results, stage.slice(wildcards), *_names(wildcards))
+            job.run()
         assert job is not None, f"{method} applies to nothing"
         return job
 
+    def answer(self, pool: str, method: str) -> AnswerJob:
+        """Answer the test split of every batch that a fitted method applies to, and return the last job."""
+        job = None
+        for wildcards in self.jobs(pool, method):
+            self.make_inputs(wildcards)
+            job = self.answer_job(wildcards)
+            job.run("test")
+        assert job is not None, f"{method} applies to nothing"
+        return job
 
-def logits_job(results: Path, rule: Rule, model: str) -> LogitsJob:
-    """Return a rule's job for a model, with the options that the rule gives its verb."""
-    which = rule.words["which"]
-    samples = [0]
-    if callable(which):
-        span = which(SimpleNamespace(model=model, seed="1")).split()[1]
-        first, _, last = span.partition("-")
-        samples = list(range(int(first), int(last or first) + 1))
-    return LogitsJob(
-        results,
-        rule.words["kind"],
-        model,
-        rule.words["tasks"].split(),
-        rule.words["splits"].split(),
-        samples,
-        1,
-        json.loads(rule.spec(SimpleNamespace(model=model, seed="1"))),
-    )
+    def make_inputs(self, wildcards: SimpleNamespace) -> None:
+        """Make the responses and logits that an answer job is given."""
+        self.make(*self.plan.answer.plain(wildcards), *self.plan.answer.logits(wildcards))
+
+    def answer_job(self, wildcards: SimpleNamespace) -> AnswerJob:
+        """Return an answer job."""
+        return AnswerJob(self.results, self.plan.answer.slice(wildcards), *_names(wildcards))
+
+    def run(self, pool: str, method: str) -> AnswerJob:
+        """Fit a method, if it learns, and answer."""
+        if self.plan.matrix.needs(pool, method).fit is not None:
+            self.fit(pool, method)
+        return self.answer(pool, method)
+
+    def planned(self, part: str) -> list[str]:
+        """Return the files that jobs of one part of the work write, such as `logits`."""
+        work = self.plan.collect.slice(SimpleNamespace(part=paths.BENCHMARK))["work"]
+        found = (job["path"] for job in work if job["part"] == part)
+        return [path.replace("_job_perf", "") for path in found]
+
+    def make(self, *files: str) -> None:
+        """Make responses, logits and scores that do not exist, and what they rest on."""
+        for path in dict.fromkeys(file.removeprefix(BELOW) for file in files):
+            if not (self.results / path).is_file():
+                self.make(*self._inputs(path))
+                self.job(path).run()
+
+    def job(self, path: str) -> Any:
+        """Return the job that writes a file of responses, logits or scores."""
+        stage, wildcards = self._stage(path)
+        spec = stage.slice(wildcards)
+        if path.startswith("scores/"):
+            return ScoreJob(self.results, spec, wildcards.replies, replies_of(wildcards.replies).split)
+        where = (wildcards.model, wildcards.batch, wildcards.split, wildcards.seed, wildcards.block)
+        if path.startswith("logits/"):
+            return LogitsJob(self.results, spec, wildcards.kind, *where)
+        return PlainJob(self.results, spec, *where)
+
+    def _inputs(self, path: str) -> list[str]:
+        stage, wildcards = self._stage(path)
+        if path.startswith("scores/"):
+            return list(stage.replies(wildcards))
+        return [stage.responses(wildcards)] if stage is self.plan.response_logits else []
+
+    def _stage(self, path: str) -> tuple[Any, SimpleNamespace]:
+        kind, *parts = path.removesuffix(".parquet").split("/")
+        if kind == "scores":
+            return self.plan.score, SimpleNamespace(scorer=parts[0], replies="/".join(parts[1:]))
+        model, batch, split, *rest = parts
+        about = {"model": model, "batch": batch, "split": split, "seed": None, "block": None, "kind": "response"}
+        if kind == "logits" and len(rest) == 1:
+            return self.plan.logits, SimpleNamespace(**{**about, "kind": rest[0]})
+        seed, block = rest[-2:]
+        about |= {"seed": int(seed.removeprefix("seed")), "block": block}
+        return self.plan.response_logits if kind == "logits" else self.plan.generate, SimpleNamespace(**about)
+
+
+def _names(wildcards: SimpleNamespace) -> tuple[str, str, str, int]:
+    return wildcards.pool, wildcards.batch, wildcards.method, wildcards.seed

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from support.studies import Study
 
+from moco.config.load import study_from
+from moco.workflow.plan import Plan
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
@@ -22,6 +25,21 @@ def zoo(study: Study) -> Study:
 def shared_zoo(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The same study for tests that change nothing."""
     return _zoo(Study(tmp_path_factory.mktemp("zoo")))
+
+
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    """The plan of a study with two rule sets, which has every table and figure."""
+    source = {"kind": "synthetic", "skills": ["add"], "form": "exact", "items": {"dev": 1, "test": 1}}
+    content = {
+        "study": "s",
+        "models": {"add": {"kind": "zoo"}},
+        "pools": {"p": ["add"]},
+        "tasks": {"t": {"source": source}},
+        "methods": {"control_best_single": {}},
+        "also_score": ["paper"],
+    }
+    return Plan(study_from(content, "test"))
 
 
 def _zoo(study: Study) -> Study:

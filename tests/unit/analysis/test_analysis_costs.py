@@ -13,7 +13,6 @@ from moco.analysis.frontier import frontier, moco_cost_frontier, points
 from moco.analysis.render import Quantity, cell_text
 from moco.analysis.tables import make_table, write_table
 from moco.errors import WorkError
-from moco.records import CALLS, GENERATIONS, JOB_PERF, PERF, Provenance, write_rows
 
 MFLOP = 2 * SIZE / 1e9
 """GFLOPs of one token of a model of usual size."""
@@ -141,8 +140,7 @@ def test_costs_by_model_are_totals_over_tasks_and_means_over_seeds(pair):
 
 def test_a_missing_cost_file_is_named(pair):
     pair.method("p", "m", "text", "t", [1] * 4, [1] * 4)
-    path = pair.results / paths.costs("p", "t", "m", 2, "test")
-    path.unlink()
+    (pair.folder / paths.costs("p", "t", "m", 2, "test")).unlink()
     for name in ("moco_main", "moco_cost"):
         with pytest.raises(WorkError, match=r"test_costs\.parquet"):
             make_table(name, pair.spec, pair.results)
@@ -163,39 +161,28 @@ def test_csv_has_full_precision(pair):
     assert float(row["GFLOPs/item"]) == pytest.approx(300 * MFLOP, rel=1e-15)
 
 
-def perf(results, path, schema, replies, loads=0):
-    """Write a record file of replies (key, tokens, cached, seconds) and its performance file."""
-    blank = dict.fromkeys(schema.columns.names)
-    rows = [{**blank, "key": key, "prompt_tokens": 10, "completion_tokens": n} for key, n, _, _ in replies]
-    write_rows(results / path, schema, rows, Provenance("x"))
-    spent = [
-        {"kind": "reply", "key": key, "model": "m", "cached": cached, "seconds": seconds}
-        for key, _, cached, seconds in replies
-    ]
-    spent += [{"kind": "load", "key": None, "model": "m", "cached": False, "seconds": 9.0}] * loads
-    write_rows(results / paths.perf(path), PERF, spent, Provenance("x"))
-
-
 def test_paid_is_what_was_new(pair):
-    pair.method("p", "m", "text", "t", [1] * 4, [1] * 4)
-    generations = paths.generation("small", "t", "dev", "default", 1, 3)
-    perf(pair.results, generations, GENERATIONS, [("a", 4, False, 2.0), ("b", 6, False, 3.0)], loads=1)
-    perf(pair.results, paths.calls("p", "t", "m", 1, "test"), CALLS, [("a", 4, True, 2.0), ("c", 8, False, 4.0)], 2)
-    perf(pair.results, f"{paths.fit_folder('p', 't', 'm', 2)}/calls.parquet", CALLS, [("d", 8, True, 4.0)])
-    made = paths.generation(paths.fitted_model("p", "t", "m", 1, "soup"), "t", "test", "default", 1, 0)
-    perf(pair.results, made, GENERATIONS, [("e", 1, False, 0.5)], loads=1)
-    perf(pair.results, paths.calls("p", "t", "m", 2, "test"), CALLS, [])
-    perf(pair.results, paths.generation("big", "t", "test", "default", 1, 0), GENERATIONS, [])
-    other = paths.generation("stranger", "t", "test", "default", 1, 0)
-    perf(pair.results, other, GENERATIONS, [("f", 1, False, 100.0)])
+    plain = paths.generation("small", "t", "dev", 1, "s1-4")
+    pair.worked(plain, "plain responses", name="small", level="single", items=2, cached=0, made_tokens=10, seconds=5.0)
+    answers = paths.answers("p", "t", "m", 1, "test")
+    method = {"pool": "p", "name": "m", "level": "text"}
+    pair.worked(answers, "answer", **method, items=2, read_tokens=10, made_tokens=8, seconds=4.0, loads=2)
+    stored = {"items": 1, "cached": 1, "read_tokens": 0, "made_tokens": 0, "seconds": 0.0, "loads": 0}
+    pair.worked(f"{paths.fit_folder('p', 't', 'm', 2)}.parquet", "fit", **method, **stored)
+    made = paths.generation(paths.fitted_model("p", "t", "m", 1, "soup"), "t", "test", 1, "s0")
+    few = {"items": 1, "cached": 0, "read_tokens": 10, "made_tokens": 1, "seconds": 0.5}
+    pair.worked(made, "made models' responses", **method, **few)
+    idle = {**stored, "items": 0, "cached": 0}
+    pair.worked(paths.answers("p", "t", "m", 2, "test"), "answer", **method, **idle)
+    pair.worked(paths.generation("big", "t", "test", 1, "s0"), "plain responses", name="big", level="single", **idle)
     names = ("pool", "system", "part", "replies", "tokens read and written", "loads made")
     rows = rows_of(pair, "moco_paid_perf")
     assert [tuple(row[name] for name in names) for row in rows] == [
-        ("-", "small", "plain responses", 2, 30, 1),
+        ("-", "small", "plain responses", 2, 40, 1),
         ("p", "m", "fit", 1, 0, 0),
         ("p", "m", "made models' responses", 1, 11, 1),
         ("p", "m", "answer", 2, 18, 2),
-        ("all", "total", "-", 6, 59, 4),
+        ("all", "total", "-", 6, 69, 4),
     ]
     assert [row["cached (%)"] for row in rows] == [0.0, 1.0, 0.0, 0.5, pytest.approx(2 / 6)]
     assert [row["measured seconds of generating"].value for row in rows] == [5.0, 0.0, 0.5, 4.0, 9.5]
@@ -203,52 +190,34 @@ def test_paid_is_what_was_new(pair):
     assert rows[1]["measured tokens written/s"] == "-"
 
 
-def accounts(results, path, job, **changes):
-    """Write what one model did in a job."""
-    row = {
-        **{
-            "job": job,
-            "pool": None,
-            "system": "small",
-            "tasks": ["t"],
-            "splits": ["test"],
-            "seed": 1,
-            "model": "small",
-        },
-        **{"items": 4, "cached": 1, "read_tokens": 30, "made_tokens": 12, "seconds": 2.0},
-        **{"loads": 1, "load_seconds": 0.5},
-        **changes,
-    }
-    write_rows(results / paths.job_perf(path), JOB_PERF, [row], Provenance(job))
-
-
 def test_every_job_tells_what_each_model_did(pair):
-    pair.method("p", "m", "text", "t", [1] * 4, [1] * 4)
-    plain = paths.generation("small", "t", "test", "default", 1, 0)
-    accounts(pair.results, plain, "generate")
-    accounts(pair.results, paths.logits("options", "big", "t", "test", "default", 1, 0), "logits", seed=None)
+    plain = paths.generation("small", "t", "test", 1, "s0")
+    pair.worked(plain, "plain responses", name="small", level="single")
+    pair.worked(paths.logits("options", "big", "t", "test"), "logits", name="big", level="single", seed=None)
     judged = paths.scores("strict", paths.answers("p", "t", "m", 2, "test"))
-    accounts(pair.results, judged, "score", model="verifier", seed=2, made_tokens=0)
-    accounts(pair.results, paths.scores("strict", plain), "score", model="verifier", items=4, cached=4, seconds=0.1)
-    fit = f"{paths.fit_folder('p', '_all', 'm', 1)}/calls.parquet"
-    accounts(pair.results, fit, "fit", model="reward")
-    accounts(pair.results, paths.generation("stranger", "t", "test", "default", 1, 0), "generate")
-    names = ("pool", "system", "part", "seed", "model", "items", "cached (%)", "tokens written", "tokens read", "loads")
+    method = {"pool": "p", "name": "m", "level": "text"}
+    pair.worked(judged, "scoring", **method, model="verifier", seed=2, made_tokens=0)
+    scored = {"model": "verifier", "items": 4, "cached": 4, "seconds": 0.1}
+    pair.worked(paths.scores("strict", plain), "scoring", name="small", level="single", **scored)
+    fit = f"{paths.fit_folder('p', 't', 'm', 1)}.parquet"
+    pair.worked(fit, "fit", **method, model="reward", tasks=["t", "u"], splits=["dev"])
+    names = ("pool", "system", "part", "tasks", "splits", "seed", "model")
+    counts = ("items", "cached (%)", "tokens written", "tokens read", "loads")
     rows = rows_of(pair, "moco_jobs_perf")
-    assert [tuple(row[name] for name in names) for row in rows] == [
-        ("-", "small", "plain responses", "1", "small", 4, 0.25, 12, 30, 1),
-        ("-", "small", "scoring", "1", "verifier", 4, 1.0, 12, 30, 1),
-        ("-", "big", "logits", "-", "small", 4, 0.25, 12, 30, 1),
-        ("p", "m", "fit", "1", "reward", 4, 0.25, 12, 30, 1),
-        ("p", "m", "scoring", "2", "verifier", 4, 0.25, 0, 30, 1),
+    assert [tuple(row[name] for name in (*names, *counts)) for row in rows] == [
+        ("-", "small", "plain responses", "t", "test", "1", "small", 4, 0.25, 12, 30, 1),
+        ("-", "small", "scoring", "t", "test", "1", "verifier", 4, 1.0, 12, 30, 1),
+        ("-", "big", "logits", "t", "test", "-", "small", 4, 0.25, 12, 30, 1),
+        ("p", "m", "fit", "t, u", "dev", "1", "reward", 4, 0.25, 12, 30, 1),
+        ("p", "m", "scoring", "t", "test", "2", "verifier", 4, 0.25, 0, 30, 1),
     ]
     speeds = [row["measured tokens/s"] for row in rows]
     assert [speed if speed == "-" else speed.value for speed in speeds] == [6.0, "-", 6.0, 6.0, 15.0]
     paid = {(row["system"], row["part"]): row for row in rows_of(pair, "moco_paid_perf")}
-    # Plain responses and fits have files of their own that tell more.
-    assert paid.keys() == {("small", "scoring"), ("big", "logits"), ("m", "scoring"), ("total", "-")}
+    work = {("small", "plain responses"), ("small", "scoring"), ("big", "logits"), ("m", "fit"), ("m", "scoring")}
+    assert paid.keys() == {*work, ("total", "-")}
     assert paid["big", "logits"]["tokens read and written"] == 42
-    assert paid["total", "-"]["loads made"] == 3
+    assert paid["total", "-"]["loads made"] == 5
 
 
 def test_without_performance_files_nothing_is_said_to_be_paid(pair):

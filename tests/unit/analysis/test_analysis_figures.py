@@ -6,7 +6,6 @@ from moco.analysis.drawing import short_name
 from moco.analysis.figures import FIGURES, make_figure, write_figure
 from moco.errors import RequestError
 from moco.methods.base import LEVELS
-from moco.workflow.plan import Plan
 
 
 def wins_of(study):
@@ -87,7 +86,7 @@ def test_long_names_keep_both_ends():
     assert name.endswith("-rounds-3")
 
 
-def test_unknown_figure_suggests_a_name(zoo):
+def test_unknown_figure_suggests_a_name(zoo, plan):
     with pytest.raises(RequestError, match="did you mean moco_win_rate"):
         write_figure("moco_win_rates", zoo.spec, zoo.results)
-    assert tuple(FIGURES) == Plan.figures
+    assert tuple(FIGURES) == plan.figures

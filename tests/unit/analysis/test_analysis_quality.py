@@ -141,8 +141,11 @@ def test_the_table_needs_prepared_tasks_only(study):
     class Wildcards:
         table = "data_quality"
 
-    inputs = plan.table_inputs(Wildcards())
-    assert inputs == [path for task in ("first", "second") for path in plan.prepare_outputs(task)]
+    inputs = plan.tabulate.inputs(Wildcards())
+    assert {path.split("/")[1] for path in inputs} == {"tasks"}
+    assert {path.split("/")[2] for path in inputs} == {"first", "second"}
     assert "<results>/tasks/first/dropped.parquet" in inputs
     Wildcards.table = "moco_main"
-    assert plan.table_inputs(Wildcards()) == plan.analysis_inputs
+    assert plan.tabulate.inputs(Wildcards()) == [
+        f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "jobs_perf")
+    ]

@@ -1,5 +1,6 @@
 import pytest
 
+from moco import paths
 from moco.analysis.results import item_scores, load_scores, summarise
 from moco.errors import WorkError
 
@@ -22,19 +23,25 @@ def test_frame_is_long_and_tidy(zoo):
     assert set(single["pool"]) == {""}
 
 
-def test_missing_files_are_counted_and_the_first_is_named(zoo):
-    paths = [zoo.spec["singles"][index]["scores"]["1"] for index in (1, 2)]
-    for path in paths:
-        (zoo.results / path).unlink()
-    with pytest.raises(WorkError, match="2 of 27 score files are missing") as caught:
-        load_scores(zoo.spec, zoo.results)
-    assert caught.value.where.endswith(paths[0])
+def test_missing_scores_are_named(zoo):
+    (zoo.results / paths.collected(paths.BENCHMARK, "scores")).unlink()
+    with pytest.raises(WorkError, match="file is missing") as caught:
+        load_scores(zoo.spec, zoo.folder)
+    assert caught.value.where.endswith("analysis/benchmark/scores.parquet")
 
 
 def test_damaged_file_is_an_error_not_a_traceback(zoo):
-    (zoo.results / zoo.spec["singles"][0]["scores"]["1"]).write_bytes(b"x")
+    (zoo.results / paths.collected(paths.BENCHMARK, "scores")).write_bytes(b"x")
     with pytest.raises(WorkError, match="damaged"):
-        load_scores(zoo.spec, zoo.results)
+        load_scores(zoo.spec, zoo.folder)
+
+
+def test_scores_under_other_rules_are_no_rows(study):
+    study.task("t")
+    study.single("a", "t", [1, 0])
+    study.rescored("", "a", "t", [1, 1])
+    assert load_scores(study.spec, study.results)["score"].tolist() == [1, 0]
+    assert load_scores({**study.spec, "scorer": "paper"}, study.results)["score"].tolist() == [1, 1]
 
 
 def test_several_answers_of_an_item_count_once(study):

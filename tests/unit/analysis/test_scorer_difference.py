@@ -17,10 +17,10 @@ def scored_twice(study):
     study.single("add", "chat", [-2.0, 4.0])
     study.method("zoo", "vote", "text", "sums", [1, 1, "failed killed"])
     study.method("zoo", "soup", "weight", "sums", [1, 1, 0, 0], [1, 0, 0, 0])
-    study.rescored("singles", "add", "sums", [0, 0, 1, 1, 1])
-    study.rescored("singles", "add", "chat", [-2.0, 4.5])
-    study.rescored("methods", "vote", "sums", [1, 1, "failed killed"])
-    study.rescored("methods", "soup", "sums", ["unparsed", 1, 0, 0], [1, "unparsed", 0, "unparsed"])
+    study.rescored("", "add", "sums", [0, 0, 1, 1, 1])
+    study.rescored("", "add", "chat", [-2.0, 4.5])
+    study.rescored("zoo", "vote", "sums", [1, 1, "failed killed"])
+    study.rescored("zoo", "soup", "sums", ["unparsed", 1, 0, 0], [1, "unparsed", 0, "unparsed"])
     return study
 
 
@@ -91,7 +91,7 @@ def test_a_study_with_one_rule_set_has_no_such_table(shared_zoo, scored_twice):
 
 def test_file_and_report(scored_twice):
     write_table("scorer_difference", scored_twice.spec, scored_twice.results)
-    with (scored_twice.results / "tables/scorer_difference.csv").open(newline="") as stream:
+    with (scored_twice.folder / "tables/scorer_difference.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert (rows[0]["items that differ"], rows[0]["difference_mean"]) == ("0.5", "0.0")
     path = scored_twice.results / "report.html"

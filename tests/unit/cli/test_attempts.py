@@ -1,6 +1,5 @@
 """Failed work: visible after the last attempt, never before, whatever killed it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,32 +10,44 @@ from pathlib import Path
 import pytest
 
 from moco import paths
-from moco.config.tasks import TaskEntry
+from moco.cli.attempts import CHILD
+from moco.config.load import study_from
+from moco.config.runtime import write_study_file
 from moco.errors import FailedInput
+from moco.home import STUDY
 from moco.records import GENERATIONS, read_rows, write_json
 from moco.tasks.prepare import prepare
+from moco.workflow.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
-SPEC = {"decoding": {"max_new_tokens": 4}, "decoding_name": "default"}
-REPLIES = paths.generation("m", "t", "test", "default", 1, 0)
+SOURCE = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 2, "test": 3}}
+CONTENT = {
+    "study": "s",
+    "models": {"m": {"kind": "local", "path": "nowhere"}},
+    "pools": {"p": ["m"]},
+    "tasks": {"t": {"source": SOURCE}},
+    "methods": {"control_random": {}},
+}
+PLAN = Plan(study_from(CONTENT, "test"))
+[(_, BATCH)] = PLAN.matrix.singles
+REPLIES = paths.generation("m", BATCH, "test", 1, "s0")
 
 
 @pytest.fixture
 def project(tmp_path):
     """A results folder with a task and no usable model, and a way to hurt the child."""
-    entry = TaskEntry(source={"kind": "synthetic", "skills": ["add"], "items": {"dev": 2, "test": 3}})
-    prepare("t", entry, tmp_path / "results/tasks/t", {})
+    prepare("t", PLAN.study.tasks["t"], tmp_path / "results/tasks/t", {})
     (tmp_path / "hook").mkdir()
 
     def start(child: str, attempt: int, *, retries: int = 1, failures: str = "record") -> subprocess.Popen[str]:
-        hook = f"import os, signal, sys, time\nif 'MOCO_CHILD' in os.environ:\n    {child}\n"
+        hook = f"import os, signal, sys, time\nif {CHILD!r} in os.environ:\n    {child}\n"
         (tmp_path / "hook/sitecustomize.py").write_text(hook)
-        arguments = ["generate", "--model", "m", "--tasks", "t", "--splits", "test", "--samples", "0", "--seed", "1"]
-        arguments += ["--spec", json.dumps(SPEC), "--attempt", str(attempt)]
+        arguments = ["generate", "--model", "m", "--batch", BATCH, "--split", "test", "--seed", "1", "--block", "s0"]
+        arguments += ["--attempt", str(attempt)]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(tmp_path / "hook"), os.environ.get("PYTHONPATH", "")]),
-            "MOCO_RUNTIME": json.dumps({"failures": failures, "retries": retries}),
+            STUDY: str(write_study_file({**CONTENT, "failures": failures, "retries": retries}, tmp_path)),
         }
         return subprocess.Popen(
             [sys.executable, "-m", "moco", *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
@@ -66,7 +77,7 @@ def test_a_killed_child_is_recorded_after_the_last_attempt_only(project, tmp_pat
     assert last.returncode == 0
     assert "recorded as failed: killed, most likely out of memory" in said
     found = rows(tmp_path)
-    assert len(found) == 3
+    assert [(row["task"], row["sample"]) for row in found] == [("t", 0)] * 3
     assert {(row["status"], row["reason"], row["text"], row["key"]) for row in found} == {
         ("failed", "killed, most likely out of memory", None, None)
     }

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from support.study_files import use_study
 
 from moco import __version__
 from moco.cli import VERBS, main
+from moco.cli.jobs import plan
 from moco.errors import RequestError, WorkError
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -140,14 +143,51 @@ def test_a_missing_option_is_a_wrong_request(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["answer", "--pool", "p"])
     assert stop.value.code == 2
-    assert "required: --method, --seed" in capsys.readouterr().err
+    assert "required: --batch, --method, --seed, --split" in capsys.readouterr().err
 
 
-def test_options_that_cannot_be_read_are_one_line(capsys):
-    assert main(["tabulate", "moco_main", "--spec", "{"]) == 2
-    assert capsys.readouterr().err.startswith("moco tabulate: --spec: not JSON (")
-    assert main(["generate", "--model", "a", "--tasks", "t", "--splits", "test", "--samples", "1-x"]) == 2
-    assert capsys.readouterr().err == "moco generate: --samples: '1-x' is no sample range; write 0 or 1-4\n"
+JOB = ["generate", "--model", "m", "--batch", "b", "--split", "test", "--seed", "1", "--block", "s0"]
+
+
+def test_a_verb_of_a_rule_needs_the_study(monkeypatch, tmp_path, capsys):
+    assert main(JOB) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("moco generate: MOCO_STUDY: no study is named; ")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("MOCO_STUDY", str(tmp_path / "absent.json"))
+    assert main(JOB) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"moco generate: MOCO_STUDY={tmp_path / 'absent.json'}: cannot be read (")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (JOB, "unknown batch 'b'; known: general-exact_match-"),
+        (["resolve", "--model", "n"], "unknown model 'n'; known: m\n"),
+        (["prepare", "--task", "u"], "unknown task 'u'; known: t\n"),
+        (["merge", "--model", "a--b"], "unknown model 'a--b'"),
+        (["resolve", "--model", "m", "--digest", "0"], "the study or the code is another one than that of the command"),
+    ],
+)
+def test_names_that_the_study_lacks_are_one_line(monkeypatch, tmp_path, capsys, arguments, message):
+    use_study(monkeypatch, tmp_path)
+    assert main([*arguments, "--results", str(tmp_path / "results")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.splitlines()[-1].startswith(f"moco {arguments[0]}: ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_job_with_a_digest_says_how_it_is_repeated(monkeypatch, tmp_path, capsys):
+    use_study(monkeypatch, tmp_path)
+    main(["prepare", "--task", "t", "--results", str(tmp_path / "a b")])
+    assert "MOCO_STUDY" not in capsys.readouterr().err
+    digest = plan().prepare.digest(SimpleNamespace(task="t"))
+    main(["prepare", "--task", "t", "--results", str(tmp_path / "a b"), "--digest", digest])
+    line = f"MOCO_STUDY={os.environ['MOCO_STUDY']} moco prepare --task t --results '{tmp_path}/a b' --digest {digest}\n"
+    assert capsys.readouterr().err == line
 
 
 def test_errors_are_one_line_without_a_traceback_in_a_process(tmp_path):
@@ -163,16 +203,6 @@ def test_the_reason_of_a_failure_is_left_for_the_parent(tmp_path, monkeypatch):
     monkeypatch.setenv("MOCO_REASON_FILE", str(tmp_path / "reason"))
     assert main(["anwser"]) == 2
     assert (tmp_path / "reason").read_text() == "unknown verb; did you mean answer?"
-
-
-def test_sample_ranges():
-    from moco.cli.options import parse_samples
-
-    assert parse_samples("3") == [3]
-    assert parse_samples("1-4") == [1, 2, 3, 4]
-    for wrong in ("", "-", "a", "1-", "-4", "4-1"):
-        with pytest.raises(RequestError):
-            parse_samples(wrong)
 
 
 def test_the_zoo_lies_where_the_environment_says(monkeypatch):

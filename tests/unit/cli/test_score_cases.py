@@ -111,8 +111,8 @@ def test_a_missing_or_empty_file_is_a_wrong_request(cases, capsys, tmp_path):
 
 
 def test_without_cases_the_options_of_a_job_are_needed(capsys):
-    assert main(["score", "--tasks", "t", "--seed", "1"]) == 2
-    assert capsys.readouterr().err == "moco score: missing --split, --spec; give them, or --cases FILE\n"
+    assert main(["score", "--scorer", "strict"]) == 2
+    assert capsys.readouterr().err == "moco score: nothing to score; give --replies, or --cases FILE\n"
 
 
 SQUARE = ("coding", {"task": "mbpp", "test": "def check(f):\n    assert f(3) == 9\n"}, "def f(x):\n    return x * x\n")

@@ -1,12 +1,15 @@
 """Programs run with permission only: what the check says, and what jobs are told."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from support.study_files import use_study
 
+from moco import paths
 from moco.config.load import study_from
-from moco.config.runtime import VARIABLE, runtime_json
 from moco.errors import RequestError
 from moco.methods.context import FitContext
 from moco.scoring.base import CodeTools, Tools
@@ -62,39 +65,29 @@ def test_an_isolation_that_this_machine_has_not_is_a_problem_of_the_machine(stud
     assert machine_problems(study(allow=True, isolation="limits"), tmp_path) == []
 
 
-def specs(plan, stage):
-    rules = {"score": plan.score_plain_rules, "fit": plan.fit_rules}[stage]()
-
-    class Wildcards:
-        scorer, method = "strict", "weight_greedy_soup"
-
-    return {rule.name: (json.loads(rule.spec(Wildcards)), rule.threads, rule.local) for rule in rules}
-
-
 def test_jobs_on_programs_carry_limits_and_cores_and_others_do_not(study):
     plan = Plan(study(allow=True, seconds=3, workers=4))
     code = {"isolation": "bwrap", "seconds": 3, "memory_mb": 512}
-    found = specs(plan, "score")
-    on_programs = {name: entry for name, entry in found.items() if entry[0]["type"] == "coding"}
-    assert len(on_programs) == 2
-    assert len(found) == 4
-    for name, (spec, threads, local) in found.items():
-        if name in on_programs:
-            assert (spec["code"], threads, local) == (code, 4, False)
-        else:
-            assert ("code" in spec, threads, local) == (False, 1, True)
-    fits = [spec for spec, _, _ in specs(plan, "fit").values()]
-    assert [spec.get("code") for spec in fits if "programs" in spec["tasks"]] == [code]
-    assert [spec.get("code") for spec in fits if "sums" in spec["tasks"]] == [None]
+    for about, limits, threads in (("programs", code, 4), ("sums", None, 1)):
+        (batch,) = (batch.name for batch in plan.matrix.batches.values() if batch.tasks == (about,))
+        replies = paths.generation("one", batch, "test", 1, "s0").removesuffix(".parquet")
+        scored = SimpleNamespace(scorer="strict", replies=replies)
+        fitted = SimpleNamespace(pool="pair", batch=batch, method="weight_greedy_soup", seed=1)
+        for stage, job in ((plan.score, scored), (plan.fit, fitted)):
+            assert (stage.slice(job).get("code"), stage.threads(job)) == (limits, threads)
+        # What is no local rule runs on a machine that the user gave for work.
+        assert bool(re.fullmatch(plan.score.judged, replies)) == (about == "programs")
+        assert bool(re.fullmatch(plan.score.compared, replies)) == (about == "sums")
 
 
-def test_a_job_takes_permission_from_its_spec_and_workers_from_this_machine(study, monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
+def test_a_job_takes_limits_from_its_slice_and_permission_and_workers_from_the_study(tmp_path, clean_environment):
     assert tools_for({"scorer": "strict"}) == Tools()
     spec = {"code": {"isolation": "limits", "seconds": 3, "memory_mb": 99}}
     assert tools_for(spec) == Tools(1, CodeTools("limits", 3, 99))
-    monkeypatch.setenv(VARIABLE, runtime_json(study(allow=True, workers=4)))
-    assert tools_for(spec).workers == 4
+    use_study(clean_environment, tmp_path, scoring={"code": {"allow": True, "workers": 4}})
+    assert tools_for(spec) == Tools(4, CodeTools("limits", 3, 99))
+    use_study(clean_environment, tmp_path, scoring={"code": {"workers": 4}})
+    assert tools_for(spec) == Tools(4)
 
 
 @pytest.mark.slow

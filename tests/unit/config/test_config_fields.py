@@ -1,11 +1,12 @@
 """Every setting says what it is, and only identity reaches keys, slices and plans."""
 
-import re
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from moco import paths
 from moco.config import decoding, engine, models, study, tasks  # noqa: F401
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -46,28 +47,25 @@ def small_study(**changes: Any) -> Study:
     return study_from(content, "s.yaml")
 
 
-def job_specs(plan: Plan) -> dict[str, str]:
-    class Wildcards:
-        def __init__(self, **values: Any) -> None:
-            vars(self).update(values)
-
-    specs = {f"prepare {task}": plan.prepare_spec(task)(None) for task in plan.matrix.tasks}
-    for name in [*plan.matrix.models, *plan.derived]:
-        specs[f"resolve {name}"] = plan.resolve_spec(Wildcards(model=name))
-    for name, entry in plan.matrix.models.items():
-        if entry.kind == "zoo":
-            specs[f"zoo {name}"] = plan.zoo_spec(Wildcards(model=name))
-    for name in plan.derived:
-        specs[f"merge {name}"] = plan.merge_spec(Wildcards(model=name))
-    for rule in plan.generate_rules() + plan.fitted_generate_rules():
-        specs[rule.name] = rule.spec(None)
-    for rule in plan.fit_rules() + plan.answer_rules():
-        for variant in plan.matrix.variants:
-            if variant in rule.wildcards["method"].split("|"):
-                specs[f"{rule.name} {variant}"] = rule.spec(Wildcards(method=variant))
-    for rule in plan.score_plain_rules() + plan.score_answers_rules():
-        specs[rule.name] = rule.spec(Wildcards(scorer="strict"))
-    return specs
+def job_slices(plan: Plan) -> dict[str, Any]:
+    """Return what the study says of every kind of job, by rule and wildcards."""
+    matrix, seed = plan.matrix, 1
+    jobs: list[tuple[str, dict[str, Any]]] = [("prepare", {"task": task}) for task in matrix.tasks]
+    jobs += [("resolve", {"model": name}) for name in [*matrix.models, *matrix.made]]
+    jobs += [("zoo", {"model": name}) for name in matrix.models if plan.study.models[name].kind == "zoo"]
+    jobs += [("merge", {"model": name}) for name in matrix.made]
+    for model, batch in matrix.singles:
+        where = {"model": model, "batch": batch, "split": "test"}
+        plain = paths.generation(model, batch, "test", seed, "s0").removesuffix(".parquet")
+        jobs += [("generate", where), ("response_logits", where), ("logits", {**where, "kind": "options"})]
+        jobs.append(("score", {"scorer": "strict", "replies": plain}))
+    for cell in matrix.cells:
+        where = {"pool": cell.pool, "batch": cell.batch, "method": cell.variant, "seed": seed}
+        answers = paths.answers(*where.values(), "test").removesuffix(".parquet")
+        jobs += [("fit", where)] if matrix.needs(cell.pool, cell.variant).fit else []
+        jobs += [("answer", {**where, "split": "test"}), ("score", {"scorer": "strict", "replies": answers})]
+    jobs += [("collect", {"part": "benchmark"}), ("tabulate", {"table": "moco_main"}), ("report", {})]
+    return {f"{rule} {names}": getattr(plan, rule).slice(SimpleNamespace(**names)) for rule, names in jobs}
 
 
 def test_every_setting_of_the_project_is_classified_and_documented():
@@ -165,11 +163,9 @@ def test_a_runtime_setting_changes_no_slice_and_no_plan(key):
     usual, changed = small_study(), small_study(**{key: RUNTIME[key]})
     assert usual != changed
     assert usual.slice() == changed.slice()
-    one, other = Plan(usual), Plan(changed)
-    specs = job_specs(one)
-    assert len(specs) > 30
-    assert specs == job_specs(other)
-    assert one.analysis_json(None) == other.analysis_json(None)
+    slices = job_slices(Plan(usual))
+    assert len(slices) > 30
+    assert slices == job_slices(Plan(changed))
 
 
 def test_runtime_settings_of_a_single_model_change_no_plan():
@@ -179,23 +175,19 @@ def test_runtime_settings_of_a_single_model_change_no_plan():
         "recall": {**usual["recall"], "engine": {"batch_rows": 1}},
         "far": usual["far"],
     }
-    one, other = Plan(small_study()), Plan(small_study(models=changed))
-    assert job_specs(one) == job_specs(other)
-    assert one.analysis_json(None) == other.analysis_json(None)
+    assert job_slices(Plan(small_study())) == job_slices(Plan(small_study(models=changed)))
 
 
-def test_use_of_gpus_changes_no_spec_of_a_job():
-    usual, gpus = Plan(small_study()), Plan(small_study(site={"use_gpu": True}))
-    without_twins = {re.sub(r"_gpu\d", "", name): spec for name, spec in job_specs(gpus).items()}
-    assert without_twins == job_specs(usual)
+def test_use_of_gpus_changes_no_slice_of_a_job():
+    assert job_slices(Plan(small_study(site={"use_gpu": True}))) == job_slices(Plan(small_study()))
 
 
 def test_identity_settings_do_change_plans():
-    usual = job_specs(Plan(small_study()))
-    changed = job_specs(Plan(small_study(decoding={"default": {"max_new_tokens": 9}})))
-    differing = {name for name, spec in changed.items() if usual[name] != spec}
-    assert any(name.startswith("generate") for name in differing)
-    assert not any(name.startswith(("zoo", "prepare", "resolve")) for name in differing)
+    usual = job_slices(Plan(small_study()))
+    changed = job_slices(Plan(small_study(decoding={"default": {"max_new_tokens": 9}})))
+    differing = {name.split()[0] for name, found in changed.items() if usual[name] != found}
+    assert {"generate", "response_logits", "fit", "answer"} <= differing
+    assert not differing & {"zoo", "prepare", "resolve", "merge", "logits"}
 
 
 def test_unknown_keys_are_reported_with_a_suggestion_and_with_all_other_mistakes():

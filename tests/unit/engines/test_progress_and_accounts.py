@@ -171,19 +171,15 @@ def job(clock, tmp_path):
 
 
 def test_a_job_ends_with_a_line_per_model_and_writes_the_same(job, tmp_path, lines):
-    files = [tmp_path / f"{task}/s0.parquet" for task in "tuu"]
-    stale = job_perf_path(files[1])
-    stale.parent.mkdir()
-    stale.write_bytes(b"of an earlier job, whose first task this was")
+    path = tmp_path / "b/s0.parquet"
     about = {"system": "m", "tasks": ["t", "u"], "splits": ["test"], "seed": 1}
-    job.close(files, about, Provenance("generate", {}))
+    job.close(path, about, Provenance("generate", {}))
     assert lines() == [
         "m in total: 4 items, 2 in the store; 8 new tokens, 2/s; 1 load in 3.0 s; 8.0 s in all",
         "judge in total: 1 item, 0 in the store; 50 tokens read, 25/s; no load; 2.0 s in all",
         "candidates in total: 2 items, 0 in the store; 10 new tokens, 10/s; 2 loads in 1.0 s; 2.0 s in all",
     ]
-    assert not stale.exists()
-    rows = {row["model"]: row for row in read_rows(job_perf_path(files[0]), JOB_PERF)}
+    rows = {row["model"]: row for row in read_rows(job_perf_path(path), JOB_PERF)}
     assert rows["m"] == {
         **{"job": "generate", "pool": None, "system": "m", "tasks": ["t", "u"], "splits": ["test"], "seed": 1},
         **{"model": "m", "items": 4, "cached": 2, "read_tokens": 6, "made_tokens": 8},

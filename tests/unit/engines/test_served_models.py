@@ -1,6 +1,5 @@
 """Served models against a real server on this machine: one that answers, fails, stalls and returns nonsense."""
 
-import json
 import logging
 import random
 import threading
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.engines import interrupted
 from support.llm_server import Answer, LanguageServer, reply
+from support.study_files import use_study
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -52,7 +52,8 @@ def asking(tmp_path, monkeypatch):
     def make(server: LanguageServer | str, requests=None, top_logprobs=20, **declared) -> Inference:
         endpoint = server if isinstance(server, str) else server.endpoint
         entry = ServerModel(kind="server", endpoint=endpoint, name="wise-1", date="2026-01-31", **declared)
-        monkeypatch.setenv("MOCO_RUNTIME", json.dumps({"served": {"far": {**QUICK, **(requests or {})}}}))
+        far = {**entry.model_dump(), "requests": {**QUICK, **(requests or {})}}
+        use_study(monkeypatch, tmp_path, models={"far": far})
         settings = EngineSettings(top_logprobs=top_logprobs, flush_seconds=0.001)
         info = resolve("far", entry, settings, tmp_path)
         return Inference({"far": info}, {"far": settings}, GenerationStore(tmp_path / "store"), tmp_path)

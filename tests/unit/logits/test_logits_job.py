@@ -1,6 +1,5 @@
 """Cached logits on real tiny checkpoints: what is in the files, and that methods on them load no model."""
 
-import dataclasses
 import json
 import math
 import shutil
@@ -8,13 +7,12 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.real_study import SmallStudy
+from support.real_study import RealStudy
 
 from moco import paths
 from moco.engines.inference import TextJob
-from moco.engines.logits import LogitsJob
 from moco.errors import FailedInput
-from moco.methods.logits_files import failed_logits, read_logits
+from moco.methods.logits_files import LOGITS_SCHEMAS, logits_by_item
 from moco.methods.state import read_state
 from moco.records import ANSWERS, CALLS, GENERATIONS, JOB_PERF, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references
@@ -49,22 +47,40 @@ def study(tiny_checkpoint, tmp_path_factory):
     }
     for name in content["models"]:
         content["models"][name]["description"] = f"is {name}"
-    made = SmallStudy(tmp_path_factory.mktemp("logits"), content)
-    made.prepare()
-    made.generate()
-    for job in made.logits_jobs():
+    made = RealStudy(tmp_path_factory.mktemp("logits"), content)
+    made.make(*made.planned("plain responses"))
+    for path in made.planned("logits"):
+        job = made.job(path)
         job.run()
         if job.kind == "response":
             assert job._inference.room.loads == 0
     return made
 
 
+def batch(study, task):
+    return study.batch("p", "api_cascade", task)
+
+
+def plain_rows(study, model, task, sample=0):
+    path = paths.generation(model, batch(study, task), "test", 1, paths.block_of(sample))
+    rows = read_rows(study.results / path, GENERATIONS)
+    return [row for row in rows if (row["task"], row["sample"]) == (task, sample)]
+
+
+def logits_of(path, kind, task, sample=0):
+    rows = [row for row in read_rows(path, LOGITS_SCHEMAS[kind]) if row["task"] == task]
+    return logits_by_item([row for row in rows if row.get("sample", sample) == sample], kind)
+
+
+def response_logits(study, model, task, sample=0):
+    path = paths.response_logits(model, batch(study, task), "test", 1, paths.block_of(sample))
+    return logits_of(study.results / path, "response", task, sample)
+
+
 def test_response_logits_are_what_was_generated(study):
     for sample in (0, 1):
-        logits = read_logits(
-            study.results / paths.logits("response", "a", "t", "test", "default", 1, sample), "response"
-        )
-        plain = read_rows(study.results / paths.generation("a", "t", "test", "default", 1, sample), GENERATIONS)
+        logits = response_logits(study, "a", "t", sample)
+        plain = plain_rows(study, "a", "t", sample)
         assert len(plain) == len(logits) == 5
         for row in plain:
             found = logits[row["uid"]]
@@ -77,8 +93,9 @@ def test_response_logits_are_what_was_generated(study):
 
 
 def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
-    job = next(job for job in study.logits_jobs() if job.kind == "options" and job.model == "a")
-    logits = read_logits(study.results / paths.logits("options", "a", "q", "test", "default", 1, 0), "options")
+    path = paths.logits("options", "a", batch(study, "q"), "test")
+    job = study.job(path)
+    logits = logits_of(study.results / path, "options", "q")
     questions = read_questions(study.results / paths.task_folder("q"), "test")
     assert [question.uid for question in questions] == list(logits)
     for question in questions:
@@ -94,10 +111,11 @@ def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
 
 
 def test_reference_logits_are_those_of_the_gold_answers(study):
-    job = LogitsJob(study.results, "reference", "a", ["t", "q"], ["dev"])
-    job.run()
     for task in ("t", "q"):
-        logits = read_logits(study.results / paths.logits("reference", "a", task, "dev", "default", 1, 0), "reference")
+        path = paths.logits("reference", "a", batch(study, task), "dev")
+        job = study.job(path)
+        job.run()
+        logits = logits_of(study.results / path, "reference", task)
         references = read_references(study.results / paths.task_folder(task), "dev")
         questions = read_questions(study.results / paths.task_folder(task), "dev")
         assert {uid: found.text for uid, found in logits.items()} == {
@@ -105,28 +123,30 @@ def test_reference_logits_are_those_of_the_gold_answers(study):
         }
         scored = job._inference.score_texts([TextJob("a", item.prompt, logits[item.uid].text) for item in questions])
         assert [list(logits[item.uid].logprobs) for item in questions] == [each.stored.logprobs for each in scored]
-        for path in (study.results / f"logits/a/{task}/dev").glob("reference*"):
-            path.unlink()
+        for file in (study.results / path).parent.glob("reference*"):
+            file.unlink()
 
 
 def test_only_what_methods_read_is_cached(study):
     made = {str(path.relative_to(study.results / "logits")) for path in (study.results / "logits").rglob("*.parquet")}
-    assert {name.split("/")[1] for name in made if name.endswith("options.parquet")} == {"q"}
+    assert {name.split("/")[1] for name in made if name.endswith("options.parquet")} == {batch(study, "q")}
     assert not [name for name in made if "/dev/options" in name or "reference" in name]
-    assert "b/t/dev/response/default/seed1/s0.parquet" in made
+    assert f"b/{batch(study, 't')}/dev/response/seed1/s0.parquet" in made
 
 
 def test_what_was_really_done_stands_beside_the_files(study):
-    perf = read_rows(study.results / paths.perf(paths.logits("options", "a", "q", "test", "default", 1, 0)), PERF)
+    options = paths.logits("options", "a", batch(study, "q"), "test")
+    perf = read_rows(study.results / paths.perf(options), PERF)
     # Letters and texts of five items.
     assert len([row for row in perf if row["kind"] == "reply" and not row["cached"]]) == 5 * 8
     assert [row["model"] for row in perf if row["kind"] == "load"] == ["a"]
-    looked_up = read_rows(study.results / paths.perf(paths.logits("response", "a", "t", "test", "default", 1, 0)), PERF)
+    responses = paths.response_logits("a", batch(study, "t"), "test", 1, "s0")
+    looked_up = read_rows(study.results / paths.perf(responses), PERF)
     assert {(row["kind"], row["cached"]) for row in looked_up} == {("reply", True)}
 
 
 def test_every_logits_job_tells_what_its_model_did(study):
-    path = paths.logits("options", "a", "q", "test", "default", 1, 0)
+    path = paths.logits("options", "a", batch(study, "q"), "test")
     [row] = read_rows(study.results / paths.job_perf(path), JOB_PERF)
     assert (row["job"], row["system"], row["model"], row["tasks"]) == ("logits", "a", "a", ["q"])
     assert (row["items"], row["cached"], row["made_tokens"], row["loads"]) == (5 * 8, 0, 0, 1)
@@ -146,25 +166,24 @@ def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
     results = tmp_path / "results"
     shutil.copytree(study.results, results)
     shutil.copytree(study.results.parent / ".moco", tmp_path / ".moco")
-    job = next(job for job in study.logits_jobs() if job.kind == "response" and job.model == "a")
-    whole = {path.relative_to(results): path.read_bytes() for path in (results / "logits/a").rglob("s*.parquet")}
-    for path in (tmp_path / ".moco/store/generations").rglob("*.parquet"):
-        place = pq.ParquetFile(path).metadata.row_group(0)
+    path = paths.response_logits("a", batch(study, "t"), "test", 1, "s0")
+    before = (results / path).read_bytes()
+    for shard in (tmp_path / ".moco/store/generations").rglob("*.parquet"):
+        place = pq.ParquetFile(shard).metadata.row_group(0)
         [column] = (
             place.column(index)
             for index in range(place.num_columns)
             if place.column(index).path_in_schema.startswith("top_logprobs")
         )
-        data = bytearray(path.read_bytes())
+        data = bytearray(shard.read_bytes())
         data[column.data_page_offset + column.total_compressed_size // 2] ^= 1
-        path.write_bytes(data)
-    again = dataclasses.replace(job, results=results)
+        shard.write_bytes(data)
+    again = study.job(path)
+    again.results = results
     again.run()
     assert again._inference.room.loads == 1
     assert "set aside, its requests will be generated again" in caplog.text
-    for name, before in whole.items():
-        if not name.stem.endswith("_perf"):
-            assert pq.read_table(results / name) == pq.read_table(pa.BufferReader(before))
+    assert pq.read_table(results / path) == pq.read_table(pa.BufferReader(before))
 
 
 @pytest.mark.parametrize("pool", ["p", "copies"])
@@ -187,16 +206,10 @@ def test_prompt_routing_loads_its_router_only(study):
 def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
     study.fit("p", "api_cascade")
     study.answer("p", "api_cascade")
-    where = ("p", "t", "api_cascade", 1, "test")
-    rows = read_frame(study.results / paths.answers(*where), ANSWERS).to_dict("records")
-    logits = read_logits(study.results / paths.logits("response", "a", "t", "test", "default", 1, 0), "response")
-    plain = {
-        name: {
-            row["uid"]: row["text"]
-            for row in read_rows(study.results / paths.generation(name, "t", "test", "default", 1, 0), GENERATIONS)
-        }
-        for name in "ab"
-    }
+    where = ("p", batch(study, "t"), "api_cascade", 1, "test")
+    rows = [row for row in read_rows(study.results / paths.answers(*where), ANSWERS) if row["task"] == "t"]
+    logits = response_logits(study, "a", "t")
+    plain = {name: {row["uid"]: row["text"] for row in plain_rows(study, name, "t")} for name in "ab"}
     levels = set()
     for row in rows:
         record = json.loads(row["record_json"])
@@ -208,6 +221,7 @@ def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
         levels.add(record["level"])
     assert levels == {0, 1}
     calls = read_frame(study.results / paths.calls(*where), CALLS)
+    calls = calls[calls["task"] == "t"]
     reached = calls.groupby("uid")["model"].apply(list).to_dict()
     assert {uid: len(models) for uid, models in reached.items()} == {
         row["uid"]: json.loads(row["record_json"])["level"] + 1 for row in rows
@@ -217,7 +231,9 @@ def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
 def test_fusion_decodes_both_tasks_in_one_round_with_one_load_per_model(study):
     job = study.answer("copies", "logit_logit_fusion")
     assert job.inference.room.loads <= 2
-    calls = read_frame(study.results / paths.calls("copies", "t", "logit_logit_fusion", 1, "test"), CALLS)
+    where = ("copies", study.batch("copies", "logit_logit_fusion", "t"), "logit_logit_fusion", 1, "test")
+    calls = read_frame(study.results / paths.calls(*where), CALLS)
+    calls = calls[calls["task"] == "t"]
     assert set(calls["kind"]) == {"joint"}
     # Equal members are read once.
     assert sorted(calls["model"].value_counts().to_dict().items()) == [("a", 5), ("b", 5)]
@@ -225,20 +241,28 @@ def test_fusion_decodes_both_tasks_in_one_round_with_one_load_per_model(study):
 
 
 def test_a_failed_model_leaves_failed_rows_that_say_why(study):
-    jobs = [job for job in study.logits_jobs() if job.model == "a" and job.kind != "reference"]
-    for job in {job.kind: job for job in jobs}.values():
-        path = study.results / paths.model_json("gone")
-        write_json(path, {"failed": "merge: out of memory"})
+    jobs = [study.job(path) for path in study.planned("logits") if path.startswith("logits/a/")]
+    jobs.append(study.job(paths.logits("reference", "a", batch(study, "q"), "dev")))
+    assert {job.kind for job in jobs} == {"options", "reference", "response"}
+    write_json(study.results / paths.model_json("gone"), {"failed": "merge: out of memory"})
+    for job in jobs:
         job.model = "gone"
         with pytest.raises(FailedInput, match="out of memory"):
             job.run()
         job.write_failed("merge: out of memory")
-        written = job._path(job.tasks[0], job.splits[0], job.samples[0])
-        reasons = failed_logits(written, job.kind)
-        assert set(reasons.values()) == {"merge: out of memory"}
-        assert read_logits(written, job.kind) == {}
+        rows = read_rows(job.path, LOGITS_SCHEMAS[job.kind])
+        samples = paths.block_samples(job.block) if job.kind == "response" else [0]
+        items = [item.uid for task in job.spec["tasks"] for item in read_questions_of(study, task, job.split)]
+        assert sorted(row["uid"] for row in rows) == sorted(items * len(samples))
+        assert {row["reason"] for row in rows} == {"merge: out of memory"}
+        assert logits_by_item(rows, job.kind) == {}
+
+
+def read_questions_of(study, task, split):
+    return read_questions(study.results / paths.task_folder(task), split)
 
 
 def _router(study):
-    folder = study.results / paths.fit_folder("p", "q", "api_prompt_routing", 1)
+    folder = study.results / paths.fit_folder("p", study.batch("p", "api_prompt_routing", "q"), "api_prompt_routing", 1)
+    folder /= "q"
     return read_state(folder).data["router"]

@@ -19,7 +19,7 @@ def role(call):
 def cost(calls, stage="answer", scope="task"):
     """Return rows by model."""
     rows = attributed(calls, stage=stage, scope=scope, role=role, parameters=SIZES.__getitem__)
-    assert all(list(row) == COSTS.columns.names for row in rows)
+    assert all(["task", *row] == COSTS.columns.names for row in rows)
     return {row["model"]: row for row in rows}
 
 

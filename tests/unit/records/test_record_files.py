@@ -15,19 +15,24 @@ from moco.records import (
     SCORES,
     Provenance,
     Schema,
+    read_by_task,
     read_frame,
     read_json,
     read_provenance,
     read_rows,
+    read_table,
     write_json,
     write_rows,
+    write_table,
 )
 from moco.records.failures import forget_failures
 from moco.records.files import replace_file
 
 ROWS = [
     {
+        "task": "t",
         "uid": "t/test/0",
+        "sample": 0,
         "answer": 0,
         "status": "ok",
         "reason": None,
@@ -37,7 +42,9 @@ ROWS = [
         "details_json": '{"exact":1.0}',
     },
     {
+        "task": "t",
         "uid": "t/test/1",
+        "sample": None,
         "answer": 0,
         "status": "invalid",
         "reason": "no gold",
@@ -60,7 +67,7 @@ def test_rows_come_back_as_they_were_written(tmp_path):
 
 
 def test_nested_columns_come_back(tmp_path):
-    row = {"uid": "u", "answer": 1, "status": "ok", "reason": None, "text": "", "extracted": None}
+    row = {"task": "t", "uid": "u", "answer": 1, "status": "ok", "reason": None, "text": "", "extracted": None}
     row |= {"has_extracted": True, "models": ["a", "b", "a"], "fallback": None, "record_json": "{}"}
     write_rows(tmp_path / "x.parquet", ANSWERS, [row], Provenance("answer"))
     assert read_rows(tmp_path / "x.parquet", ANSWERS) == [row]
@@ -130,10 +137,10 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_another_schema_and_another_version_are_refused(tmp_path):
     path = tmp_path / "x.parquet"
     write_rows(path, SCORES, ROWS, Provenance("score"))
-    with pytest.raises(WorkError, match="holds scores version 2, not answers version 1; delete it and run again"):
+    with pytest.raises(WorkError, match="holds scores version 3, not answers version 2; delete it and run again"):
         read_rows(path, ANSWERS)
-    newer = dataclasses.replace(SCORES, version=3)
-    with pytest.raises(WorkError, match="holds scores version 2, not scores version 3"):
+    newer = dataclasses.replace(SCORES, version=4)
+    with pytest.raises(WorkError, match="holds scores version 3, not scores version 4"):
         read_frame(path, newer)
     pq.write_table(pa.table({"uid": ["a"]}), path)
     with pytest.raises(WorkError, match="holds None version None"):
@@ -183,9 +190,28 @@ def test_json_is_readable_sorted_and_refuses_nan(tmp_path):
 
 def test_all_schemas_have_distinct_names_and_columns():
     schemas = [value for value in vars(records).values() if isinstance(value, Schema)]
-    assert len(schemas) == len({schema.name for schema in schemas}) == 13
+    assert len(schemas) == len({schema.name for schema in schemas}) == 17
     for schema in schemas:
         assert len(set(schema.columns.names)) == len(schema.columns.names)
+
+
+def test_tables_are_written_one_after_the_other_as_rows_are(tmp_path):
+    write_rows(tmp_path / "rows.parquet", SCORES, ROWS * 6000, Provenance("score"))
+    table = read_table(tmp_path / "rows.parquet", SCORES)
+    parts = [table[:1], table[1:1], table[1:9000], table[9000:]]
+    write_table(tmp_path / "tables.parquet", SCORES, parts, Provenance("score"))
+    assert read_table(tmp_path / "tables.parquet", SCORES) == table
+    assert read_provenance(tmp_path / "tables.parquet") == read_provenance(tmp_path / "rows.parquet")
+    with pytest.raises(pa.ArrowInvalid):
+        write_table(tmp_path / "x.parquet", SCORES, [pa.table({"task": ["t"]})], Provenance("score"))
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_rows_of_a_batch_come_back_by_task(tmp_path):
+    rows = [ROWS[0], {**ROWS[0], "task": "u"}, ROWS[1]]
+    write_rows(tmp_path / "x.parquet", SCORES, rows, Provenance("score"))
+    assert read_by_task(tmp_path / "x.parquet", SCORES) == {"t": ROWS, "u": [rows[1]]}
+    assert read_by_task(tmp_path / "x.parquet", SCORES, ["score"])["u"] == [{"task": "u", "score": 1.0}]
 
 
 def test_recorded_failures_are_forgotten_and_nothing_else(tmp_path):

@@ -9,7 +9,7 @@ from moco import paths
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 from moco.records import GENERATIONS, SCORES, Provenance, read_rows, write_rows
-from moco.scoring.files import score_plain
+from moco.scoring.files import ScoreJob
 from moco.tasks.prepare import prepare
 
 pytestmark = pytest.mark.slow
@@ -30,13 +30,14 @@ def test_scores_of_programs_are_written(tmp_path):
     source.write_text(json.dumps({"dev": items, "test": items}))
     entry = TaskEntry(source={"kind": "moco", "path": str(source)}, type="coding", splits="upstream")
     prepare("code", entry, tmp_path / paths.task_folder("code"), {})
-    generation = paths.generation("m", "code", "test", "default", 1, 0)
-    rows = [reply(f"code/test/{n}", 1, (1, 1)) | {"text": text} for n, text in enumerate(REPLIES)]
+    generation = paths.generation("m", "b", "test", 1, "s0")
+    rows = [reply("code", n, 1, (1, 1)) | {"text": text} for n, text in enumerate(REPLIES)]
     write_rows(tmp_path / generation, GENERATIONS, rows, Provenance("generate"))
-    spec = {"scorer": "strict", "type": "coding"}
+    spec = {"scorer": "strict", "type": "coding", "tasks": ["code"]}
+    job = ScoreJob(tmp_path, spec, generation.removesuffix(".parquet"), "test")
     with pytest.raises(RequestError, match="without permission"):
-        score_plain(tmp_path, "code", "test", generation, spec)
+        job.run()
     spec["code"] = {"isolation": "limits", "seconds": 2, "memory_mb": 512}
-    score_plain(tmp_path, "code", "test", generation, spec)
+    job.run()
     written = read_rows(tmp_path / paths.scores("strict", generation), SCORES)
     assert [(row["score"], row["status"], row["rule"]) for row in written] == list(REPLIES.values())

@@ -7,7 +7,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from moco.store.generations import GENERATED, GenerationStore, Measured, Partition, Stored, store_root, work_root
+from moco.store.generations import GENERATED, GenerationStore, Measured, Partition, Stored
 
 
 def stored(key: str, text: str = "x", seconds: float = 0.1) -> Stored:
@@ -175,13 +175,6 @@ def test_every_model_has_a_part_of_its_own(tmp_path):
     assert fresh.partition("aa" * 32).find(["k"])["k"].text == "of a"
     assert fresh.partition("ab" * 32).find(["k"])["k"].text == "of b"
     assert fresh.partition("aa" * 32) is fresh.partition("aa" * 32)
-
-
-def test_the_store_lies_beside_results_or_where_the_environment_says(tmp_path):
-    results = tmp_path / "results"
-    assert store_root(results, {}) == tmp_path / ".moco/store"
-    assert store_root(results, {"MOCO_STORE": "/elsewhere"}).as_posix() == "/elsewhere"
-    assert work_root(results) == tmp_path / ".moco/work"
 
 
 def test_rewards_and_vectors_lie_beside_replies_and_are_never_mistaken_for_them(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.study_files import use_study
 
 from moco.cli import main
 
@@ -108,7 +109,9 @@ def entry(path, content):
 
 
 def prepare(spec, folder, capsys):
-    code = main(["prepare", "--task", "t", "--spec", json.dumps(spec), "--results", str(folder / "results")])
+    with pytest.MonkeyPatch.context() as environment:
+        use_study(environment, folder, tasks={"t": spec})
+        code = main(["prepare", "--task", "t", "--results", str(folder / "results")])
     return code, capsys.readouterr().err
 
 
