@@ -17,7 +17,7 @@ from moco.config.runtime import LAST_ATTEMPT, failure_settings
 from moco.errors import FailedInput
 from moco.home import STUDY
 
-CHILD = "MOCOCHILD"
+CHILD = "MOCO_CHILD"
 
 
 class Recordable(Protocol):

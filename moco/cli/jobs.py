@@ -48,13 +48,20 @@ def add_job_options(parser: argparse.ArgumentParser, *names: str, attempts: bool
         add_attempt_options(parser)
 
 
-@cache
 def plan() -> "Plan":
     """Return the plan of the study that `MOCO_STUDY` names.
 
     Raises:
         RequestError: None is named, or it has mistakes.
     """
+    from moco.config.runtime import required_study
+
+    required_study()
+    return _plan(os.environ[STUDY])
+
+
+@cache
+def _plan(_study: str) -> "Plan":
     from moco.config.runtime import required_study
     from moco.workflow.plan import Plan
 

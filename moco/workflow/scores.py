@@ -6,6 +6,7 @@ from moco import paths
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
 from moco.workflow.collaboration import scoring_of, scoring_threads
+from moco.errors import RequestError
 from moco.workflow.batches import Batch
 from moco.workflow.stage import Stage, Wildcards, results
 
@@ -37,7 +38,11 @@ def replies_of(path: str) -> Replies:
         path: `generations/{model}/{batch}/{split}/seed{seed}/{block}` or
             `answers/{pool}/{batch}/{method}/seed{seed}/{split}`.
     """
-    kind, system, batch, third, seed, last = path.split("/")
+    parts = path.split("/")
+    if len(parts) != 6 or parts[0] not in ("generations", "answers"):
+        what = f"{path!r} is no file of replies"
+        raise RequestError(what, where="--replies", remedy="name one below generations or answers, without .parquet")
+    kind, system, batch, third, seed, last = parts
     split, last = (third, last) if kind == "generations" else (last, third)
     return Replies(kind, system, batch, split, seed.removeprefix("seed"), last)
 
