@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from moco.cli.jobs import plan
 from moco.config.runtime import write_study_file
 from moco.home import STUDY
 
@@ -27,5 +26,4 @@ def use_study(monkeypatch: pytest.MonkeyPatch, folder: Path, **content: Any) -> 
         "methods": {"control_random": {}},
         **content,
     }
-    plan.cache_clear()  # a process has one study, but not that of the tests
     monkeypatch.setenv(STUDY, str(write_study_file(whole, folder)))

@@ -212,10 +212,3 @@ def test_the_zoo_lies_where_the_environment_says(monkeypatch):
     monkeypatch.setenv("MOCO_CACHE", "~/zoo")
     assert cache_folder() == Path.home() / "zoo"
     assert "MOCO_CACHE" in os.environ
-
-
-def test_a_slice_that_was_written_by_hand_and_does_not_fit_is_one_line(capsys):
-    spec = '{"entry": {"kind": "local", "path": 3}, "engine": {}}'
-    assert main(["resolve", "--model", "x", "--spec", spec]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("moco resolve: --spec.local.path: is the number 3, which does not fit there; copy it")
