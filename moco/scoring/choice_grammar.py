@@ -37,8 +37,8 @@ NOTHING, MENTIONED, SUPPORTED, DECLARED, BOXED = range(5)
 _NAME = re.compile("[LT]")
 _LETTER_AND_TEXT = re.compile("LT")
 _LIST = re.compile(
-    r"([LT])(?:,\1){0,25}(?:,?O[OFSMPK]{0,3}\1(?:,\1){0,25}){1,25}"  # with "or" or "and"
-    r"|([LT])(?:,\2){1,25}(?=[./?:;]|$)|(?<![KSV:])L(?:,L){1,25}(?=K)"  # with commas alone
+    r"([LT])(?:,\1){0,25}(?:,?O[OFSMPK]{0,3}\1){1,25}"  # with "or" or "and"
+    r"|(?<!N)([LT])(?:,\2){1,25}(?=[./?:;]|$)|(?<![KSV:])L(?:,L){1,25}(?=[KFX])"  # with commas alone
 )
 _LABEL_OF_WHAT_FOLLOWS = re.compile(r"[FO]*S?L")
 _LINKS = re.compile(r"F*[LT]")
@@ -106,7 +106,9 @@ def _with_lists(found: list[Token]) -> list[Token]:
     merged: list[Token] = []
     place = 0
     for match in _LIST.finditer(codes):
-        parts = found[match.start() : match.end()]
+        parts, after = found[match.start() : match.end()], found[match.end() : match.end() + 1]
+        if "O" not in match[0] and after and after[0].end - after[0].start == len("is") and len(parts) == len("L,L"):
+            continue  # "B, A is wrong"
         options = frozenset().union(*(part.options for part in parts))
         merged += [*found[place : match.start()], replace(parts[0], end=parts[-1].end, options=options)]
         place = match.end()
@@ -296,6 +298,7 @@ def _level(codes: str, place: int, token: Token) -> int:
     before, after = codes[:place], codes[place + 1 :]
     if token.boxed:
         return BOXED
-    if "M" not in codes and (_LINKED if token.kind == "L" else _LINKED_TEXT).search(before):
+    own = before[max(before.rfind("L"), before.rfind("T")) + 1 :]
+    if "M" not in own and (_LINKED if token.kind == "L" else _LINKED_TEXT).search(before):
         return DECLARED
-    return SUPPORTED if _SUPPORTED_AFTER.match(after) and "M" not in codes else MENTIONED
+    return SUPPORTED if _SUPPORTED_AFTER.match(after) and "M" not in own else MENTIONED

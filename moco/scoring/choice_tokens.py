@@ -148,7 +148,7 @@ def _judged(token: Token, text: str, before: list[Token], following: Token | Non
         linked = last is not None and last.kind in "SV:"
         after_noun = last is not None and last.kind == "K" and any(each.kind == "S" for each in before[-4:])
         whole = first and ends and (last is None or last.kind == "/") and (following is None or following.kind in "/.")
-        return token if (ends and (linked or after_noun)) or (whole and letter not in "i") or token.boxed else other
+        return token if (ends and (linked or after_noun)) or whole or token.boxed else other
     if last is not None and last.kind == "w" and text[last.end : token.start].isspace():
         phrase = text[last.start : token.end].casefold()
         if phrase in said and re.search(rf"(?<![^\W_]){re.escape(phrase)}(?![^\W_])", said):

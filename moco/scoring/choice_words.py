@@ -180,7 +180,7 @@ _SPACED = {
         "I": "अगर यदि যদি",
     },
     "vi id sw tr yo": {
-        "N": "không bukan si sio siyo kì kìí",
+        "N": "không bukan sio siyo kì kìí",
         "n": "değil",
         "X": "sai salah yanlış",
         "Y": "đúng benar sahihi doğru",

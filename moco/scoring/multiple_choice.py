@@ -18,6 +18,10 @@ _BOX = re.compile(
 _ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[A-Za-z][\w -]+>")
 _MATH = re.compile(r"\\[()\[\]]")
+_LOOKALIKE = re.compile(r"(?<![^\W_])[\u0410\u0421\u0391\u0392](?![^\W_])")
+_LATIN = {"\u0410": "A", "\u0421": "C", "\u0391": "A", "\u0392": "B"}
+"""Cyrillic and Greek capitals that look like a Latin label and stand for no other place in their own alphabet."""
+
 _SEVERAL = 2
 
 
@@ -104,7 +108,7 @@ def _marked(text: str) -> str:
     """Return a reply with what boxes and answer elements hold between marks, and no other tags and delimiters."""
     text = _BOX.sub(lambda box: f" {OPENED}{box[1] or box[2] or ''}{CLOSED} ", text)
     text = _ANSWER.sub(lambda element: f" {OPENED}{element[1].strip()}{CLOSED} ", text)
-    return _TAG.sub("\n", _MATH.sub(" ", text))
+    return _LOOKALIKE.sub(lambda letter: _LATIN[letter[0]], _TAG.sub("\n", _MATH.sub(" ", text)))
 
 
 def _is_bare_label(line: str, count: int) -> bool:
