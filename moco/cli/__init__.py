@@ -69,15 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
-            from moco.config.problems import described  # a slice of a configuration that was written by hand
-
-            first = error.errors()[0]
-            key = ".".join(map(str, ("--spec", *first["loc"])))
-            line = f"moco {verb}: {key}: {described(first['input'])}, which does not fit there; copy it from the log of the rule"
-            print(line, file=sys.stderr)
-            _leave_reason(line)
-            return 2
         _leave_reason(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
         raise
 
