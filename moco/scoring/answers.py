@@ -188,8 +188,16 @@ def _same_list(answer: str, gold: str, tolerance: Fraction) -> bool:
 def plain_form(text: str) -> str:
     """Return a text without case, punctuation and articles; articles stay if nothing else is there.
 
-    Marks that belong to a word or number stay: `C++`, `F#`, `A-`, `1.5`, `2-1`, `-3`.
+    Marks that belong to a word or number stay: `C++`, `F#`, `A-`, `1.5`, `2-1`, `-3`. The form of a form is that form.
     """
+    form = _without_marks(text)
+    # What stood between two marks may be gone now, and with it their reason to stay.
+    while (again := _without_marks(form)) != form:
+        form = again
+    return form
+
+
+def _without_marks(text: str) -> str:
     folded = _DASH.sub("-", _THOUSANDS.sub("", plain_unicode(text).casefold()))
     belonging = {position for match in _BELONGING.finditer(folded) for position in range(*match.span())}
     spaced = "".join(

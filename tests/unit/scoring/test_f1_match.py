@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moco.scoring.catalogue import scorer_for
@@ -200,6 +200,7 @@ def test_f1_is_symmetric_and_1_only_for_the_same_words(one, other):
 
 
 @given(st.text(max_size=60))
+@example("A-{0")
 def test_any_reply_has_a_score(reply):
     for scorer in (PAPER, STRICT):
         assert 0 <= score(scorer, SAMMY, reply) <= 1
