@@ -21,7 +21,7 @@ pytestmark = [
 
 CONFIG = "config/test/chaos.yaml"
 STAGES = ("zoo", "generate", "fit")
-AFTER = ("merge", "answer", "score", "tabulate", "plot", "report")
+AFTER = ("merge", "answer", "score", "collect", "tabulate", "plot", "report")
 LEAST = 3
 KILLS = int(os.environ.get("MOCO_TEST_KILLS", "20"))
 """How often it is killed; by hand, MOCO_TEST_KILLS=50 takes twice as long."""
@@ -97,7 +97,7 @@ def cpu_seconds(project: Project) -> dict[str, float]:
     """Return the mean CPU time of the jobs of each stage."""
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for path in (project.results / "benchmarks").rglob("*.tsv"):
-        stage = path.relative_to(project.results / "benchmarks").parts[0].partition("_")[0]
+        stage = path.relative_to(project.results / "benchmarks").parts[0]
         if stage in found:
             found[stage] += [float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
     return {stage: fmean(seconds) for stage, seconds in found.items()}
