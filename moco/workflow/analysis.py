@@ -179,7 +179,7 @@ class Tabulate(Stage):
     @cached_property
     def task_files(self) -> list[str]:
         """All files of all prepared tasks."""
-        from moco.tasks.layout import SPLITS
+        from moco.config.tasks import SPLITS
 
         return [
             results(path)

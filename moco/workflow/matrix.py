@@ -120,7 +120,8 @@ class Matrix:
     def batches(self) -> dict[str, Batch]:
         """Batches that models or methods are asked for, by name."""
         used = [batch for _, batch in self.singles]
-        used += [each.batch for each in (*self.cells, *self.round_cells, *self.not_applicable)]
+        used += [each.batch for each in (*self.cells, *self.round_cells)]
+        used += [each.batch for each in self.not_applicable]
         used += [self.batch_of_one(made.task).name for made in self.made.values()]
         return {name: self._batches.by_name[name] for name in dict.fromkeys(used)}
 
@@ -341,7 +342,7 @@ class Matrix:
     @cached_property
     def made(self) -> dict[str, Made]:
         """Models that fits make, by slug."""
-        models = {}
+        models: dict[str, Made] = {}
         for cell in (*self.cells, *self.round_cells):
             for name in self.needs(cell.pool, cell.variant).models:
                 for task in self._batches.by_name[cell.batch].tasks:
