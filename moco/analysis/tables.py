@@ -125,9 +125,8 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
 
 
 def tables_of(spec: Spec) -> list[str]:
-    """Return the names of the tables that a study has: a comparison of rule sets needs a second one, the data items."""
-    has = {"scorer_difference": bool(spec.get("also_score")), "data_quality": spec.get("items", True)}
-    return [name for name in TABLES if has.get(name, True)]
+    """Return the names of the tables that a study has: a comparison of rule sets needs a second one."""
+    return [name for name in TABLES if name != "scorer_difference" or spec.get("also_score")]
 
 
 def make_table(name: str, spec: Spec, results: Path) -> Table:

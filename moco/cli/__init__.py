@@ -37,7 +37,7 @@ VERBS = {
     "verify": "compare two results folders by content",
     "store": "look after the store of model output: stats, verify, prune, compact",
     "bundle": "pack a finished study into one file, check such a file, unpack it",
-    "forget": "remove recorded failures, so that the next run tries again",
+    "forget": "remove recorded failures, or files with all that was made from them",
 }
 
 

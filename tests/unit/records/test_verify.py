@@ -27,7 +27,8 @@ ROWS = [
 
 def fill(folder: Path) -> Path:
     write_rows(folder / "scores/strict/a.parquet", SCORES, ROWS, Provenance("score", {"x": 1}))
-    write_rows(folder / "scores/strict/a_perf.parquet", PERF, [], Provenance("score"))
+    for name in ("scores/strict/a_perf", "analysis/benchmark/jobs_perf", "fits/p/b/m/seed1_job_perf"):
+        write_rows(folder / f"{name}.parquet", PERF, [], Provenance("score"))
     write_json(folder / "models/m/model.json", {"name": "m", "location": "a", "base": {"location": "b", "name": "n"}})
     for name in ("tables/x.csv", "figures/x.pdf", "logs/x.log", "benchmarks/x.tsv", "report.html"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,8 @@ def test_equal_folders_are_equal(two, capsys):
 def test_what_depends_on_the_machine_does_not_count(two):
     second = two[1]
     perf = [{"kind": "reply", "key": "k", "model": "m", "cached": True, "seconds": 1.0}]
-    write_rows(second / "scores/strict/a_perf.parquet", PERF, perf, Provenance("score"))
+    for name in ("scores/strict/a_perf", "analysis/benchmark/jobs_perf", "fits/p/b/m/seed1_job_perf"):
+        write_rows(second / f"{name}.parquet", PERF, perf, Provenance("score"))
     for name in ("logs/x.log", "report.html", "tables/moco_paid_perf.csv", "tables/moco_paid_perf.md"):
         (second / name).write_text("two")
     (second / "logs/more.log").write_text("two")
