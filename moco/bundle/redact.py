@@ -101,7 +101,9 @@ class Redaction:
         for index, about in enumerate(table.schema):
             if about.name in hidden or (pa.types.is_string(about.type) and about.name not in _NAMES):
                 values = [
-                    None if about.name in hidden and task in self._closed else self._cleaned(about.name, task, uid, value)
+                    None
+                    if about.name in hidden and task in self._closed
+                    else self._cleaned(about.name, task, uid, value)
                     for task, uid, value in zip(tasks, uids, table[about.name].to_pylist(), strict=True)
                 ]
                 table = table.set_column(index, about, pa.array(values, about.type))

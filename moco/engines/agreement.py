@@ -32,8 +32,10 @@ WAYS: dict[str, Callable[[Any, torch.device, Sequence[Sequence[int]], str], Step
 _LENGTHS = (3, 19, 42, 1)
 """Prompts in one batch, some longer than the windows of small models."""
 _STEPS = 4
-_CLOSE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.05}
-"""Largest difference of log-probabilities that rounding explains, by type."""
+_CLOSE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.05}
+"""Largest difference of log-probabilities that rounding explains, by type; in float64 parts may compute in float32."""
+_CLOSE_IN_BATCHES = {**_CLOSE, torch.float64: 1e-8}
+"""The same between a batch and a row alone: what differs by more is no exact mode."""
 _IGNORED = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 
 
@@ -75,7 +77,7 @@ def _key(model: Any, device: torch.device) -> str:
     import transformers
 
     config = {name: value for name, value in model.config.to_dict().items() if name not in _IGNORED}
-    known = json.loads(json.dumps(config, default=str, sort_keys=True))
+    known = json.dumps(config, default=str, sort_keys=True)
     engine = [str(model.dtype), model.config._attn_implementation, device.type]
     return digest("steps", known, engine, transformers.__version__, torch.__version__)[:32]
 
@@ -116,7 +118,7 @@ def _agrees(
     way: str, model: Any, device: torch.device, prompts: Sequence[Sequence[int]], truth: Sequence[torch.Tensor]
 ) -> bool:
     """Return whether a way of stepping gives what plain transformers gives: together and alone, drawn and scored."""
-    close = _CLOSE[model.dtype]
+    close = (_CLOSE_IN_BATCHES if way == "batched" else _CLOSE)[model.dtype]
     try:
         for rows in ([*range(len(prompts))], *([row] for row in range(2))):
             chosen = [prompts[row] for row in rows]
@@ -149,7 +151,11 @@ def _generates_alike(
     for prompt, length, wanted in zip(prompts, _LENGTHS, truth, strict=True):
         ids = torch.tensor([list(prompt[:length])], device=device)
         settings = {"do_sample": False, "max_new_tokens": _STEPS, "pad_token_id": 0, "eos_token_id": None}
-        made = model.generate(ids, **settings, output_logits=True, return_dict_in_generate=True)
+        try:
+            made = model.generate(ids, **settings, output_logits=True, return_dict_in_generate=True)
+        except Exception as error:
+            log.debug("generate: %s", error)
+            return False
         tokens = made.sequences[0].tolist()
         for step, logits in enumerate(made.logits):
             expected = wanted[0] if step == 0 else _bare(model, device, tokens[: length + step])[0]

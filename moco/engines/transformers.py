@@ -55,7 +55,13 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     dtype: torch.dtype = getattr(torch, settings.dtype)
 
     def load(folder: Path, dtype: torch.dtype) -> Any:
-        return AutoModelForCausalLM.from_pretrained(folder, **{**loading(info, settings), "dtype": dtype})
+        try:
+            return AutoModelForCausalLM.from_pretrained(folder, **{**loading(info, settings), "dtype": dtype})
+        except ValueError as error:
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            what = f"{info.family} is no architecture of a causal language model"
+            raise RequestError(what, where=f"models.{info.name}", remedy="use another model") from None
 
     if info.base is None:
         model = load(info.folder(root), dtype)

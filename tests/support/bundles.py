@@ -83,9 +83,7 @@ def finished_study(folder: Path, content: dict[str, Any] = CONTENT) -> Path:
         if plan.matrix.needs(cell.pool, cell.variant).fit is not None:
             for task in tasks:
                 fit = f"{paths.fit_folder(*key)}/{task}"
-                write_json(
-                    results / fit / "fit.json", {"data": {"member": 0}, "method": cell.variant, "models": []}
-                )
+                write_json(results / fit / "fit.json", {"data": {"member": 0}, "method": cell.variant, "models": []})
                 _write(results, f"{fit}/calls.parquet", CALLS, [task], "dev", _call)
                 write_rows(results / fit / "costs.parquet", COSTS, [{**_cost(), "task": task}], Provenance("fit"))
     job = SimpleNamespace(part=paths.BENCHMARK)

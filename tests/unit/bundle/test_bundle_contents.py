@@ -99,9 +99,7 @@ def test_without_tasks_no_question_is_in_any_file(config: Path, bare: dict[str, 
     for name, data in bare.items():
         said = readable(name, data)
         assert not [text for text in texts if text in said], name
-    assert not [
-        name for name in bare if name.endswith(("questions.parquet", "references.parquet"))
-    ]
+    assert not [name for name in bare if name.endswith(("questions.parquet", "references.parquet"))]
 
 
 def test_left_out_words_change_no_number(config: Path, bare: dict[str, bytes]):
@@ -129,7 +127,14 @@ def test_with_tasks_items_of_the_workflow_are_packed_as_they_are(config: Path):
 
 def test_token_ids_of_replies_are_words_too(config: Path, tmp_path: Path):
     columns = {name: None for name in RESPONSE_LOGITS.columns.names}
-    row = {**columns, "task": "mixed", "uid": "mixed/test/0", "tokens": [1, 2], "top_ids": [1, 2], "logprobs": [-0.5, -0.25]}
+    row = {
+        **columns,
+        "task": "mixed",
+        "uid": "mixed/test/0",
+        "tokens": [1, 2],
+        "top_ids": [1, 2],
+        "logprobs": [-0.5, -0.25],
+    }
     write_rows(tmp_path / "s0.parquet", RESPONSE_LOGITS, [row], Provenance("logits"))
     entry = load_study(config).tasks["mixed"]
     for with_tasks, expected in ((False, None), (True, [1, 2])):
