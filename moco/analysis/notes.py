@@ -21,7 +21,8 @@ def study_notes(spec: Spec) -> tuple[str, ...]:
     return (
         f"Scorer: {spec['scorer']}. Seeds: {len(spec['seeds'])} ({seeds}). Class: {spec['class']}.",
         f"Intervals: {LEVEL:.0%} percentile bootstrap over items, {RESAMPLES:,} resamples; an item's score is its mean"
-        " over seeds, so that the variation between seeds is not part of the interval.",
+        " over seeds, so that the variation between seeds is not part of the interval. Where all scores are 0 or all"
+        " are 1: Wilson's interval; where two systems differ equally on all items, by 0 or by 1: Tango's.",
     )
 
 
