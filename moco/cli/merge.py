@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> None:
     from moco.methods.base import Recipe
     from moco.models.info import ModelInfo
     from moco.records import read_json
-    from moco.store.artifacts import ArtifactStore, link_tree
+    from moco.store.artifacts import ArtifactStore
+    from moco.store.checksums import copy_tree
     from moco.store.generations import store_root, work_root
 
     content = read_json(options.results / paths.recipe_json(options.model))
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     folder, cached = store.make("merges", digest("merge", recipe.as_json(), options.spec), build)
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
-    link_tree(folder, target)
+    copy_tree(folder, target)
     print(f"{options.model}: {recipe.operation} of {len(recipe.inputs)}" + (", from the store" if cached else ""))
 
 

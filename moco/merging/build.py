@@ -12,7 +12,7 @@ from moco.merging.streaming import Combine, check_same_tensors, merge_streamed
 from moco.methods.base import Recipe
 from moco.models.info import ModelInfo
 from moco.models.resolve import describe_merge, find_source
-from moco.store.artifacts import link_tree
+from moco.store.checksums import copy_tree
 
 _OPERATIONS: dict[str, Callable[[Recipe], Combine]] = {"dare_ties": dare_ties, "linear": linear}
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt")
@@ -22,7 +22,7 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     """Make the checkpoint of a recipe and return its description.
 
     Tokenizer, chat template and configuration are those of the recipe's first input. A recipe with one input of
-    weight 1, of which nothing is dropped or scaled, is that input: its files are linked, so it keeps its fingerprint
+    weight 1, of which nothing is dropped or scaled, is that input: its files are copied, so it keeps its fingerprint
     and with it all stored replies.
 
     Args:
@@ -44,7 +44,7 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
         dense = _dense_folders(sources, root, Path(scratch))
         check_same_tensors(dense, [info.name for info in sources])
         if _is_its_input(recipe):
-            link_tree(dense[0], folder)
+            copy_tree(dense[0], folder)
         else:
             _copy_all_but_weights(dense[0], folder)
             merge_streamed(dense, combine, folder)

@@ -26,7 +26,8 @@ from moco.records import (
     write_json,
     write_rows,
 )
-from moco.store.artifacts import ArtifactStore, link_tree
+from moco.store.artifacts import ArtifactStore
+from moco.store.checksums import copy_tree
 from moco.store.generations import store_root, work_root
 from moco.tasks.item import Reference
 from moco.tasks.prepare import read_questions, read_references
@@ -75,7 +76,7 @@ class FitJob(MethodJob):
     def _publish(self, task: str, folder: Path) -> None:
         target = self.results / paths.fit_folder(self.pool, task, self.variant, self.seed)
         shutil.rmtree(target, ignore_errors=True)
-        link_tree(folder, target)
+        copy_tree(folder, target)
         for name in self.needs.models:
             slug = paths.fitted_model(self.pool, task, self.variant, self.seed, name)
             recipe = self.results / paths.recipe_json(slug)

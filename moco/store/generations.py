@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from moco.store.checksums import DAMAGED
 from moco.store.shard import (
     LATER,
     SUFFIX,
@@ -35,9 +36,6 @@ from moco.store.shard import (
 )
 
 log = logging.getLogger("moco")
-
-DAMAGED = ".damaged"
-"""Ending of the name of a shard that was set aside."""
 
 _READERS = 4
 """Shards that are read at once."""
