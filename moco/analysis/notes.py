@@ -4,6 +4,7 @@ from moco.analysis.results import Spec
 from moco.analysis.statistics import LEVEL, RESAMPLES
 
 _LISTED = 8
+_DIGITS = 12
 
 ATTRIBUTED = (
     "Costs are attributed: what a system needs when it works alone, whether or not it was cached, so that two methods"
@@ -13,6 +14,17 @@ ATTRIBUTED = (
 
 
 UNKNOWN_SIZE = "FLOPs are - where a served model of unknown size took part; such models are never loaded."
+
+
+def configuration(spec: Spec) -> str:
+    """Return the first digits of the digest of a study's configuration, as the end of a phrase that names the study."""
+    digest = spec.get("configuration")
+    return f", configuration {digest[:_DIGITS]}" if digest else ""
+
+
+def whose(spec: Spec) -> str:
+    """Return the sentence on every table and figure that says which study it is of."""
+    return f"Study {spec['study']}{configuration(spec)}."
 
 
 def study_notes(spec: Spec) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
         for pool, name, variant, reason in spec["not_applicable"]
         for task in batches[name]["tasks"]
     ]
-    kept = {name: spec[name] for name in ("study", "scorer", "class", "seeds", "min_coverage", "pools")}
+    kept = {
+        name: spec[name] for name in ("study", "configuration", "scorer", "class", "seeds", "min_coverage", "pools")
+    }
     also = {"also_score": spec["also_score"]} if spec.get("also_score") else {}
     also |= {"items": spec["items"]} if "items" in spec else {}
     return {**kept, **also, "tasks": tasks, "singles": singles, "methods": methods, "not_applicable": others}

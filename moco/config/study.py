@@ -10,6 +10,7 @@ from moco.config.fields import Section, identity, runtime
 from moco.config.models import ModelEntry
 from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
+from moco.digest import digest
 
 
 class PoolEntry(Section):
@@ -71,6 +72,10 @@ class Study(Section):
     def engine_of(self, model: str) -> EngineSettings:
         """Return the engine settings of a declared model: its own, or those of the study."""
         return self.models[model].engine or self.engine
+
+    def digest(self) -> str:
+        """Return the digest of all settings that change results; those of runtime and numerics have no part in it."""
+        return digest("study", self.slice())
 
     @field_validator("pools", mode="before")
     @classmethod

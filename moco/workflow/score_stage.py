@@ -223,6 +223,7 @@ class ScoreStage(MethodStage):
         batches = self.matrix.batches
         return {
             "study": self.study.study,
+            "configuration": self.study.digest(),
             "scorer": self.study.scorer,
             **({"also_score": self.scorers[1:]} if self.scorers[1:] else {}),
             "class": self._result_class(),

@@ -23,6 +23,7 @@ class Study:
         self.sizes: dict[str, int] = {}
         self.spec: dict[str, Any] = {
             "study": "demo",
+            "configuration": "0123456789abcdef" * 4,
             "scorer": "strict",
             "class": "exact",
             "seeds": [1],
