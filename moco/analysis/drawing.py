@@ -79,13 +79,15 @@ class Label:
     x: float
     y: float
     text: str
-    mark: float
+    mark: float = 2.5
 
 
-def place_labels(axes: "Axes", labels: Sequence[Label], lines: Sequence[Array], faint: Sequence[Array]) -> int:
+def place_labels(
+    axes: "Axes", labels: Sequence[Label], lines: Sequence[Array] = (), faint: Sequence[Array] = ()
+) -> int:
     """Write names beside their points, with a line to the point where one could be mistaken; see `placement`.
 
-    Points that lie on one another share a name. Layout, limits and size of the figure must be final.
+    Points that lie on one another share a name. The figure's limits and size must be final.
 
     Args:
         axes: Where the points are.
@@ -100,6 +102,7 @@ def place_labels(axes: "Axes", labels: Sequence[Label], lines: Sequence[Array], 
 
     figure = axes.get_figure(root=True)
     assert figure is not None
+    figure.draw_without_rendering()  # limits and a layout may be pending
     unit = figure.dpi / 72
 
     def measured(points: Array) -> Array:
@@ -122,15 +125,25 @@ def place_labels(axes: "Axes", labels: Sequence[Label], lines: Sequence[Array], 
     found = places(names, inside, segments(lines), segments(faint))
     for label, name, place in zip(groups, names, found, strict=True):
         left, bottom, right, top = place.box
-        words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL, "linespacing": 1.05, "zorder": 5}
-        shift = ((left + right) / 2 - name.x, (bottom + top) / 2 - name.y)
-        where: dict[str, Any] = {"xy": (label.x, label.y), "textcoords": "offset points", "annotation_clip": False}
-        ground = [withStroke(linewidth=1.5, foreground="white")]
-        axes.annotate(label.text, xytext=shift, path_effects=ground, gid=LABEL, **where, **words)
+        leader: dict[str, Any] | None = None
         if place.leader is not None:
-            start = (place.leader[0] - name.x, place.leader[1] - name.y)
-            line = {"arrowstyle": "-", "color": style.INK, "linewidth": 0.4, "shrinkA": 0, "shrinkB": name.mark}
-            axes.annotate("", xytext=start, arrowprops=line, zorder=4, **where)
+            start = ((place.leader[0] - left) / (right - left), (place.leader[1] - bottom) / (top - bottom))
+            leader = {"arrowstyle": "-", "color": style.INK, "linewidth": 0.4, "relpos": start}
+            leader |= {"shrinkA": 0, "shrinkB": name.mark}
+        axes.annotate(
+            label.text,
+            xy=(label.x, label.y),
+            xytext=((left + right) / 2 - name.x, (bottom + top) / 2 - name.y),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=SMALL,
+            linespacing=1.05,
+            zorder=5,
+            gid=LABEL,
+            arrowprops=leader,
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
+        )
     return sum(not place.free for place in found)
 
 

@@ -9,7 +9,7 @@ from moco import paths
 def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study with one entry for every single model and method on every task.
 
-    An entry has its score files by seed, and the files by seed that say what it cost.
+    An entry has its score files by seed, and the files by seed that say what was asked and what it cost.
     """
     batches, scorer, seeds = spec["batches"], spec["scorer"], spec["seeds"]
     tasks = {
@@ -44,6 +44,7 @@ def expand(spec: Mapping[str, Any]) -> dict[str, Any]:
                 str(seed): paths.scores(scorer, paths.answers(pool, task, variant, seed, "test")) for seed in seeds
             },
             "costs": {str(seed): paths.costs(pool, task, variant, seed, "test") for seed in seeds},
+            "calls": {str(seed): paths.calls(pool, task, variant, seed, "test") for seed in seeds},
         }
         for pool, name, variant in spec["cells"]
         for task in batches[name]["tasks"]

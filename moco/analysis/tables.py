@@ -13,6 +13,7 @@ from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
 from moco.analysis.scorer_table import scorer_difference
+from moco.analysis.truncation import moco_truncated
 from moco.errors import RequestError
 from moco.records.files import replace_file
 from moco.registry import did_you_mean
@@ -119,6 +120,7 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_cost": moco_cost,
     "moco_paid_perf": moco_paid,
     "moco_jobs_perf": moco_jobs,
+    "moco_truncated": moco_truncated,
     "scorer_difference": scorer_difference,
     "data_quality": data_quality,
 }
@@ -126,8 +128,15 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
 
 
 def tables_of(spec: Spec) -> list[str]:
-    """Return the names of the tables that a study has: a comparison of rule sets needs a second one, the data items."""
-    has = {"scorer_difference": bool(spec.get("also_score")), "data_quality": spec.get("items", True)}
+    """Return the names of the tables that a study has.
+
+    A comparison of rule sets needs a second one, the table of data its items, that of cut replies the calls.
+    """
+    has = {
+        "scorer_difference": bool(spec.get("also_score")),
+        "data_quality": spec.get("items", True),
+        "moco_truncated": all("calls" in entry for entry in spec["methods"]),
+    }
     return [name for name in TABLES if has.get(name, True)]
 
 

@@ -13,7 +13,7 @@ from moco.workflow.slugs import claim_slugs
 class Plan(ScoreStage):
     """All rules of a study; each stage builds on the one before."""
 
-    tables = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "data_quality")
+    tables = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "moco_truncated", "data_quality")
     figures = ("moco_win_rate", "moco_cost_frontier")
 
     bundle: Path | None = None

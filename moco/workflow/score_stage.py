@@ -161,7 +161,7 @@ class ScoreStage(MethodStage):
 
     @cached_property
     def analysis_inputs(self) -> list[str]:
-        """What tables and figures read: test scores, costs of methods, and what single models cost."""
+        """What tables and figures read: test scores, calls and costs of methods, and what single models cost."""
         files = dict.fromkeys(paths.model_json(model) for model, _ in self.singles)
         for model, name in self.singles:
             batch = self.matrix.batches[name]
@@ -171,7 +171,8 @@ class ScoreStage(MethodStage):
         for cell in self.matrix.cells:
             for task in self.matrix.batches[cell.batch].tasks:
                 for seed in self.study.seeds:
-                    files[paths.costs(cell.pool, task, cell.variant, seed, "test")] = None
+                    for make in (paths.costs, paths.calls):
+                        files[make(cell.pool, task, cell.variant, seed, "test")] = None
         return self.score_inputs + [results(path) for path in files]
 
     @cached_property

@@ -5,7 +5,7 @@ from typing import Any
 
 from moco import paths
 from moco.methods.costs import flops
-from moco.records import COSTS, GENERATIONS, SCORES, Provenance, write_json, write_rows
+from moco.records import CALLS, COSTS, GENERATIONS, SCORES, Provenance, write_json, write_rows
 
 SIZE = 1_000_000
 """Parameters of a model, unless a test says otherwise."""
@@ -39,13 +39,16 @@ class Study:
         self.spec["tasks"][name] = {"type": type, "domain": domain, "decoding": "default"}
         write_json(self.results / paths.task_json(name), {"splits": {}})
 
-    def single(self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2)) -> None:
-        """Add a model; every reply reads and writes `tokens`."""
+    def single(
+        self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2), cut: tuple[int, ...] = ()
+    ) -> None:
+        """Add a model; every reply reads and writes `tokens`, and those to the items `cut` reach the token limit."""
         scores = self._write(f"generations/{model}/{task}", task, seeds)
         replies = {}
         for seed, items in enumerate(seeds, start=1):
             path = paths.generation(model, task, "test", "default", seed, 0)
             rows = [reply(f"{task}/test/{number}", value, tokens) for number, value in enumerate(items)]
+            rows = [row | {"finish": "length"} if number in cut else row for number, row in enumerate(rows)]
             write_rows(self.results / path, GENERATIONS, rows, Provenance("generate"))
             replies[str(seed)] = path
         write_json(self.results / paths.model_json(model), {"parameters": self.sizes.get(model, SIZE)})
@@ -59,18 +62,25 @@ class Study:
         task: str,
         *seeds: list[Any],
         costs: list[dict[str, Any]] | None = None,
+        calls: list[dict[str, Any]] | None = None,
         method: str | None = None,
     ) -> None:
-        """Add a variant; `costs` are the rows of each seed's cost file, by default one call of model `add` per item."""
+        """Add a variant.
+
+        `costs` and `calls` are the rows of each seed's files, by default one call of model `add` per item.
+        """
         scores = self._write(f"answers/{pool}/{task}/{variant}", task, seeds)
-        files = {}
+        files, asked = {}, {}
         for seed, items in enumerate(seeds, start=1):
+            asked[str(seed)] = paths.calls(pool, task, variant, seed, "test")
+            usual = [call(f"{task}/test/{number}") for number in range(len(items))]
+            write_rows(self.results / asked[str(seed)], CALLS, calls or usual, Provenance("answer"))
             path = paths.costs(pool, task, variant, seed, "test")
             rows = [cost(calls=len(items))] if costs is None else costs
             write_rows(self.results / path, COSTS, rows, Provenance("answer"))
             files[str(seed)] = path
         entry = {"pool": pool, "variant": variant, "method": method or f"{level}_x", "level": level, "task": task}
-        self.spec["methods"].append({**entry, "scores": scores, "costs": files})
+        self.spec["methods"].append({**entry, "scores": scores, "costs": files, "calls": asked})
 
     def rescored(self, kind: str, name: str, task: str, *seeds: list[Any], rules: str = "paper") -> None:
         """Score a model or variant again under other rules."""
@@ -106,7 +116,22 @@ def reply(uid: str, value: Any, tokens: tuple[int, int]) -> dict[str, Any]:
     row: dict[str, Any] = {**dict.fromkeys(GENERATIONS.columns.names), "uid": uid, "sample": 0, "key": uid}
     if isinstance(value, str) and value.startswith("failed"):
         return row | {"status": "failed"}
-    return row | {"status": "ok", "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    row |= {"status": "ok", "finish": "stop", "prompt_flag": "ok"}
+    return row | {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+
+
+def call(uid: str, **changes: Any) -> dict[str, Any]:
+    """Return a row of a calls file: a plain reply that its model ended."""
+    row = {**dict.fromkeys(CALLS.columns.names), "uid": uid, "call": 0, "kind": "plain", "round": -1, "member": 0}
+    row |= {
+        "purpose": "plain",
+        "model": "add",
+        "sample": 0,
+        "key": f"{uid} plain",
+        "finish": "stop",
+        "prompt_flag": "ok",
+    }
+    return row | {"text": "", "prompt_tokens": 10, "completion_tokens": 2, **changes}
 
 
 def cost(**changes: Any) -> dict[str, Any]:

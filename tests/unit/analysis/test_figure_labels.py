@@ -74,6 +74,11 @@ def named(figure):
     return [each for each in figure.findobj(Annotation) if each.get_gid() == LABEL]
 
 
+def words(annotation):
+    """Return where a name stands, without the line to its point."""
+    return Text.get_window_extent(annotation)
+
+
 def overlap(one, other):
     width = min(one.x1, other.x1) - max(one.x0, other.x0)
     height = min(one.y1, other.y1) - max(one.y0, other.y0)
@@ -90,10 +95,10 @@ def test_nothing_is_cropped_and_the_first_drawing_is_as_every_other(drawn, name)
         seen.append(stream.getvalue())
     assert seen[0] == seen[1]
     figure.draw_without_rendering()
-    words = [each for each in figure.findobj(Text) if each.get_visible() and each.get_text().strip()]
-    assert len(words) > 3
-    for each in words:
-        box = each.get_window_extent()
+    shown = [each for each in figure.findobj(Text) if each.get_visible() and each.get_text().strip()]
+    assert len(shown) > 3
+    for each in shown:
+        box = Text.get_window_extent(each)
         inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
         # Ticks beyond the limits of an axis have words that are not drawn.
         assert inside or each in {tick for axes in figure.axes for tick in unseen(axes)}, each
@@ -110,7 +115,7 @@ def test_names_cover_no_name_no_point_and_no_line(drawn):
     figure = drawn["moco_cost_frontier"]
     figure.draw_without_rendering()
     axes = figure.axes[0]
-    boxes = [each.get_window_extent() for each in named(figure)]
+    boxes = [words(each) for each in named(figure)]
     held = [name for each in named(figure) for name in each.get_text().replace("\n", ", ").split(", ")]
     assert len(held) == len(axes.collections)
     assert not [pair for pair in combinations(boxes, 2) if overlap(*pair)]
@@ -134,7 +139,7 @@ def test_a_name_stands_at_its_own_point_or_has_a_line_to_it(drawn):
     spots = [axes.transData.transform(each.get_offsets())[0] for each in axes.collections]
     led = {tuple(each.xy) for each in figure.findobj(Annotation) if each.arrow_patch is not None}
     for each in named(figure):
-        box, own = each.get_window_extent(), axes.transData.transform(each.xy)
+        box, own = words(each), axes.transData.transform(each.xy)
         distances = [gap(box, spot) for spot in spots if np.hypot(*(spot - own)) > 5 * figure.dpi / 72]
         assert tuple(each.xy) in led or gap(box, own) < min(distances, default=1e9)
 

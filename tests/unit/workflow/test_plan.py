@@ -396,6 +396,7 @@ def test_tables_read_scores_and_what_everything_cost():
         *(f"scores/strict/{path}" for path in replies),
         *(f"models/{model}/model.json" for model in "ab"),
         f"scores/strict/{answers}.parquet",
+        f"{answers}_calls.parquet",
         f"{answers}_costs.parquet",
     }
     named = expand(made.analysis_spec())
@@ -463,3 +464,13 @@ def test_the_seed_of_a_zoo_model_is_part_of_it():
     assert made.zoo_inputs(SimpleNamespace(model="add")) == ["<results>/checkpoints/base"]
     assert json.loads(made.zoo_spec(SimpleNamespace(model="add")))["seed"] == 1
     assert made.matrix.zoo_parent("lora") is None
+
+
+def test_a_study_is_identified_by_all_that_changes_results_and_by_nothing_else():
+    usual = plan().analysis_spec()["configuration"]
+    assert re.fullmatch("[0-9a-f]{64}", usual)
+    assert plan().analysis_spec()["configuration"] == usual
+    runtime = {"retries": 3, "failures": "record", "site": {"use_gpu": True}, "engine": {"batch_rows": 7}}
+    assert plan(**runtime).analysis_spec()["configuration"] == usual
+    others = [{"seeds": [9]}, {"scorer": "paper"}, {"min_coverage": 0.5}, {"decoding": {"default": {"max_new_tokens": 3}}}]
+    assert len({usual, *(plan(**change).analysis_spec()["configuration"] for change in others)}) == 5
