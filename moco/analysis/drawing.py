@@ -121,7 +121,7 @@ def place_labels(
         text.remove()
         x, y = measured(np.array([(label.x, label.y)]))[0]
         names.append(Name(x, y, label.mark, size.width / unit + 1.5, size.height / unit + 0.5))
-    inside = axes.bbox.extents / unit
+    inside = [float(end) / unit for end in axes.bbox.extents]
     found = places(names, inside, segments(lines), segments(faint))
     for label, name, place in zip(groups, names, found, strict=True):
         left, bottom, right, top = place.box

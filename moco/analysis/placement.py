@@ -126,8 +126,9 @@ def _common(boxes: Array, others: Array) -> Array:
 def _outside(boxes: Array, inside: Sequence[float]) -> Array:
     """Return how far boxes reach out of where they may be."""
     bounds = np.array(inside)
-    out: Array = np.clip(bounds[:2] - boxes[:, :2], 0, None).sum(axis=1)
-    return out + np.clip(boxes[:, 2:] - bounds[2:], 0, None).sum(axis=1)
+    under, over = np.clip(bounds[:2] - boxes[:, :2], 0, None), np.clip(boxes[:, 2:] - bounds[2:], 0, None)
+    out: Array = (under + over).sum(axis=1)
+    return out
 
 
 def _crosses(segments: Array, boxes: Array) -> Array:
