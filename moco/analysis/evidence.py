@@ -77,8 +77,8 @@ def page(spec: Spec, results: Path, shapes: str = "") -> str:
         "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
         " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
         " another size.",
-        f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items;"
-        " gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
+        f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items,"
+        " or score intervals where scores have no variation (docs/architecture.md); gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
         " themselves, which nobody can know beforehand. Settings of the methods were fixed before the test split was"
         " scored.",
     ]

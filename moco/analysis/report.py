@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from moco.analysis.comparison import Comparison
 from moco.analysis.evidence import claims, signed
 from moco.analysis.figures import FIGURES, make_figure
+from moco.analysis.notes import whose
 from moco.analysis.quality import has_items
 from moco.analysis.render import Cell, Quantity, Table, bounds_text, cell_text, number_text
 from moco.analysis.results import Spec
@@ -192,9 +193,12 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         costs=[_table(name, make_table(name, spec, results)) for name in tables if name in _COSTS],
         figures=[_figure(name, spec, results) for name in FIGURES],
         failures=[
-            _table("failures", _failures(comparison)),
-            _table("not-applicable", _not_applicable(spec)),
-            _table("unreadable", _unreadable(comparison)),
+            _table(name, replace(table, notes=(*table.notes, whose(spec))))
+            for name, table in (
+                ("failures", _failures(comparison)),
+                ("not-applicable", _not_applicable(spec)),
+                ("unreadable", _unreadable(comparison)),
+            )
         ],
         provenance=list(_flat(provenance)),
     )

@@ -15,7 +15,8 @@ from moco.methods.state import FAILED
 from moco.models.info import ModelInfo
 from moco.records import MIXTURE, read_rows, write_json
 from moco.seeds import generator
-from moco.store.artifacts import ArtifactStore, link_tree
+from moco.store.artifacts import ArtifactStore
+from moco.store.checksums import copy_tree
 
 log = logging.getLogger("moco")
 
@@ -55,7 +56,7 @@ class DistillJob:
                 "student", info.fingerprint, pairs, self.spec["training"], self.spec["seed"], self.spec["source"]
             )
             folder, cached = store.make("students", key, self._trainer(info, pairs))
-            link_tree(folder, self.output / str(place))
+            copy_tree(folder, self.output / str(place))
             log.info("%s: %s pairs on %s%s", name, len(pairs), parent, ", from the store" if cached else "")
 
     def _trainer(self, info: ModelInfo, pairs: Sequence[Pair]) -> Any:

@@ -33,7 +33,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "score": ("scores/{scorer}/{replies}", ("questions", "references", "replies", "models", "checkpoints")),
     "mix": ("evolution/{run}/r{round}/mix", ("questions", "answers", "models")),
     "distill": ("evolution/{run}/r{round}/students", ("mixture", "models", "checkpoints")),
-    "collect": ("analysis/{part}", ("scores", "costs", "models", "measured")),
+    "collect": ("analysis/{part}", ("scores", "costs", "replies", "models", "measured")),
 }
 """For every stage of the plan what its outputs' paths begin with, and its functions that name inputs below results."""
 

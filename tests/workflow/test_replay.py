@@ -143,7 +143,8 @@ def test_a_study_of_real_models_comes_out_again(finished: Project, tmp_path: Pat
     assert main(["bundle", "create", *arguments, *options]) == 0
     assert main(["bundle", "verify", str(bundle)]) == 0
     reviewer = Reviewer(tmp_path / "reviewer", bundle)
-    tables = ["moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", *(["data_quality"] if options else [])]
+    tables = ["moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "moco_truncated"]
+    tables += ["data_quality"] if options else []
     assert reviewer.planned() == {"bundle": 1, "tabulate": len(tables), "plot": 2, "report": 1, "all": 1}
     reviewer.snakemake()
     replayed = reviewer.project.folder / "results/small"

@@ -65,11 +65,13 @@ rule collect:
     input:
         scores=PLAN.collect.scores,
         costs=PLAN.collect.costs,
+        replies=PLAN.collect.replies,
         models=PLAN.collect.models,
         measured=PLAN.collect.measured,
     output:
         "<results>/analysis/{part}/scores.parquet",
         "<results>/analysis/{part}/costs.parquet",
+        "<results>/analysis/{part}/replies.parquet",
         "<results>/analysis/{part}/jobs_perf.parquet",
     log:
         "<logs>/collect/{part}.log",

@@ -103,7 +103,7 @@ def test_what_vllm_cannot_do_is_one_line(changes, line):
 
 def test_the_key_of_a_request_holds_the_program_and_no_further_setting():
     usual = EngineSettings().key()
-    assert usual == {"kind": "transformers", "dtype": "float64", "trust_remote_code": False}
+    assert usual == {"kind": "transformers", "dtype": "float64", "trust_remote_code": False, "attention": "auto"}
     settings = EngineSettings(kind="vllm", dtype="float32", tensor_parallel=2, compile=True, reproducible="batch")
     assert settings.key() == {**usual, "kind": "vllm", "dtype": "float32"}
 
