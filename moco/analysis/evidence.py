@@ -141,12 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write the page of evidence of a finished study.")
     parser.add_argument("study", type=Path, help="configuration file")
     parser.add_argument("page", type=Path, help="Markdown file to write")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--results", type=Path, help="the study's results folder (default: results/STUDY)")
     parser.add_argument("--append", type=Path, nargs="*", default=[], help="Markdown files to append")
     options = parser.parse_args(arguments)
-    spec = Plan(load_study(options.study)).report.slice(None)
+    study = load_study(options.study)
+    spec = Plan(study).report.slice(None)
     shapes = "\n\n".join(path.read_text(encoding="utf-8").strip() for path in options.append)
-    text = page(spec, options.results, shapes)
+    text = page(spec, options.results or Path("results") / study.study, shapes)
     replace_file(options.page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""The last rules: what tables, figures and the report are made of."""
+"""The last rules: what is collected from the files of all jobs, and the tables, figures and report made of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -112,7 +112,7 @@ class Collect(Stage):
 
 
 class Work:
-    """The jobs behind results, for what they really cost.
+    """The jobs behind results, for what they really cost; each counts for the first result that needs it.
 
     Args:
         matrix: The study, expanded.
@@ -172,7 +172,7 @@ def _below(path: str) -> str:
 
 
 class Tabulate(Stage):
-    """Tables."""
+    """Tables, and figures, which have the same slice and read the same files."""
 
     depth = 2
 

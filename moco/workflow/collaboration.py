@@ -113,7 +113,7 @@ class Fit(MethodStage):
         return self.references_of(self.batch(wildcards), *fit.splits)
 
     def models(self, wildcards: Wildcards) -> list[str]:
-        """Return the descriptions of all models of the job."""
+        """Return the descriptions of the models that the fit may merge or run, and of those that judge."""
         return self.model_files([*self.matrix.parts(wildcards.pool, wildcards.method), *self._judges(wildcards)])
 
     def plain(self, wildcards: Wildcards) -> list[str]:
@@ -216,7 +216,7 @@ class Answer(MethodStage):
         return files
 
     def made_plain(self, wildcards: Wildcards) -> list[str]:
-        """Return the plain responses of the models that the fit made."""
+        """Return the plain responses of the models that the fit made, each to the batch of its one task."""
         needs, batch, w = self.needs(wildcards), self.batch(wildcards), wildcards
         samples = range(needs.answer.fitted_plain * batch.answers)
         pairs = [(slug, sample) for slug in self._made(wildcards).values() for sample in samples]
@@ -241,7 +241,7 @@ class Answer(MethodStage):
         return self.members(wildcards) if needs.generates else sorted(self._asked(wildcards))
 
     def living(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the job steps together."""
+        """Return the models that the job keeps in memory together, to step them token by token."""
         return self.members(wildcards) if self.needs(wildcards).answer.live else []
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:

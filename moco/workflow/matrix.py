@@ -27,7 +27,7 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True)
 class Cell:
-    """One method variant on one pool and one batch, with these run seeds."""
+    """A method variant on a pool and a batch, with the run seeds for which it is asked."""
 
     pool: str
     batch: str
@@ -49,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """A pair that never becomes a job, with the reason that tables show."""
+    """A variant on a pool and a batch that never becomes a job, with the reason that tables show."""
 
     pool: str
     batch: str
@@ -58,7 +58,10 @@ class NotApplicable:
 
 
 class Matrix:
-    """A study, expanded.
+    """A study, expanded. Everything is worked out when it is first asked for.
+
+    *Cells* are what comparisons ask of methods, *singles* what they ask of models alone, `round_cells` and
+    `round_singles` the same for the rounds of the loop; *made* models come from fits, *students* from rounds.
 
     Args:
         study: The study.
@@ -134,7 +137,7 @@ class Matrix:
         return _known(name, self.batches, "batch")
 
     def batch_of_one(self, task: str) -> Batch:
-        """Return the batch of a single task, which a model made for that task answers."""
+        """Return the batch of a single task: what models made for that task answer, and rounds of the loop."""
         return self._batches.of_one(task)
 
     # Methods
@@ -168,7 +171,7 @@ class Matrix:
         return {name: model for name, model in named if model is not None}
 
     def asked_models(self, pool: str, variant: str) -> frozenset[str]:
-        """Return the models that a method's answer job asks itself for the plain test responses that it reads."""
+        """Return the models whose plain responses an answer job asks for itself: priced ones, where it reads lazily."""
         if self.needs(pool, variant).answer.plain_mode != "lazy":
             return frozenset()
         return frozenset(name for name in self.pool(pool).models if self.nodes.is_priced(name))
@@ -270,7 +273,7 @@ class Matrix:
         return self.type_obstacle(variant, batch, pool) or self.pool_obstacle(pool, variant)
 
     def type_obstacle(self, variant: str, batch: Batch, pool: str | None = None) -> str | None:
-        """Return why a variant does not fit a batch's tasks, or None."""
+        """Return why a variant does not fit a batch's tasks, or None; without a pool, the first one stands for all."""
         needs = self.needs(pool or self.pools[0], variant)
         return type_obstacle(self.study, self.variants[variant], needs, batch)
 

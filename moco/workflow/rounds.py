@@ -9,7 +9,7 @@ from moco.config.study import Study
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the loop.
+    """One run of the loop: a declared entry with one of its methods, tasks, variants and seeds.
 
     Attributes:
         name: Slug.
@@ -34,7 +34,7 @@ class Run:
         return f"{self.name}--r{number}" if number else self.entry.pool
 
     def models(self, number: int) -> tuple[str, ...]:
-        """Return the models of the pool after a round."""
+        """Return the models of the pool after a round, in the order of round 0."""
         if number == 0:
             return self.members
         return tuple(f"{self.pool(number)}--{place}" for place in range(1, len(self.members) + 1))

@@ -48,7 +48,10 @@ def replies_of(path: str) -> Replies:
 
 
 class Score(Stage):
-    """Scores of a file of replies under a rule set."""
+    """Scores of a file of replies under a rule set, by rule `score` or, where models judge or programs run, by `judge`.
+
+    The wildcard `replies` is the path of the replies without its ending, which says what they are of (`replies_of`).
+    """
 
     depth = 8
 

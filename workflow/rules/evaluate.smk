@@ -25,7 +25,8 @@ rule score:
         " --digest {params.digest} >{log:q} 2>&1"
 
 
-# Scored by models that judge, or by running programs: no work for the machine that plans.
+# Scored by models that judge, or by running programs: no work for the machine that plans. Which replies these are is
+# told from the batch in their path.
 rule judge:
     input:
         questions=PLAN.score.questions,
