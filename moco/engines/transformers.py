@@ -9,10 +9,11 @@ import torch
 
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS, Row, Steps, decode_batch
-from moco.engines.agreement import WAYS, way_of_stepping
+from moco.engines.agreement import WAYS, first_line, way_of_stepping
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.stopping import stop_ids
+from moco.errors import RequestError
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 
@@ -45,13 +46,21 @@ def loading(info: ModelInfo, settings: EngineSettings) -> dict[str, Any]:
 
 def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: torch.device) -> Any:
     """Return a causal language model in inference mode; an adapter is merged into its base in memory."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
 
     def load(folder: Path) -> Any:
-        return AutoModelForCausalLM.from_pretrained(folder, **loading(info, settings))
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+            if config.is_encoder_decoder:
+                raise ValueError("it reads with an encoder")
+            return AutoModelForCausalLM.from_pretrained(folder, **loading(info, settings))
+        except (ValueError, ImportError) as error:
+            what = f"cannot be loaded as a causal language model: {first_line(error)}"
+            remedy = "use another model, engine.dtype or engine.attention, or an endpoint (kind: server)"
+            raise RequestError(what, where=place(info, settings), remedy=remedy) from None
 
     if info.base is None:
         model = load(info.folder(root))
@@ -84,7 +93,7 @@ class TransformersEngine:
         self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self._where = place(info, settings)
-        self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), self._where, root)
+        self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), info.context, self._where, root)
 
     def close(self) -> None:
         """Free the memory."""
