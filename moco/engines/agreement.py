@@ -17,9 +17,9 @@ import torch
 
 from moco.decoding.loop import Steps
 from moco.decoding.row_by_row import cached_rows, uncached_rows
-from moco.decoding.stepper import Stepper
+from moco.decoding.stepper import Stepper, finite
 from moco.digest import digest
-from moco.errors import RequestError, WorkError
+from moco.errors import RequestError
 from moco.records import read_json, write_json
 
 log = logging.getLogger("moco")
@@ -109,9 +109,7 @@ def _plain(model: Any, device: torch.device, prompts: Sequence[Sequence[int]], w
                 what, where=where, remedy="use another model, engine.dtype or engine.attention"
             ) from None
         stacked = torch.cat(rows)
-        if not bool(torch.isfinite(stacked.amax(dim=-1)).all()):
-            what = "logits are not finite (NaN or overflow), so nothing is stored"
-            raise WorkError(what, where=where, remedy="set another engine.dtype or engine.attention for this model")
+        finite(stacked, where)
         found.append(torch.log_softmax(stacked, dim=-1))
     return found
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS, Row, Steps, decode_batch
+from moco.decoding.stepper import not_finite
 from moco.engines.agreement import WAYS, first_line, way_of_stepping
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
@@ -154,6 +156,8 @@ class TransformersEngine:
             scored = stepper.score([text.continuation for text in texts])
         seconds = (time.perf_counter() - started) / len(texts)
         for text, logprobs in zip(texts, scored, strict=True):
+            if not all(map(isfinite, logprobs)):
+                raise not_finite(self._where)
             words = self.tokenizer.decode(text.continuation, skip_special_tokens=True)
             yield text.scored(words, [round(value, DECIMALS) for value in logprobs], seconds)
 

@@ -163,7 +163,7 @@ def _engines(study: Study) -> Iterator[Problem]:
 def _vllm(settings: EngineSettings, key: str) -> Iterator[Problem]:
     if settings.dtype == "float64":
         yield Problem(f"{key}.dtype", "vllm has no exact mode (float64)", "set dtype: float32, bfloat16 or float16")
-    if settings.attention != "sdpa":
+    if settings.attention != "auto":
         yield Problem(f"{key}.attention", "vllm chooses its attention by itself", "leave it out")
     if settings.reproducible == "batch" and settings.device == "cpu":
         what = "vllm has no kernels for the CPU that do not depend on the batch"
