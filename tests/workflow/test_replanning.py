@@ -111,7 +111,7 @@ def test_comment_and_docstring_plan_nothing(project):
 
 def test_runtime_settings_plan_nothing(project):
     def change(config):
-        config["engine"].update(batch_rows=3, batch_tokens=999, flush_seconds=5, resident_gb=1, attention="eager")
+        config["engine"].update(batch_rows=3, batch_tokens=999, flush_seconds=5, resident_gb=1)
         config.update(failures="record", retries=2)
 
     project.edit_config(change)

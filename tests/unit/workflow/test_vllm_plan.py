@@ -68,6 +68,7 @@ def test_results_are_of_class_scheduled():
             "models.base.engine.dtype: vllm has no exact mode (float64); set dtype: float32, bfloat16 or float16",
         ),
         ({"engine": {"attention": "eager"}}, "engine.attention: vllm chooses its attention by itself; leave it out"),
+        ({"engine": {"attention": "sdpa"}}, "engine.attention: vllm chooses its attention by itself; leave it out"),
         (
             {"engine": {"reproducible": "batch", "device": "cpu"}},
             "engine.reproducible: vllm has no kernels for the CPU that do not depend on the batch;"
