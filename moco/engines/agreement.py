@@ -177,20 +177,19 @@ def _generates_alike(
     model: Any, device: torch.device, prompts: Sequence[Sequence[int]], truth: Sequence[torch.Tensor]
 ) -> bool:
     """Return whether `generate` begins as the bare model goes on: some models keep a state of their own."""
-    for prompt, wanted in zip(prompts, truth, strict=True):
-        length = len(prompt) - _STEPS
-        ids = torch.tensor([list(prompt[:length])], device=device)
-        settings = {"do_sample": False, "max_new_tokens": _GENERATED, "pad_token_id": 0, "eos_token_id": None}
-        try:
-            made = model.generate(
-                ids, attention_mask=torch.ones_like(ids), **settings, output_logits=True, return_dict_in_generate=True
-            )
-        except Exception as error:
-            log.debug("generate: %s", error)
-            return False
-        tokens = made.sequences[0].tolist()
-        for step, logits in enumerate(made.logits):
-            expected = wanted[0] if step == 0 else _bare(model, device, tokens[: length + step])[0]
+    settings = {"do_sample": False, "max_new_tokens": _GENERATED, "pad_token_id": 0, "eos_token_id": None}
+    started = [torch.tensor([list(prompt[:-_STEPS])], device=device) for prompt in prompts]
+    # One after the other and nothing in between: what a model keeps of one prompt must not reach the next.
+    made = [
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), **settings, output_logits=True, return_dict_in_generate=True
+        )
+        for ids in started
+    ]
+    for ids, each, wanted in zip(started, made, truth, strict=True):
+        tokens = each.sequences[0].tolist()
+        for step, logits in enumerate(each.logits):
+            expected = wanted[0] if step == 0 else _bare(model, device, tokens[: ids.shape[1] + step])[0]
             given = torch.log_softmax(logits[0].to(expected.dtype), dim=-1)
             if not _close(given, torch.log_softmax(expected, dim=-1), _close_alone(model)):
                 return False
