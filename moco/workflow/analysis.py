@@ -73,7 +73,11 @@ class Collect(Stage):
             for number in range(run.entry.rounds + 1):
                 for model, batch in self.matrix.round_singles(run, number):
                     yield {**self._single(run.pool(number), model, batch.name, run.seed), "tasks": [run.task]}
-        runs = {(run.pool(number), run.method, run.seed): run for run in self.matrix.runs.values() for number in range(run.entry.rounds + 1)}
+        runs = {
+            (run.pool(number), run.method, run.seed): run
+            for run in self.matrix.runs.values()
+            for number in range(run.entry.rounds + 1)
+        }
         for cell in dict.fromkeys(self.matrix.round_cells):
             for seed in cell.seeds:
                 yield {**self._method(cell, seed), "tasks": [runs[cell.pool, cell.variant, seed].task]}

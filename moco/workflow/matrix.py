@@ -92,7 +92,9 @@ class Matrix:
 
     def block_singles(self, block: Comparison) -> frozenset[str] | None:
         """Return the models that a comparison gives rows of their own, in whatever of its pools they are; None for all."""
-        return None if block.singles == "all" else frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
+        return (
+            None if block.singles == "all" else frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
+        )
 
     # Tasks and batches
 
@@ -331,6 +333,8 @@ class Matrix:
     def _can_teach(self, run: Run) -> bool:
         batch = self.batch_of_one(run.task)
         reason = None if "distill" in batch.splits else f"task {run.task} has no distill split"
+        served = next(filter(self.nodes.is_served, run.members), None)
+        reason = reason or (f"{served} runs elsewhere and cannot learn" if served else None)
         reason = reason or self.obstacle(run.entry.pool, run.method, batch)
         if reason is not None:
             raise RequestError(

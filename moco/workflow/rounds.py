@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from moco import paths
 from moco.config.evolution import EvolutionEntry
 from moco.config.study import Study
+from moco.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ class Student:
 
 
 def runs_of(study: Study) -> dict[str, Run]:
-    """Return all runs of a study by name: every method on every task, variant and seed."""
+    """Return all runs of a study by name: every method on every task, variant and seed.
+
+    Raises:
+        RequestError: Two of them have one name.
+    """
     runs = {}
     for name, entry in study.evolution.items():
         members = study.pools[entry.pool].models
@@ -64,5 +69,8 @@ def runs_of(study: Study) -> dict[str, Run]:
                 for variant in entry.variants:
                     for seed in study.seeds:
                         slug = paths.short_slug(f"{name}-{method}-{task}-{variant}-s{seed}", longest=80)
+                        if slug in runs:
+                            what = f"two runs of the loop would be called {slug}"
+                            raise RequestError(what, where=f"evolution.{name}", remedy="rename one of them")
                         runs[slug] = Run(slug, entry, method, task, variant, seed, members)
     return runs

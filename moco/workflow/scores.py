@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 from moco import paths
+from moco.errors import RequestError
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
-from moco.workflow.collaboration import scoring_of, scoring_threads
-from moco.errors import RequestError
 from moco.workflow.batches import Batch
+from moco.workflow.collaboration import scoring_of, scoring_threads
 from moco.workflow.stage import Stage, Wildcards, results
 
 

@@ -125,4 +125,3 @@ def in_blocks(samples: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:
 def declared(entry: Mapping[str, Any], *without: str) -> dict[str, Any]:
     """Return a declaration without fields that do not matter to a stage."""
     return {name: value for name, value in entry.items() if name not in without}
-

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from support.plans import ALL_METHODS, SKILLS, batch_of, job, plan
 
 from moco import paths
 from moco.workflow.plan import WILDCARDS
-from support.plans import ALL_METHODS, SKILLS, batch_of, job, plan
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 ONE_TASK = {"t": {"source": SKILLS}}
@@ -388,5 +388,10 @@ def test_a_study_is_identified_by_all_that_changes_results_and_by_nothing_else()
     assert plan().tabulate.slice(None)["configuration"] == usual
     runtime = {"retries": 3, "failures": "record", "site": {"use_gpu": True}, "engine": {"batch_rows": 7}}
     assert plan(**runtime).tabulate.slice(None)["configuration"] == usual
-    others = [{"seeds": [9]}, {"scorer": "paper"}, {"min_coverage": 0.5}, {"decoding": {"default": {"max_new_tokens": 3}}}]
+    others = [
+        {"seeds": [9]},
+        {"scorer": "paper"},
+        {"min_coverage": 0.5},
+        {"decoding": {"default": {"max_new_tokens": 3}}},
+    ]
     assert len({usual, *(plan(**change).tabulate.slice(None)["configuration"] for change in others)}) == 5
