@@ -1,6 +1,7 @@
 """Reading of YAML: what `moco check` and a run both refuse, since Snakemake's own reader would take it without a word."""
 
 import datetime
+import json
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
@@ -58,6 +59,23 @@ def _number(loader: _Loader, node: yaml.ScalarNode) -> Any:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 _Loader.add_constructor(f"{_TAG}int", _number)
 _Loader.add_constructor(f"{_TAG}float", _number)
+
+
+def typed(value: Any) -> Any:
+    """Return a value of `--config` as it is in a file: Snakemake reads all within `[1, 2]` and `{a: 1}` as texts."""
+    if isinstance(value, Mapping):
+        return {key: _scalars(each) for key, each in value.items()}
+    return _scalars(value) if isinstance(value, list) else value
+
+
+def _scalars(value: Any) -> Any:
+    if isinstance(value, Mapping | list):
+        return typed(value) if isinstance(value, Mapping) else [_scalars(each) for each in value]
+    try:
+        read = json.loads(value.lower() if value in ("True", "False") else value)
+    except ValueError:
+        return value
+    return read if isinstance(read, bool | int | float | NoneType) else value
 
 
 def parse_yaml(path: Path) -> tuple[dict[str, Any], list[Problem]]:

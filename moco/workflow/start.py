@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from snakemake.utils import update_config
+
 from moco.config.expand import wildcard_in
 from moco.config.load import InvalidStudy, study_from
 from moco.config.runtime import write_study_file
-from moco.config.yaml_file import parse_yaml
+from moco.config.yaml_file import parse_yaml, typed
 from moco.errors import MocoError, RequestError
 from moco.home import STUDY
 from moco.workflow.check import structural_problems
@@ -25,6 +27,7 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
         workflow: Snakemake's workflow object.
     """
     replayed = "replay" in config
+    update_config(config, {key: typed(value) for key, value in workflow.config_settings.config.items()})
     for path in () if replayed else workflow.overwrite_configfiles:
         _read_as_check_does(Path(path), config)
     origin = (

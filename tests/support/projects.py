@@ -1,5 +1,6 @@
 """Project folders of their own: the package, the workflow, a configuration, and commands run in them."""
 
+import json
 import os
 import re
 import shutil
@@ -7,8 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from snakemake.utils import update_config
+
+from moco.config.load import load_study
+from moco.config.runtime import write_study_file
+from moco.workflow.matrix import Matrix
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -20,10 +27,11 @@ class Project:
 
     folder: Path
     cache: Path
+    study: str = "small"
 
     @property
     def results(self) -> Path:
-        return self.folder / "results"
+        return self.folder / "results" / self.study
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,15 +81,32 @@ class Project:
         path.write_text(text.replace(old, new, 1))
 
     def logged_commands(self, verb: str, needle: str) -> list[str]:
-        """Return commands as the log of a finished run shows them, without their redirection."""
-        logs = "\n".join(path.read_text() for path in (self.folder / ".snakemake/log").glob("*.log"))
-        found = re.findall(rf"(moco {verb} .*{re.escape(needle)}.*?) >results/logs", logs)
-        assert found, f"no `moco {verb}` with {needle} in the log"
+        """Return the commands at the heads of logs, without the study's variable."""
+        heads = [path.read_text().partition("\n")[0] for path in sorted((self.results / "logs").rglob("*.log"))]
+        found = [head.partition(" ")[2] for head in heads if f" moco {verb} " in head and needle in head]
+        assert found, f"no `moco {verb}` with {needle} at the head of a log"
         return found
+
+    @property
+    def study_file(self) -> str:
+        """The newest study file of the project."""
+        return str(max((self.folder / ".moco/studies").glob("*.json"), key=lambda path: path.stat().st_mtime_ns))
+
+    def study_with(self, **changes: Any) -> str:
+        """Write a study file with other settings, mappings merged, and return its path."""
+        content = json.loads(Path(self.study_file).read_text())
+        update_config(content, changes)
+        return str(write_study_file(content, self.folder))
+
+    def batch(self, *tasks: str) -> str:
+        """Return the name of the batch of exactly these tasks."""
+        batches = Matrix(load_study(self.folder / "config/config.yaml")).batches.values()
+        [name] = [batch.name for batch in batches if batch.tasks == tuple(sorted(tasks))]
+        return name
 
     def copy(self, folder: Path) -> "Project":
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
-        return Project(folder, self.cache)
+        return Project(folder, self.cache, self.study)
 
 
 class Planned:
@@ -95,14 +120,9 @@ class Planned:
         self.messages = sorted(set(re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)))
 
     def stages(self) -> dict[str, int]:
-        """Jobs by the first word of their rule, without those that every change plans."""
-        stages: dict[str, int] = {}
-        for rule, count in self.counts.items():
-            stage = "score_plain" if rule.startswith("score_plain") else rule.split("_")[0]
-            stage = "generate_fitted" if rule.startswith("generate_fitted") else stage
-            if rule not in ("all", "tabulate", "plot", "write_report"):
-                stages[stage] = stages.get(stage, 0) + count
-        return stages
+        """Jobs by rule, without those that every change plans: collected files, tables, figures, report."""
+        usual = ("all", "collect", "tabulate", "plot", "report")
+        return {rule: count for rule, count in self.counts.items() if rule not in usual}
 
 
 def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml") -> Project:
@@ -112,4 +132,5 @@ def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "config").mkdir()
     shutil.copy(ROOT / config, folder / "config/config.yaml")
-    return Project(folder, cache)
+    study = yaml.safe_load((ROOT / config).read_text())["study"]
+    return Project(folder, cache, study)

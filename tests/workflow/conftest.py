@@ -16,7 +16,7 @@ def finished(shared_folder: Path, zoo_cache: Path) -> Project:
         if folder.exists():
             return Project(folder, zoo_cache)
         draft = new_project(folder.with_name("unfinished") / "project", zoo_cache)
-        draft.snakemake("--printshellcmds")
+        draft.snakemake()
         draft.folder.rename(folder)
     return Project(folder, zoo_cache)
 

@@ -28,7 +28,7 @@ def test_answering_by_hand_without_any_reference_gives_the_same(finished, projec
     for path in removed + answered:
         path.unlink()
     for command in commands:
-        project.run(*shlex.split(command))
+        project.run(*shlex.split(command), MOCO_STUDY=project.study_file)
     for path in answered:
         original = finished.results / path.relative_to(project.results)
         if not path.name.endswith("_perf.parquet"):
@@ -47,10 +47,10 @@ def test_copies_of_one_model_are_different_samples(blank):
 
     project.edit_config(change)
     project.snakemake()
-    calls = read_rows(project.results / paths.calls("copies", "mixed", "text_majority_vote", 1, "test"), CALLS)
+    calls = read_rows(project.results / paths.calls("copies", project.batch("mixed"), "text_majority_vote", 1, "test"), CALLS)
     for uid in {call["uid"] for call in calls}:
         assert [call["sample"] for call in calls if call["uid"] == uid] == [0, 1, 2]
-    own = read_rows(project.results / paths.calls("copies", "mixed", "refine-2", 1, "test"), CALLS)
+    own = read_rows(project.results / paths.calls("copies", project.batch("mixed"), "refine-2", 1, "test"), CALLS)
     assert {call["sample"] for call in own if call["purpose"] == "refine 2"} == {0, 1, 2}
 
 
@@ -58,7 +58,7 @@ def test_references_never_reach_questions_and_test_references_never_reach_fits(f
     planned = finished.snakemake("--dry-run", "--forceall", "--detailed-summary").stdout
     for line in planned.splitlines():
         columns = line.split("\t")
-        if columns[0].startswith(("results/answers", "results/generations")):
+        if columns[0].startswith(("results/small/answers", "results/small/generations")):
             assert "references.parquet" not in line
-        if columns[0].startswith("results/fits"):
+        if columns[0].startswith("results/small/fits"):
             assert "/test/" not in line

@@ -1,0 +1,78 @@
+"""The loop of two rounds from a blank folder: pools of rounds are pools like others, and students models like others."""
+
+import pytest
+from support.projects import Project, new_project
+
+from moco import paths
+from moco.records import ALL_SCORES, CALLS, read_frame, read_json, read_rows
+
+pytestmark = pytest.mark.slow
+
+RUN = "loop-text_majority_vote-mixed-supervised-s1"
+SOUP = "pair--mixed--weight_greedy_soup--s1--soup"
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory, zoo_cache) -> Project:
+    project = new_project(tmp_path_factory.mktemp("loop") / "project", zoo_cache, "config/test/loop.yaml")
+    project.snakemake()
+    return project
+
+
+def scores(project: Project, part: str):
+    rows = read_frame(project.results / paths.collected(part, "scores"), ALL_SCORES)
+    return rows[rows["kind"] == "method"]
+
+
+def test_the_rounds_are_pools_of_the_evolution_and_round_0_is_the_row_of_the_benchmark(loop):
+    rounds = scores(loop, paths.EVOLUTION)
+    assert set(rounds["pool"]) == {"pair", f"{RUN}--r1", f"{RUN}--r2"}
+    assert set(rounds["name"]) == {"text_majority_vote"}
+    assert rounds.groupby("pool")["uid"].nunique().to_list() == [8, 8, 8]
+    compared = scores(loop, paths.BENCHMARK)
+    assert set(compared["pool"]) == {"pair", "with-soup"}
+    asked = (compared["pool"] == "pair") & (compared["name"] == "text_majority_vote")
+    first = rounds[rounds["pool"] == "pair"]
+    common = ["uid", "seed", "scorer", "score", "status"]
+    assert first[common].to_dict("records") == compared[asked][common].to_dict("records")
+
+
+def test_students_say_what_they_were_trained_from(loop):
+    pools = [["add", "recall"], *([f"{RUN}--r{number}--{place}" for place in (1, 2)] for number in (1, 2))]
+    fingerprints = {}
+    for before, pool in zip([None, *pools], pools, strict=False):
+        for place, name in enumerate(pool):
+            info = read_json(loop.results / paths.model_json(name))
+            fingerprints[name] = info["fingerprint"]
+            if before is not None:
+                parent = before[place]
+                assert info["parents"] == [{"name": parent, "fingerprint": fingerprints[parent]}]
+    assert len(set(fingerprints.values())) == 6
+
+
+def test_a_merged_model_is_a_member_of_a_pool(loop):
+    batch = loop.batch("mixed")
+    calls = read_rows(loop.results / paths.calls("with-soup", batch, "text_majority_vote", 1, "test"), CALLS)
+    assert {call["model"] for call in calls} == {"add", SOUP}
+    assert (loop.results / paths.checkpoint(SOUP)).is_dir(), "weights of members stay"
+
+
+def test_a_second_run_plans_nothing(loop):
+    assert "Nothing to be done" in loop.planned().output
+
+
+def test_one_more_round_plans_that_round_only(loop, tmp_path):
+    project = loop.copy(tmp_path / "project")
+    project.edit_config(lambda config: config["evolution"]["loop"].update(rounds=3))
+    planned = project.planned()
+    assert planned.stages() == {
+        "mix": 1,
+        "distill": 1,
+        "resolve": 2,
+        "generate": 4,  # the students of round 2 on what they teach, those of round 3 on test
+        "answer": 2,
+        "score": 3,  # the pool, and each student alone
+    }
+    third = [message for message in planned.messages if "-s1--r" in message]
+    assert {message.partition("-s1--r")[2][0] for message in third} == {"2", "3"}
+    assert all("r3" in message or "(distill)" in message or " answers with " in message for message in third)

@@ -1,0 +1,186 @@
+"""Large studies are planned in seconds and little memory, with as many jobs as a formula says."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from itertools import count, cycle, islice
+
+import pytest
+import yaml
+from support.plans import SKILLS
+from support.projects import BIN, Planned, Project, new_project
+
+from moco import paths
+from moco.config.load import study_from
+from moco.config.runtime import write_study_file
+from moco.records import ALL_COSTS, ALL_JOBS_PERF, ALL_SCORES, Provenance, write_rows
+from moco.workflow.plan import Plan
+
+pytestmark = pytest.mark.slow
+
+MODELS, TASKS, BATCHES = 10, 29, 6
+LEARNING = (
+    "api_cascade",
+    "api_prompt_routing",
+    "control_best_single",
+    "control_most_likely",
+    "control_self_consistency",
+    "text_multiagent_refine",
+    "text_slm_mux",
+    "weight_greedy_soup",
+)
+OTHERS = ("control_random", "logit_logit_fusion", "text_majority_vote")
+VARIANTS = {f"{name}-v{turn // 11}": name for turn, name in zip(range(31), cycle(sorted(LEARNING + OTHERS)))}  # noqa: B905
+POOLS = {"p0": range(4), "p1": range(3, 7), "p2": range(6, 10)}
+USUAL = {"tabulate": 5, "plot": 2, "report": 1, "all": 1}
+
+
+@dataclass
+class DryRun:
+    """What a dry run planned, and took: CPU seconds, whatever else this machine did, and bytes."""
+
+    planned: Planned
+    seconds: float
+    memory: int
+
+
+def big_study() -> dict:
+    """Return a study of 31 variants, 3 pools of 10 models, and 29 tasks in 6 batches."""
+    models = {f"m{i}": {"kind": "zoo", "recipe": "add", "steps": 10, "seed": i, "description": "x"} for i in range(MODELS)}
+    tasks = {
+        # A domain has tasks of one form.
+        f"task_{i}": {"source": {**SKILLS, "form": ["exact", "choice"][i % 2]}, "domain": f"domain{i % BATCHES}"}
+        for i in range(TASKS)
+    }
+    return {
+        "study": "big",
+        "models": models,
+        "pools": {name: [f"m{i}" for i in members] for name, members in POOLS.items()},
+        "tasks": tasks,
+        "methods": {variant: {"method": name} for variant, name in VARIANTS.items()},
+    }
+
+
+def dry_run(tmp_path, content: dict) -> tuple[Project, DryRun]:
+    project = new_project(tmp_path / "project", tmp_path / "cache")
+    (project.folder / "config/config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    output = tmp_path / "output.txt"
+    with output.open("w") as stream:
+        process = subprocess.Popen(
+            [str(BIN / "snakemake"), "--cores", "2", "--dry-run", "--quiet", "rules"],
+            cwd=project.folder,
+            env=project.environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, output.read_text()[-3000:]
+    return project, DryRun(Planned(output.read_text()), used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def test_a_study_of_31_variants_3_pools_and_29_tasks(tmp_path):
+    project, ran = dry_run(tmp_path, big_study())
+    learning = sum(name in LEARNING for name in VARIANTS.values())
+    merged = len(POOLS) * TASKS * sum(name == "weight_greedy_soup" for name in VARIANTS.values())
+    per_batch = MODELS * BATCHES
+    answers = len(VARIANTS) * len(POOLS) * BATCHES
+    assert ran.planned.counts == USUAL | {
+        "prepare": TASKS,
+        "zoo": MODELS,
+        "merge": merged,
+        "resolve": MODELS + merged,
+        "generate": 3 * per_batch + merged,  # dev, test, and further samples of test
+        "response_logits": 2 * per_batch,  # dev and test
+        "fit": learning * len(POOLS) * BATCHES,
+        "answer": answers,
+        "score": answers + 2 * per_batch,
+        "collect": 1,
+    }
+    assert ran.memory < 0.6e9
+    assert ran.seconds < 60
+    check_tables(project)
+
+
+def check_tables(project: Project) -> None:
+    """Check that the tables of collected results can be made; two models and methods answer in turn."""
+    content = yaml.safe_load((project.folder / "config/config.yaml").read_text())
+    project.study, plan = "big", Plan(study_from(content, "big"))
+    numbers = count()
+    scores, costs = [], []
+    for entry in plan.collect.entries(paths.BENCHMARK):
+        about = {name: entry[name] for name in ("kind", "pool", "name", "level", "seed")}
+        for task in plan.matrix.batch(entry["batch"]).tasks:
+            for item in range(4):
+                made_up = {"uid": f"{task}/{item}", "answer": 0, "status": "ok", "score": float(next(numbers) % 3 == 0)}
+                scores.append({**about, **made_up, "task": task, "scorer": "strict"})
+            cost = {"task": task, "split": "test", "stage": "answer", "model": "m0", "items": 4, "calls": 4}
+            tokens = {"prompt_tokens": 40, "completion_tokens": 8, "parameters": 1000, "flops": 1e6, "loads": 1}
+            costs.append({**about, **cost, **tokens})
+    for name, schema, rows in (("scores", ALL_SCORES, scores), ("costs", ALL_COSTS, costs), ("jobs_perf", ALL_JOBS_PERF, [])):
+        blank = dict.fromkeys(schema.columns.names)
+        rows = [{**blank, **row} for row in rows]
+        write_rows(project.results / paths.collected(paths.BENCHMARK, name), schema, rows, Provenance("collect"))
+    study = str(write_study_file(content, project.folder))
+    for table in ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf"):
+        project.run("moco", "tabulate", table, "--results", str(project.results), MOCO_STUDY=study)
+    lines = (project.results / "tables/moco_main.csv").read_text().splitlines()
+    for pool in POOLS:
+        assert {line.split(",")[1] for line in lines if line.startswith(f"{pool},")} >= set(VARIANTS)
+
+
+def test_a_study_of_945_pools_of_rounds(tmp_path):
+    entries, rounds, tasks, members = 3, 3, 15, 3
+    teaching = ("control_best_single", "control_random", "logit_logit_fusion", "text_majority_vote")
+    teaching += ("text_multiagent_refine", "weight_greedy_soup")
+    teachers = list(islice((variant for variant, name in VARIANTS.items() if name in teaching), 7))
+    study = big_study()
+    for task in study["tasks"].values():
+        task["distill"] = 0.5
+    study |= {
+        "pools": {"p0": [f"m{i}" for i in range(members)]},
+        "compare": [{"pools": ["p0"], "tasks": ["task_0"], "methods": ["control_best_single-v0"]}],
+        "evolution": {
+            f"loop{steps}": {
+                "pool": "p0",
+                "methods": teachers,
+                "tasks": [f"task_{i}" for i in range(tasks)],
+                "rounds": rounds,
+                "training": {"steps": 10 + steps},
+            }
+            for steps in range(entries)
+        },
+    }
+    _, ran = dry_run(tmp_path, study)
+    runs = entries * len(teachers) * tasks
+    students = runs * rounds * members
+    # A run is that of one teacher; the entries share round 0.
+    of_one = entries * tasks
+    learning = sum(VARIANTS[name] in LEARNING for name in teachers)
+    soups = tasks + of_one * rounds
+    reading = 5  # teachers that read plain responses: not fusion, which steps models, nor a soup, which is one itself
+    assert ran.planned.counts == USUAL | {
+        "prepare": tasks,
+        "zoo": members,
+        "mix": runs * rounds,
+        "distill": runs * rounds,
+        "merge": soups,
+        "resolve": members + students + soups,
+        "fit": learning * (tasks + of_one * rounds),
+        "generate": members * tasks * 3  # test, distill, dev
+        + students  # test
+        + reading * of_one * (rounds - 1) * members  # distill
+        + learning * of_one * rounds * members  # dev
+        + 2 * soups
+        - of_one,  # nobody learns from the last round
+        "answer": len(teachers) * tasks * 2 + runs * (2 * rounds - 1),
+        "score": len(teachers) * tasks
+        + runs * rounds
+        + members * tasks * 2
+        + students
+        + learning * of_one * rounds * members,
+        "collect": 2,
+    }
+    assert len(teachers) * entries * tasks * rounds == 945
+    assert ran.memory < 1e9
+    assert ran.seconds < 120
