@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from support.stores import stored_keys
 
 from moco.machine import findings
 
-SUBMITTED = ("zoo", "generate", "fit", "answer")
+PARTITIONS = {"zoo": "cpu", "generate": "gpu", "fit": "cpu", "answer": "gpu"}
+"""Where jobs of each rule that is submitted belong; this fit runs no model."""
 # This cluster keeps no accounts, and its jobs take seconds.
 COMMAND = (
     str(BIN / "snakemake"),
@@ -59,6 +61,7 @@ class Job:
 
     number: int
     rule: str
+    wildcards: str
     partition: str
     state: str
     started: datetime
@@ -113,7 +116,7 @@ def _wait_for(process: subprocess.Popen, happened: Callable[[], Any]) -> Any:
 
 
 def _is_answer(job: "Job") -> bool:
-    return job.rule.startswith("answer")
+    return job.rule == "answer"
 
 
 def jobs(cluster: Cluster, states: str = "all") -> list[Job]:
@@ -121,30 +124,44 @@ def jobs(cluster: Cluster, states: str = "all") -> list[Job]:
     found = []
     for line in lines:
         number, comment, partition, state, started, ended = line.split("|")
-        rule = comment.removeprefix("rule_").partition("_wildcards_")[0]
+        rule, _, wildcards = comment.removeprefix("rule_").partition("_wildcards_")
         times = (datetime.fromisoformat(text) for text in (started, ended))
-        found.append(Job(int(number), rule, partition, state, *times))
+        found.append(Job(int(number), rule, wildcards, partition, state, *times))
     return found
 
 
 @pytest.mark.slow
 def test_jobs_that_run_models_are_submitted(cluster, ran):
-    expected = {rule: count for rule, count in ran.planned.counts.items() if rule.startswith(SUBMITTED)}
+    expected = {rule: count for rule, count in ran.planned.counts.items() if rule in PARTITIONS}
     completed = jobs(cluster, "COMPLETED")
-    assert {rule.partition("_")[0] for rule in expected} == set(SUBMITTED)
+    assert expected.keys() == PARTITIONS.keys()
     assert Counter(job.rule for job in completed) == expected
-    assert {job.rule: job.partition for job in completed} == {
-        rule: "gpu" if rule.endswith("_gpu1") else "cpu" for rule in expected
-    }
+    assert {(job.rule, job.partition) for job in completed} == set(PARTITIONS.items())
     assert {job.number for job in jobs(cluster)} - {job.number for job in completed} == {ran.cancelled}
 
 
 @pytest.mark.slow
 def test_jobs_at_the_same_time_hold_distinct_gpus(cluster, ran):
-    one, other = (job for job in jobs(cluster) if job.rule.startswith("generate"))
-    assert max(one.started, other.started) < min(one.ended, other.ended), "the jobs did not run at the same time"
-    logs = (ran.project.results / "logs").glob("generate_*_gpu1/*.log")
-    assert sorted(log.read_text().splitlines()[0] for log in logs) == ["GPU 0", "GPU 1"]
+    asking = [job for job in jobs(cluster) if job.rule == "generate"]
+    together = [
+        (one, other)
+        for one, other in combinations(asking, 2)
+        if max(one.started, other.started) < min(one.ended, other.ended)
+    ]
+    assert together, "no jobs ran at the same time"
+    held = {}
+    for log in (ran.project.results / "logs/generate").rglob("*.log"):
+        model, batch, split = log.relative_to(ran.project.results / "logs/generate").parts[:3]
+        [job] = [job for job in asking if job.wildcards.startswith(f"{model}_{batch}_{split}_")]
+        held[job] = gpu(log)
+    assert set(held.values()) == {"0", "1"}
+    assert all(held[one] != held[other] for one, other in together)
+
+
+def gpu(log: Path) -> str | None:
+    """Return the GPU that a job held, as its log says."""
+    found = re.search(r"^GPU (\d+)$", log.read_text(), re.MULTILINE)
+    return found[1] if found else None
 
 
 @pytest.mark.slow
@@ -152,7 +169,7 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on_from_the_store(ran):
     keys = stored_keys(ran.project)
     assert set(ran.survived) < set(keys)
     assert len(keys) == len(set(keys)), "a stored request was generated again"
-    (log,) = (ran.project.results / "logs").glob("answer_*_gpu1/*.log")
+    (log,) = (ran.project.results / "logs/answer").rglob("*.log")
     found = [int(count) for count in re.findall(r"(\d+) in the store", log.read_text())]
     assert max(found) > 0
 
@@ -162,8 +179,10 @@ def test_results_are_those_of_one_machine(ran, tmp_path, zoo_cache):
     local = new_project(tmp_path / "project", zoo_cache, "config/test/slurm.yaml")
     local.snakemake("--workflow-profile", "profiles/local", "--resources", "gpu=2", MOCO_DEVICES="2")
     assert local.run("moco", "verify", str(ran.project.results), str(local.results)).stdout == "equal\n"
-    held = {log.read_text().splitlines()[0] for log in (local.results / "logs").glob("*_gpu1/*.log")}
-    assert held <= {"GPU 0", "GPU 1"}
+    for rule, partition in PARTITIONS.items():
+        held = {gpu(log) for log in (local.results / "logs" / rule).rglob("*.log")}
+        assert held, rule
+        assert held <= ({"0", "1"} if partition == "gpu" else {None}), rule
 
 
 @pytest.mark.slow

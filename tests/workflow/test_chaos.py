@@ -21,7 +21,7 @@ pytestmark = [
 
 CONFIG = "config/test/chaos.yaml"
 STAGES = ("zoo", "generate", "fit")
-AFTER = ("merge", "answer", "score", "tabulate", "plot", "report")
+AFTER = ("merge", "answer", "score", "collect", "tabulate", "plot", "report")
 LEAST = 3
 KILLS = int(os.environ.get("MOCO_TEST_KILLS", "20"))
 """How often it is killed; by hand, MOCO_TEST_KILLS=50 takes twice as long."""
@@ -97,9 +97,11 @@ def cpu_seconds(project: Project) -> dict[str, float]:
     """Return the mean CPU time of the jobs of each stage."""
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for path in (project.results / "benchmarks").rglob("*.tsv"):
-        stage = path.relative_to(project.results / "benchmarks").parts[0].partition("_")[0]
+        stage = path.relative_to(project.results / "benchmarks").parts[0]
         if stage in found:
-            found[stage] += [float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
+            found[stage] += [
+                float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")
+            ]
     return {stage: fmean(seconds) for stage, seconds in found.items()}
 
 
@@ -123,7 +125,9 @@ def outputs(project: Project) -> set[Path]:
 
 def check_equal(chaotic: Project, undisturbed: Project) -> None:
     """Check that a study ended as if nothing had happened."""
-    assert chaotic.run("moco", "verify", str(undisturbed.results), str(chaotic.results), check=False).stdout == "equal\n"
+    assert (
+        chaotic.run("moco", "verify", str(undisturbed.results), str(chaotic.results), check=False).stdout == "equal\n"
+    )
     assert outputs(chaotic) == outputs(undisturbed)
     keys = stored_keys(chaotic)
     assert len(keys) == len(set(keys)), "a stored request was made again"

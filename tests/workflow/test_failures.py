@@ -34,15 +34,16 @@ def damaged(finished, tmp_path):
 
 def test_recorded_failure_reaches_the_table_and_is_forgotten_when_asked(damaged, finished):
     damaged.snakemake()
-    broken = damaged.results / paths.generation("broken", "mixed", "test", "default", 1, 0)
+    broken = damaged.results / paths.generation("broken", damaged.batch("mixed"), "test", 1, "s0")
     rows = read_rows(broken, GENERATIONS)
     assert {row["status"] for row in rows} == {"failed"}
     assert all("Safetensor" in row["reason"] for row in rows)
-    good = read_rows(damaged.results / paths.generation("add", "mixed", "test", "default", 1, 0), GENERATIONS)
+    good = read_rows(damaged.results / paths.generation("add", damaged.batch("mixed"), "test", 1, "s0"), GENERATIONS)
     assert {row["status"] for row in good} == {"ok"}
-    voted = read_rows(damaged.results / paths.answers("pair", "mixed", "text_majority_vote", 1, "test"), ANSWERS)
+    answers = paths.answers("pair", damaged.batch("mixed"), "text_majority_vote", 1, "test")
+    voted = read_rows(damaged.results / answers, ANSWERS)
     assert all(row["status"] == "failed" and row["reason"].startswith("broken: ") for row in voted)
-    scored = damaged.results / paths.scores("strict", paths.answers("pair", "mixed", "text_majority_vote", 1, "test"))
+    scored = damaged.results / paths.scores("strict", answers)
     assert all(row["status"] == "failed" and row["score"] is None for row in read_rows(scored, SCORES))
     table = (damaged.results / "tables/moco_main.md").read_text()
     assert "failed: " in table
@@ -59,5 +60,5 @@ def test_without_recording_the_workflow_stops_and_keeps_what_is_finished(damaged
     damaged.edit_config(lambda config: config.update(failures="stop", retries=0))
     done = damaged.snakemake("--keep-going", check=False)
     assert done.returncode != 0
-    assert (damaged.results / paths.generation("add", "mixed", "test", "default", 1, 0)).exists()
-    assert not (damaged.results / paths.generation("broken", "mixed", "test", "default", 1, 0)).exists()
+    assert (damaged.results / paths.generation("add", damaged.batch("mixed"), "test", 1, "s0")).exists()
+    assert not (damaged.results / paths.generation("broken", damaged.batch("mixed"), "test", 1, "s0")).exists()

@@ -1,6 +1,5 @@
 """Killed in the middle, run again: what was stored is not made again, and the result is the same."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,13 +12,13 @@ from support.stores import shards, stored_keys
 
 pytestmark = pytest.mark.slow
 
-RUNTIME = json.dumps({"engine": {"batch_rows": 1, "flush_seconds": 0.01}})
+SLOWLY = {"engine": {"batch_rows": 1, "flush_seconds": 0.01}}
 
 
 @pytest.mark.parametrize(
     ("verb", "needle"),
     [
-        ("generate", "--model add --tasks mixed"),
+        ("generate", "--model add --batch zoo-exact_match-"),
         ("answer", "--method refine-2 --seed 1 --split test"),
         ("fit", "--method weight_greedy_soup"),
     ],
@@ -28,7 +27,11 @@ def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
     project = finished.copy(tmp_path / "project")
     command = finished.logged_commands(verb, needle)[0]
     subprocess.run(["rm", "-rf", str(project.folder / ".moco/store")], check=True)
-    environment = {**project.environment, "MOCO_RUNTIME": RUNTIME, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **project.environment,
+        "MOCO_STUDY": project.study_with(**SLOWLY),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
         cwd=project.folder,

@@ -16,13 +16,16 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory, zoo_cache) -> Project:
     project = new_project(tmp_path_factory.mktemp("judged") / "project", zoo_cache, "config/test/judged.yaml")
-    project.snakemake("--printshellcmds")
+    project.snakemake()
     return project
 
 
 def scores(project, task, model="add"):
-    path = paths.scores("strict", paths.generation(model, task, "test", "default", 1, 0))
-    return read_rows(project.results / path, SCORES)
+    return read_rows(project.results / paths.scores("strict", plain(project, task, model)), SCORES)
+
+
+def plain(project, task, model="add"):
+    return paths.generation(model, project.batch(task), "test", 1, "s0")
 
 
 def details(rows):
@@ -43,7 +46,7 @@ def test_every_kind_of_judge_leaves_its_scores(judged):
 
 
 def test_a_method_gives_several_answers_that_are_scored_as_one(judged):
-    path = paths.answers("pair", "diverse", "control_best_single", 1, "test")
+    path = paths.answers("pair", judged.batch("diverse"), "control_best_single", 1, "test")
     answers = read_rows(judged.results / path, ANSWERS)
     assert [row["answer"] for row in answers] == [0, 1, 2, 3] * 4
     scored = read_rows(judged.results / paths.scores("strict", path), SCORES)
@@ -52,7 +55,7 @@ def test_a_method_gives_several_answers_that_are_scored_as_one(judged):
 
 
 def test_judges_are_in_the_tables_of_cost(judged):
-    path = paths.scores("strict", paths.generation("add", "rated", "test", "default", 1, 0))
+    path = paths.scores("strict", plain(judged, "rated"))
     rows = read_rows(judged.results / paths.job_perf(path), JOB_PERF)
     assert {row["job"] for row in rows} == {"score"}
     assert all(row["items"] > 0 for row in rows)
@@ -69,16 +72,17 @@ def test_the_table_has_rewards_in_their_own_unit(judged):
 
 
 def test_scoring_again_asks_no_judge_and_scoring_anew_in_other_batches_says_the_same(judged, tmp_path):
+    one_by_one = judged.study_with(engine={"batch_rows": 1})
     for task in ("verified", "rated", "diverse"):
-        command = judged.logged_commands("score", f"--model add --decoding default --sample 0 --tasks {task} --split test")
+        command = judged.logged_commands("score", plain(judged, task).removesuffix(".parquet"))
         before = scores(judged, task)
-        again = judged.run(*shlex.split(command[0]))
+        again = judged.run(*shlex.split(command[0]), MOCO_STUDY=judged.study_file)
         assert "loaded" not in again.stderr
         assert scores(judged, task) == before
         alone = judged.run(
             *shlex.split(command[0]),
             MOCO_STORE=str(tmp_path / "empty"),
-            MOCO_RUNTIME=json.dumps({"engine": {"batch_rows": 1}}),
+            MOCO_STUDY=one_by_one,
         )
         assert "loaded" in alone.stderr
         assert scores(judged, task) == before

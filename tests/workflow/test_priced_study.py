@@ -49,6 +49,7 @@ def project(tmp_path, server, zoo_cache) -> Project:
         )
 
     project.edit_config(change)
+    project.study = "priced"
     return project
 
 
@@ -61,17 +62,18 @@ def read(project: Project, model: str) -> set[str]:
     calls = [
         row
         for variant in ("ask", "control_random")
-        for row in read_rows(project.results / paths.calls("pair", "sums", variant, 1, "test"), CALLS)
+        for row in read_rows(project.results / paths.calls("pair", project.batch("sums"), variant, 1, "test"), CALLS)
     ]
     return {row["uid"] for row in calls if row["model"] == model and row["kind"] == "plain"}
 
 
 def test_a_study_asks_for_what_it_reaches_once(project, server, tmp_path):
-    assert "generate_general_exact_match_dev_test_s0" in project.planned().counts
-    assert sum(count for rule, count in project.planned().counts.items() if rule.startswith("generate")) == 1
+    generating = [message for message in project.planned().messages if f" answers {project.batch('sums')} (" in message]
+    assert [message.partition(" ")[0] for message in generating] == ["near"]
     project.snakemake()
     asked = asked_by_model(server.asked)
-    assert asked == {"near": 4 + 2 * ITEMS, "wise": len(read(project, "wise"))}
+    # Nobody reads replies to dev.
+    assert asked == {"near": 2 * ITEMS, "wise": len(read(project, "wise"))}
     assert 0 < asked["wise"] < ITEMS
     table = (project.results / "tables/moco_main.md").read_text()
     assert "not compared" in table
@@ -92,7 +94,7 @@ def test_a_study_asks_for_what_it_reaches_once(project, server, tmp_path):
 def test_one_refused_item_is_one_failed_row(project, server):
     project.edit_config(lambda study: study.update(failures="record", min_coverage=0.5, retries=1))
     project.edit_config(lambda study: study["compare"][0].update(singles="all"))
-    project.snakemake("results/tasks/sums/test/questions.parquet")
+    project.snakemake("results/priced/tasks/sums/test/questions.parquet")
     refused = read_questions(project.results / paths.task_folder("sums"), "test")[2]
 
     def answer(asked, number):
@@ -102,7 +104,7 @@ def test_one_refused_item_is_one_failed_row(project, server):
 
     server.answer = answer
     project.snakemake()
-    rows = read_rows(project.results / paths.generation("wise", "sums", "test", "default", 1, 0), GENERATIONS)
+    rows = read_rows(project.results / paths.generation("wise", project.batch("sums"), "test", 1, "s0"), GENERATIONS)
     assert [row["uid"] for row in rows if row["status"] == "failed"] == [refused.uid]
     assert rows[2]["reason"] == "the reply was withheld (finish_reason content_filter)"
     main = (project.results / "tables/moco_main.md").read_text()
@@ -113,7 +115,9 @@ def test_one_refused_item_is_one_failed_row(project, server):
     before = len(server.asked)
     project.snakemake()
     assert [each.prompt for each in server.asked[before:] if each.body["model"] == "wise"] == [refused.prompt]
-    answers = read_rows(project.results / paths.answers("pair", "sums", "control_random", 1, "test"), ANSWERS)
+    answers = read_rows(
+        project.results / paths.answers("pair", project.batch("sums"), "control_random", 1, "test"), ANSWERS
+    )
     assert {row["status"] for row in answers} == {"ok"}
-    scores = paths.scores("strict", paths.generation("wise", "sums", "test", "default", 1, 0))
+    scores = paths.scores("strict", paths.generation("wise", project.batch("sums"), "test", 1, "s0"))
     assert "failed" not in {row["status"] for row in read_rows(project.results / scores, SCORES)}

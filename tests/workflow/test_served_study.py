@@ -1,6 +1,5 @@
 """A pool of two local models and a served one, from a blank folder to tables."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from moco.records import COSTS, GENERATIONS, read_json, read_rows
 pytestmark = pytest.mark.slow
 
 KEY = "sk-very-secret-0123456789"
+NO_SECOND_TRY = {"far": {"requests": {"retries": 0}}}
 RUN = ("control_best_single", "text_majority_vote", "text_multiagent_refine", "text_slm_mux")
 
 
@@ -24,22 +24,31 @@ def served(tmp_path_factory, zoo_cache) -> Project:
     project = new_project(tmp_path_factory.mktemp("served") / "project", zoo_cache, "config/test/served.yaml")
     command = [sys.executable, "-m", "support.llm_server"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
         endpoint = server.stdout.readline().strip()
         project.edit_config(lambda study: study["models"]["far"].update(endpoint=endpoint))
-        project.snakemake("--printshellcmds", WISE_KEY=KEY)
+        project.snakemake(WISE_KEY=KEY)
         server.stdin.close()
         server.wait()
     return project
 
 
+def far(project: Project) -> str:
+    return paths.generation("far", project.batch("mixed"), "test", 1, "s0")
+
+
+def asking_far(project: Project) -> list[str]:
+    [command] = project.logged_commands(
+        "generate", f"--model far --batch {project.batch('mixed')} --split test --seed 1 --block s0"
+    )
+    return shlex.split(command)
+
+
 def test_what_the_served_model_can_do_is_done(served):
     for method in RUN:
-        path = paths.answers("trio", "mixed", method, 1, "test")
+        path = paths.answers("trio", served.batch("mixed"), method, 1, "test")
         assert (served.results / path).is_file(), method
-    replies = read_rows(served.results / paths.generation("far", "mixed", "test", "default", 1, 0), GENERATIONS)
+    replies = read_rows(served.results / far(served), GENERATIONS)
     assert [row["status"] for row in replies] == ["ok"] * 6
     assert all(row["text"].startswith("\\box{") and row["completion_tokens"] == 3 for row in replies)
     info = read_json(served.results / paths.model_json("far"))
@@ -56,7 +65,9 @@ def test_the_rest_is_not_applicable_and_has_no_job(served):
 
 
 def test_unknown_work_is_no_zero(served):
-    costs = read_rows(served.results / paths.costs("trio", "mixed", "text_majority_vote", 1, "test"), COSTS)
+    costs = read_rows(
+        served.results / paths.costs("trio", served.batch("mixed"), "text_majority_vote", 1, "test"), COSTS
+    )
     [far] = [row for row in costs if row["model"] == "far"]
     assert (far["flops"], far["parameters"], far["loads"]) == (None, None, 0)
     assert far["completion_tokens"] == 3 * 6
@@ -76,12 +87,11 @@ def test_the_key_is_in_no_file(served):
 def test_a_finished_study_asks_nothing_again(served):
     """The server is gone by now."""
     assert "Nothing to be done" in served.planned().output
-    words = shlex.split(next(each for each in served.logged_commands("generate", "--model far") if "--samples 0" in each))
-    again = served.run(*words, WISE_KEY=KEY)
-    assert "12 in the store" in again.stderr
-    runtime = json.dumps({"served": {"far": {"key_env": "WISE_KEY", "retries": 0}}})
-    elsewhere = {"MOCO_STORE": str(served.folder / "empty"), "MOCO_RUNTIME": runtime, "WISE_KEY": KEY}
-    lost = served.run(*words, check=False, **elsewhere)
+    again = served.run(*asking_far(served), WISE_KEY=KEY, MOCO_STUDY=served.study_file)
+    assert "6 in the store" in again.stderr
+    study = served.study_with(models=NO_SECOND_TRY)
+    elsewhere = {"MOCO_STORE": str(served.folder / "empty"), "MOCO_STUDY": study, "WISE_KEY": KEY}
+    lost = served.run(*asking_far(served), check=False, **elsewhere)
     assert lost.returncode == 1
     assert "models.far: no reply: cannot be reached at http://127.0.0.1" in lost.stderr
     assert "Traceback" not in lost.stderr
@@ -89,12 +99,10 @@ def test_a_finished_study_asks_nothing_again(served):
 
 def test_a_server_that_is_gone_leaves_failed_rows_where_failures_are_recorded(served, tmp_path):
     project = served.copy(tmp_path / "project")
-    words = shlex.split(next(each for each in served.logged_commands("generate", "--model far") if "--samples 0" in each))
-    runtime = {"failures": "record", "served": {"far": {"key_env": "WISE_KEY", "retries": 0}}}
-    elsewhere = {"MOCO_STORE": str(tmp_path / "empty"), "MOCO_RUNTIME": json.dumps(runtime), "WISE_KEY": KEY}
-    done = project.run(*words, **elsewhere)
+    study = project.study_with(models=NO_SECOND_TRY, failures="record", retries=0)
+    done = project.run(*asking_far(served), MOCO_STORE=str(tmp_path / "empty"), MOCO_STUDY=study, WISE_KEY=KEY)
     assert "recorded as failed: models.far: no reply: cannot be reached" in done.stderr
-    rows = read_rows(project.results / paths.generation("far", "mixed", "test", "default", 1, 0), GENERATIONS)
+    rows = read_rows(project.results / far(project), GENERATIONS)
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["text"] for row in rows} == {None}
     assert all("cannot be reached" in row["reason"] for row in rows)
