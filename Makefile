@@ -1,6 +1,6 @@
 # make install   environment in .venv
 # make install-vllm   another environment in .venv-vllm, for models that run in vLLM (docs/vllm.md)
-# make demo      a first look: trains tiny models, compares methods, writes results/report.html
+# make demo      a first look: trains tiny models, compares methods, writes results/demo/report.html
 # make tour      everything that exists
 # make evidence  the larger study on the tiny models that docs/evidence.md reports
 # make test      all tests
@@ -54,16 +54,16 @@ endif
 
 demo: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES)
-	@echo "open results/report.html, or read results/tables/moco_main.md"
+	@echo "open results/demo/report.html, or read results/demo/tables/moco_main.md"
 
 tour: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/tour.yaml
 
 evidence: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
-	for seed in $(SEEDS); do $(SHAPE) --seed $$seed > results/zoo_$$seed.md || exit 1; done
+	for seed in $(SEEDS); do $(SHAPE) --seed $$seed > results/evidence/zoo_$$seed.md || exit 1; done
 	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md \
-	  --append $(foreach seed,$(SEEDS),results/zoo_$(seed).md)
+	  --append $(foreach seed,$(SEEDS),results/evidence/zoo_$(seed).md)
 
 test: install
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile

@@ -328,8 +328,9 @@ def model_generate(
 
     def work() -> Work:
         started = time.perf_counter()
+        attention = None if settings.attention == "auto" else settings.attention
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention
+            folder, dtype=getattr(torch, settings.dtype), attn_implementation=attention
         )
         model.to(device).eval()
         loaded = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""From the files of many jobs to three long ones per part of a study, which all tables and figures are made from."""
+"""From the files of many jobs to a few long ones per part of a study, which all tables and figures are made from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moco import paths
+from moco.analysis.truncation import cut_replies
 from moco.errors import WorkError
 from moco.methods.costs import flops
 from moco.records import (
     ALL_COSTS,
     ALL_JOBS_PERF,
+    ALL_REPLIES,
     ALL_SCORES,
     COSTS,
     GENERATIONS,
@@ -32,7 +34,8 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     """Write all scores, costs and accounts of a part of a study.
 
     Args:
-        spec: What is collected, as `moco.workflow.analysis.Collect` lists it: `entries` and `work`.
+        spec: What is collected, as `moco.workflow.analysis.Collect` lists it: `entries` and `work`, and the study's own
+            rule set, `scorer`.
         results: The results folder.
         part: Name of the part.
 
@@ -40,7 +43,9 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
         WorkError: A file is missing or damaged.
     """
     entries, work, provenance = spec["entries"], spec["work"], Provenance("collect", {"part": part})
-    _require(results, [path for entry in entries for path in (*entry["scores"].values(), entry["spent"])])
+    _require(
+        results, [path for entry in entries for path in (*entry["scores"].values(), entry["spent"], entry["replies"])]
+    )
     _require(results, [job["path"] for job in work])
     wanted = [name for name in ALL_SCORES.columns.names if name in SCORES.columns.names]
     scores = (
@@ -55,6 +60,13 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     write_table(results / paths.collected(part, "scores"), ALL_SCORES, scores, provenance)
     costs = (_described(_of_entry(_costs(entry, results), entry), _about(entry), ALL_COSTS) for entry in entries)
     write_table(results / paths.collected(part, "costs"), ALL_COSTS, costs, provenance)
+    replies = (
+        _described(
+            _of_entry(cut_replies(entry, entry["scores"][spec["scorer"]], results), entry), _about(entry), ALL_REPLIES
+        )
+        for entry in entries
+    )
+    write_table(results / paths.collected(part, "replies"), ALL_REPLIES, replies, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
         for job in work

@@ -130,7 +130,8 @@ class Comparison:
             elif key not in scores or each.coverage < self.spec["min_coverage"]:
                 outcomes[key] = Outcome(text=f"failed: {each.reason or 'no valid items'}")
             else:
-                outcomes[key] = Outcome(estimate(scores[key], each.task, seeds=each.seeds), scores=scores[key])
+                found = estimate(scores[key], each.task, seeds=each.seeds, accuracy=self.averaged(each.task))
+                outcomes[key] = Outcome(found, scores=scores[key])
         return outcomes
 
     @cached_property
@@ -266,7 +267,7 @@ class Comparison:
         if ours.estimate is None or best.estimate is None or ours.scores is None or best.scores is None:
             return None
         seeds = min(ours.estimate.seeds, best.estimate.seeds)
-        return paired_difference(ours.scores, best.scores, task, seeds=seeds)
+        return paired_difference(ours.scores, best.scores, task, seeds=seeds, accuracy=self.averaged(task))
 
     def oracle_router(self, pool: str, task: str) -> Outcome:
         """Return what a router would reach that sends every item to the member that does best on it."""
@@ -276,7 +277,7 @@ class Comparison:
             return Outcome(text="-")
         best = pd.concat(scores, axis=1).max(axis=1)
         seeds = min(each.estimate.seeds for each in outcomes if each.estimate is not None)
-        return Outcome(estimate(best, task, seeds=seeds), scores=best)
+        return Outcome(estimate(best, task, seeds=seeds, accuracy=self.averaged(task)), scores=best)
 
     def wins(self) -> list[Wins]:
         """Return how every variant does against the best single model, over pools and tasks, by level and name."""

@@ -1,26 +1,30 @@
-"""What the figures share: a figure with its words, short names, labels that keep out of each other's way."""
+"""What the figures share: a figure with its words, whose it is, a layout that holds, names of points."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from moco.analysis import style
+from moco.analysis.notes import configuration
+from moco.analysis.placement import Array, Name, places
+from moco.analysis.results import Spec
 from moco.methods.base import LEVELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 
 SMALL = 6.0
+LABEL = "label"
+"""What names of points are called among the artists of a figure (`gid`)."""
 
 _NAME = 34
-# Aslant first: lines between points often leave them sideways.
-_ANGLES = (40, 320, 140, 220, 0, 180, 90, 270, 20, 340, 160, 200, 65, 295, 115, 245)
-_RADII = (5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
-_LEADER = 9
-_MARKER = 3.2
+_SETTLED = 1e-6
+_SAME_POINT = 2.5
+_WRAPPED = 44
 
 
 @dataclass(frozen=True)
@@ -42,87 +46,127 @@ def level_place(level: str) -> int:
     return LEVELS.index(level) if level in LEVELS else len(LEVELS)
 
 
+def finish_layout(figure: "Figure", spec: Spec) -> None:
+    """Write on a figure whose it is, and find its layout, which every drawing then has; sizes must be final.
+
+    One pass is not enough: the room that words need depends on the size of the axes, which depends on that room.
+    """
+    text = f"study {short_name(spec['study'])}{configuration(spec)}"
+    figure.supxlabel(text, x=0.995, ha="right", fontsize=5.0, color=style.SOFT)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    before = np.array([])
+    for _ in range(50):
+        engine.execute(figure)
+        now = np.array([axes.get_position(original=False).extents for axes in figure.axes])
+        if now.shape == before.shape and np.abs(now - before).max() < _SETTLED:
+            break
+        before = now
+    figure.set_layout_engine("none")
+
+
 @dataclass(frozen=True)
 class Label:
-    """A name for a point, in data coordinates."""
+    """A name for a point, in data coordinates.
+
+    Attributes:
+        x: Of the point.
+        y: Of the point.
+        text: The name.
+        mark: Half the size of its marker, in points.
+    """
 
     x: float
     y: float
     text: str
+    mark: float = 2.5
 
 
-def place_labels(axes: "Axes", labels: Sequence[Label]) -> None:
-    """Write names beside their points, each at the nearest place where it covers no other name and no point.
+def place_labels(
+    axes: "Axes", labels: Sequence[Label], lines: Sequence[Array] = (), faint: Sequence[Array] = ()
+) -> int:
+    """Write names beside their points, with a line to the point where one could be mistaken; see `placement`.
 
-    Every label tries places around its point, near ones first; one that ends up far away gets a line to its point.
-    The figure's limits and size must be final.
+    Points that lie on one another share a name. The figure's limits and size must be final.
+
+    Args:
+        axes: Where the points are.
+        labels: Their names.
+        lines: Polylines in data coordinates that no name may cover, of shape (points, 2).
+        faint: The same, which names should rather not cover.
+
+    Returns:
+        Number of names for which there was no room.
     """
     from matplotlib.patheffects import withStroke
 
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()
+    figure.draw_without_rendering()  # limits and a layout may be pending
     unit = figure.dpi / 72
-    spots = [tuple(axes.transData.transform((label.x, label.y))) for label in labels]
-    taken = [_box(x, y, 2 * _MARKER * unit, 2 * _MARKER * unit) for x, y in spots]
-    crowd = [sum(math.dist(one, other) < 40 * unit for other in spots) for one in spots]
-    # Where it is crowded, the outer points find free places outwards, and leave those between to the inner ones.
-    for index in sorted(range(len(labels)), key=lambda i: (crowd[i], -spots[i][1], spots[i][0], labels[i].text)):
-        label, (x, y) = labels[index], spots[index]
-        text = axes.text(0, 0, label.text, fontsize=SMALL, zorder=5)
+
+    def measured(points: Array) -> Array:
+        place: Array = axes.transData.transform(np.asarray(points, dtype=float)) / unit
+        return place
+
+    def segments(polylines: Sequence[Array]) -> Array:
+        parts = [np.hstack([measured(each)[:-1], measured(each)[1:]]) for each in polylines]
+        return np.vstack(parts) if parts else np.empty((0, 4))
+
+    groups = _on_one_another(labels, measured(np.array([(each.x, each.y) for each in labels]).reshape(-1, 2)))
+    names = []
+    for label in groups:
+        text = axes.text(0, 0, label.text, fontsize=SMALL, linespacing=1.05)
         size = text.get_window_extent()
         text.remove()
-        box, radius = _free_place(x, y, size.width + 1.5 * unit, size.height, unit, taken, axes.bbox)
-        taken.append(box)
-        line: dict[str, Any] = {"arrowstyle": "-", "color": style.INK, "linewidth": 0.35, "shrinkA": 0, "shrinkB": 2.2}
+        x, y = measured(np.array([(label.x, label.y)]))[0]
+        names.append(Name(x, y, label.mark, size.width / unit + 1.5, size.height / unit + 0.5))
+    inside = [float(end) / unit for end in axes.bbox.extents]
+    found = places(names, inside, segments(lines), segments(faint))
+    for label, name, place in zip(groups, names, found, strict=True):
+        left, bottom, right, top = place.box
+        leader: dict[str, Any] | None = None
+        if place.leader is not None:
+            start = ((place.leader[0] - left) / (right - left), (place.leader[1] - bottom) / (top - bottom))
+            leader = {"arrowstyle": "-", "color": style.INK, "linewidth": 0.4, "relpos": start}
+            leader |= {"shrinkA": 0, "shrinkB": name.mark}
         axes.annotate(
             label.text,
-            (label.x, label.y),
-            xytext=(((box.x0 + box.x1) / 2 - x) / unit, ((box.y0 + box.y1) / 2 - y) / unit),
+            xy=(label.x, label.y),
+            xytext=((left + right) / 2 - name.x, (bottom + top) / 2 - name.y),
             textcoords="offset points",
             ha="center",
             va="center",
             fontsize=SMALL,
+            linespacing=1.05,
             zorder=5,
-            arrowprops=line if radius >= _LEADER else None,
+            gid=LABEL,
+            arrowprops=leader,
             path_effects=[withStroke(linewidth=1.5, foreground="white")],
-        ).set_in_layout(False)
+        )
+    return sum(not place.free for place in found)
 
 
-def _box(x: float, y: float, width: float, height: float) -> "Bbox":
-    from matplotlib.transforms import Bbox
-
-    return Bbox.from_extents(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-
-
-def _free_place(
-    x: float, y: float, width: float, height: float, unit: float, taken: Sequence["Bbox"], inside: "Bbox"
-) -> "tuple[Bbox, float]":
-    """Return the nearest free box and its distance from the point in points, or the one that covers least."""
-    best, best_covered, best_radius = None, math.inf, 0.0
-    for radius in _RADII:
-        for angle in _ANGLES:
-            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            reach = radius * unit
-            box = _box(
-                x + across * reach + _side(across) * width / 2, y + up * reach + _side(up) * height / 2, width, height
-            )
-            covered = sum(_common_area(box, other) for other in taken)
-            covered += 10 * (box.width * box.height - _common_area(box, inside))
-            if covered < best_covered - 1e-6:
-                best, best_covered, best_radius = box, covered, radius
-            if covered < 1e-6:
-                return box, radius
-    assert best is not None
-    return best, best_radius
+def _on_one_another(labels: Sequence[Label], spots: Array) -> list[Label]:
+    """Return labels of which those share one that stand for points on one another."""
+    groups: list[list[int]] = []
+    for index in range(len(labels)):
+        near = [group for group in groups if np.linalg.norm(spots[group] - spots[index], axis=1).min() < _SAME_POINT]
+        if near:
+            near[0].append(index)
+        else:
+            groups.append([index])
+    return [_shared([labels[index] for index in group]) for group in groups]
 
 
-def _side(direction: float) -> float:
-    """Return how far a box moves aside, in halves of its size: whole ones unless it stands nearly straight."""
-    return max(-1.0, min(1.0, 1.8 * direction))
+def _shared(labels: Sequence[Label]) -> Label:
+    first = labels[0]
+    names = [label.text for label in labels]
+    lines = names if len(names) <= 3 else _lines(names)
+    return Label(first.x, first.y, "\n".join(lines), max(label.mark for label in labels))
 
 
-def _common_area(one: "Bbox", other: "Bbox") -> float:
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return float(max(width, 0.0) * max(height, 0.0))
+def _lines(names: Sequence[str]) -> list[str]:
+    """Return names as lines that break between names only."""
+    held = ", ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names)
+    return wrap(held, _WRAPPED, break_long_words=False, break_on_hyphens=False)

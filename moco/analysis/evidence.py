@@ -77,8 +77,8 @@ def page(spec: Spec, results: Path, shapes: str = "") -> str:
         "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
         " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
         " another size.",
-        f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items;"
-        " gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
+        f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items,"
+        " or score intervals where scores have no variation (docs/architecture.md); gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
         " themselves, which nobody can know beforehand. Settings of the methods were fixed before the test split was"
         " scored.",
     ]
@@ -141,12 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write the page of evidence of a finished study.")
     parser.add_argument("study", type=Path, help="configuration file")
     parser.add_argument("page", type=Path, help="Markdown file to write")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--results", type=Path, help="the study's results folder (default: results/STUDY)")
     parser.add_argument("--append", type=Path, nargs="*", default=[], help="Markdown files to append")
     options = parser.parse_args(arguments)
-    spec = Plan(load_study(options.study)).report.slice(None)
+    study = load_study(options.study)
+    spec = Plan(study).report.slice(None)
     shapes = "\n\n".join(path.read_text(encoding="utf-8").strip() for path in options.append)
-    text = page(spec, options.results, shapes)
+    text = page(spec, options.results or Path("results") / study.study, shapes)
     replace_file(options.page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

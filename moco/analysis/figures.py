@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from moco import paths
 from moco.analysis import style
 from moco.analysis.comparison import Comparison, Wins
-from moco.analysis.drawing import SMALL, Drawing, level_place, short_name
+from moco.analysis.drawing import SMALL, Drawing, finish_layout, level_place, short_name
 from moco.analysis.frontier import moco_cost_frontier
-from moco.analysis.notes import study_notes
+from moco.analysis.notes import study_notes, whose
 from moco.analysis.render import number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import LEVEL
@@ -26,11 +26,8 @@ from moco.registry import did_you_mean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FORMATS: dict[str, dict[str, Any]] = {
-    # Dates and versions would make files differ that show the same.
-    "pdf": {"metadata": {"CreationDate": None}},
-    "png": {"metadata": {"Software": None}},
-}
+# Dates and versions would make files differ that show the same.
+_METADATA: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 def _signed(value: float) -> str:
@@ -113,6 +110,7 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
     ]
     handles.append(Patch(facecolor="white", edgecolor=style.INK, linewidth=0.7, label="tied"))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, handlelength=1.8)
+    finish_layout(figure, spec)
     notes = (
         "Filled: share of settings (pool and task) in which the method's mean is above that of the best single model"
         " of the pool, chosen on the test items themselves; outlined: equal means. n is the number of settings in which"
@@ -155,9 +153,10 @@ def make_figure(name: str, spec: Spec, results: Path, formats: Sequence[str] = (
         drawing = FIGURES[name](spec, results)
         for suffix in formats:
             stream = io.BytesIO()
-            drawing.figure.savefig(stream, format=suffix, **_FORMATS[suffix])
+            about = {"Title": drawing.title, "Subject" if suffix == "pdf" else "Description": whose(spec)}
+            drawing.figure.savefig(stream, format=suffix, metadata={**_METADATA[suffix], **about})
             files[suffix] = stream.getvalue()
-    return Rendered(drawing.title, drawing.notes, files)
+    return Rendered(drawing.title, (*drawing.notes, whose(spec)), files)
 
 
 def write_figure(name: str, spec: Spec, results: Path) -> None:

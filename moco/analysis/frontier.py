@@ -1,15 +1,18 @@
 """The figure of cost and accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from moco.analysis import style
 from moco.analysis.comparison import MEAN_SINGLE, Comparison, Line
 from moco.analysis.cost_tables import GIGA
-from moco.analysis.drawing import Drawing, Label, level_place, place_labels, short_name
+from moco.analysis.drawing import Drawing, Label, finish_layout, level_place, place_labels, short_name
 from moco.analysis.notes import ATTRIBUTED, study_notes
+from moco.analysis.placement import Array
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
 from moco.methods.base import LEVELS
@@ -17,6 +20,7 @@ from moco.methods.base import LEVELS
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SELF_CONSISTENCY = "control_self_consistency"
 ORACLE = "oracle"
@@ -28,6 +32,7 @@ _SAMPLES: dict[str, Any] = {
     "linestyle": (0, (1.5, 1.5)),
     "zorder": 2,
 }
+_STRETCHES = (1.25, 1.6, 2.0)
 _SIZES = {"s": 17, "o": 19, "^": 22, "D": 15, "X": 22, "v": 24, "*": 42}
 
 
@@ -68,23 +73,16 @@ def frontier(candidates: Sequence[Point]) -> list[Point]:
 
 def moco_cost_frontier(spec: Spec, results: Path) -> Drawing:
     """Draw accuracy against attributed cost, a panel per pool."""
-    from matplotlib.figure import Figure
-
     comparison = Comparison(spec, results)
     panels = {pool: points(comparison, pool) for pool in spec["pools"]}
     panels = {pool: found for pool, found in panels.items() if found} or {"": []}
-    heights = [2.3 + 0.055 * len(found) for found in panels.values()]
-    figure = Figure(figsize=(style.TWO_COLUMN, 0.35 + sum(heights)), layout="constrained")
-    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for one, (pool, found) in zip(axes, panels.items(), strict=True):
-        _panel(one, pool, found)
-    axes[-1].set_xlabel("attributed inference cost, GFLOPs per test item")
-    handles = _handles(list(panels.values()))
-    if handles:
-        words: dict[str, Any] = {"frameon": False, "handlelength": 1.6, "handletextpad": 0.4, "columnspacing": 1.1}
-        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **words)
-    for one, found in zip(axes, panels.values(), strict=True):
-        place_labels(one, [Label(each.gflops, 100 * each.accuracy.mean, _name(each)) for each in found])
+    figure, crowded = _draw(spec, panels, 1.0)
+    for stretch in _STRETCHES:
+        if not crowded:
+            break
+        higher, fewer = _draw(spec, panels, stretch)
+        if fewer < crowded:
+            figure, crowded = higher, fewer
     notes = (
         "Accuracy: average over tasks as in table moco_main, with its interval as a vertical line. The line is the"
         " Pareto frontier: no system is both cheaper and better than one on it. The best single model is chosen on the test items themselves,"
@@ -96,9 +94,47 @@ def moco_cost_frontier(spec: Spec, results: Path) -> Drawing:
     return Drawing(figure, f"Study {spec['study']}: accuracy against attributed cost", notes)
 
 
+def _draw(spec: Spec, panels: Mapping[str, Sequence[Point]], stretch: float) -> "tuple[Figure, int]":
+    """Return the figure, and the number of names for which there was no room; `stretch` makes panels higher."""
+    from matplotlib.figure import Figure
+
+    heights = [(2.3 + 0.055 * len(found)) * stretch for found in panels.values()]
+    figure = Figure(figsize=(style.TWO_COLUMN, 0.45 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for one, (pool, found) in zip(axes, panels.items(), strict=True):
+        _panel(one, pool, found)
+    axes[-1].set_xlabel("attributed inference cost, GFLOPs per test item")
+    handles = _handles(list(panels.values()))
+    if handles:
+        words: dict[str, Any] = {"frameon": False, "handlelength": 1.6, "handletextpad": 0.4, "columnspacing": 1.1}
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **words)
+    finish_layout(figure, spec)
+    crowded = [_name_points(one, found) for one, found in zip(axes, panels.values(), strict=True)]
+    return figure, sum(crowded)
+
+
+def _name_points(axes: "Axes", found: Sequence[Point]) -> int:
+    labels = [Label(each.gflops, 100 * each.accuracy.mean, _name(each), _size(each) ** 0.5 / 2) for each in found]
+    lines = [line for line in (_frontier_line(axes, found), _samples_line(found)) if len(line) > 1]
+    intervals = [
+        np.array([(each.gflops, 100 * each.accuracy.low), (each.gflops, 100 * each.accuracy.high)]) for each in found
+    ]
+    return place_labels(axes, labels, lines, intervals)
+
+
 def _name(point: Point) -> str:
     level, name = point.line.level, point.line.name
     return short_name(name.removeprefix(f"{level}_"))
+
+
+def _marker(point: Point) -> str:
+    level = point.line.level
+    return style.LEVEL_MARKERS.get(level) or style.SINGLE_MARKERS.get(level, "o")
+
+
+def _size(point: Point) -> float:
+    """Return the area of a point's marker in square points; hollow ones are drawn around others."""
+    return _SIZES[_marker(point)] * (1.0 if point.line.level in style.LEVEL_COLOURS else 1.5)
 
 
 def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
@@ -108,7 +144,7 @@ def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
     axes.grid(color=style.GRID, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.set_ylabel("accuracy, %")
-    axes.set_title(f"pool {pool}" if pool else "", loc="left", fontsize=7.0)
+    axes.set_title(f"pool {short_name(pool)}" if pool else "", loc="left", fontsize=7.0)
     if not found:
         axes.text(0.02, 0.5, "no system has an average accuracy and a cost", transform=axes.transAxes, va="center")
         axes.set(xticks=[], yticks=[])
@@ -125,19 +161,20 @@ def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _lines(axes, found)
+    axes.plot(*_frontier_line(axes, found).T, **_FRONTIER)
+    if len(samples := _samples_line(found)) > 1:
+        axes.plot(*samples.T, **_SAMPLES)
     for each in sorted(found, key=lambda point: level_place(point.line.level)):
         level = each.line.level
         colour = style.LEVEL_COLOURS.get(level, style.OTHER_COLOUR)
-        marker = style.LEVEL_MARKERS.get(level) or style.SINGLE_MARKERS.get(level, "o")
         hollow = level not in style.LEVEL_COLOURS
         interval = [100 * each.accuracy.low, 100 * each.accuracy.high]
         axes.plot([each.gflops] * 2, interval, color=colour, linewidth=0.7, alpha=0.28, zorder=1.5)
         axes.scatter(
             each.gflops,
             100 * each.accuracy.mean,
-            s=_SIZES[marker] * (1.5 if hollow else 1.0),
-            marker=marker,
+            s=_size(each),
+            marker=_marker(each),
             facecolor="none" if hollow else colour,
             edgecolor=colour if hollow else style.INK,
             linewidth=0.7 if hollow else 0.4,
@@ -145,14 +182,19 @@ def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
         )
 
 
-def _lines(axes: "Axes", found: Sequence[Point]) -> None:
-    best = frontier(found)
-    costs, means = [each.gflops for each in best], [100 * each.accuracy.mean for each in best]
-    if best:
-        axes.step([*costs, axes.get_xlim()[1]], [*means, means[-1]], where="post", **_FRONTIER)
-    samples = _self_consistency(found)
-    if len(samples) > 1:
-        axes.plot([each.gflops for each in samples], [100 * each.accuracy.mean for each in samples], **_SAMPLES)
+def _frontier_line(axes: "Axes", found: Sequence[Point]) -> Array:
+    """Return the corners of the Pareto frontier, which goes on to the right end."""
+    corners: list[tuple[float, float]] = []
+    for each in frontier(found):
+        mean = 100 * each.accuracy.mean
+        corners += [(each.gflops, corners[-1][1])] if corners else []
+        corners.append((each.gflops, mean))
+    return np.array([*corners, (axes.get_xlim()[1], corners[-1][1])] if corners else []).reshape(-1, 2)
+
+
+def _samples_line(found: Sequence[Point]) -> Array:
+    """Return the points of self-consistency, from few samples to many."""
+    return np.array([(each.gflops, 100 * each.accuracy.mean) for each in _self_consistency(found)]).reshape(-1, 2)
 
 
 def _self_consistency(found: Sequence[Point]) -> list[Point]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,6 +133,16 @@ class StudyData:
         others = self._learned if split == "test" else self._tested
         has = frozenset().union(*(digests for other, digests in others.items() if other != task))
         return sum(digest in has for digest in self.splits[task][split].asked)
+
+
+def has_items(tasks: Iterable[str], results: Path) -> bool:
+    """Return whether the questions and references of all tasks are there."""
+    return all(
+        (results / make(task, split)).is_file()
+        for task in tasks
+        for split in read_json(results / paths.task_json(task))["splits"]
+        for make in (paths.questions, paths.references)
+    )
 
 
 def data_quality(spec: Spec, results: Path) -> Table:

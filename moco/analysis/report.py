@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from markupsafe import Markup
 from moco.analysis.comparison import Comparison
 from moco.analysis.evidence import claims, signed
 from moco.analysis.figures import FIGURES, make_figure
+from moco.analysis.notes import whose
+from moco.analysis.quality import has_items
 from moco.analysis.render import Cell, Quantity, Table, bounds_text, cell_text, number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
@@ -176,6 +178,8 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         keep_trailing_newline=True,
     )
     comparison = Comparison(spec, results)
+    # Items are missing where results come from a bundle without them.
+    tables = [name for name in tables_of(spec) if name != "data_quality" or has_items(spec["tasks"], results)]
     variants = {(level, variant) for pool in spec["pools"] for level, variant in comparison.variants(pool)}
     levels = {level: sorted(name for where, name in variants if where == level) for level in LEVELS}
     text = environment.get_template("report.html.jinja").render(
@@ -185,13 +189,16 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         words=_LEVELS,
         summaries=_summaries(spec),
         findings=list(_findings(comparison)),
-        tables=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name not in _COSTS],
-        costs=[_table(name, make_table(name, spec, results)) for name in tables_of(spec) if name in _COSTS],
+        tables=[_table(name, make_table(name, spec, results)) for name in tables if name not in _COSTS],
+        costs=[_table(name, make_table(name, spec, results)) for name in tables if name in _COSTS],
         figures=[_figure(name, spec, results) for name in FIGURES],
         failures=[
-            _table("failures", _failures(comparison)),
-            _table("not-applicable", _not_applicable(spec)),
-            _table("unreadable", _unreadable(comparison)),
+            _table(name, replace(table, notes=(*table.notes, whose(spec))))
+            for name, table in (
+                ("failures", _failures(comparison)),
+                ("not-applicable", _not_applicable(spec)),
+                ("unreadable", _unreadable(comparison)),
+            )
         ],
         provenance=list(_flat(provenance)),
     )

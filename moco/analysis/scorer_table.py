@@ -1,6 +1,7 @@
 """The table of scorers: the same answers under the study's rule set and under each further one."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -64,11 +65,11 @@ def _cells(
     if both.empty:
         return ("-",) * 6
     percent = spec["tasks"][task]["type"] not in UNAVERAGED_TYPES
-    seeds = mine.estimate.seeds
+    about: dict[str, Any] = {"seeds": mine.estimate.seeds, "accuracy": percent}
     return (
-        estimate(both["mine"], task, seeds=seeds).interval(percent=percent),
-        estimate(both["theirs"], task, seeds=seeds).interval(percent=percent),
-        paired_difference(both["theirs"], both["mine"], task, seeds=seeds).interval(percent=percent),
+        estimate(both["mine"], task, **about).interval(percent=percent),
+        estimate(both["theirs"], task, **about).interval(percent=percent),
+        paired_difference(both["theirs"], both["mine"], task, **about).interval(percent=percent),
         float(((both["theirs"] - both["mine"]).abs() > _SAME).mean()),
         _parse_rate(own, key),
         _parse_rate(other, key),

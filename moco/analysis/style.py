@@ -30,6 +30,7 @@ OTHER_COLOUR = "#000000"
 """Colour of what belongs to no level."""
 
 INK = "#222222"
+SOFT = "#666666"
 GRID = "#D9D9D9"
 
 RC: dict[str, Any] = {
@@ -46,6 +47,8 @@ RC: dict[str, Any] = {
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
+    # Sizes of words are measured at the resolution at which they are drawn.
+    "figure.dpi": 200,
     "savefig.dpi": 200,
 }
 """Settings under which figures are drawn and saved."""

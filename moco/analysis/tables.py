@@ -1,17 +1,19 @@
 """The tables, each computed from files with scores per item and costs per model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_jobs, moco_paid
-from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes
+from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes, whose
 from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
 from moco.analysis.results import Spec
 from moco.analysis.scorer_table import scorer_difference
+from moco.analysis.truncation import moco_truncated
 from moco.errors import RequestError
 from moco.records.files import replace_file
 from moco.registry import did_you_mean
@@ -118,6 +120,7 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_cost": moco_cost,
     "moco_paid_perf": moco_paid,
     "moco_jobs_perf": moco_jobs,
+    "moco_truncated": moco_truncated,
     "scorer_difference": scorer_difference,
     "data_quality": data_quality,
 }
@@ -125,9 +128,8 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
 
 
 def tables_of(spec: Spec) -> list[str]:
-    """Return the names of the tables that a study has: a comparison of rule sets needs a second one, the data items."""
-    has = {"scorer_difference": bool(spec.get("also_score")), "data_quality": spec.get("items", True)}
-    return [name for name in TABLES if has.get(name, True)]
+    """Return the names of the tables that a study has: a comparison of rule sets needs a second one."""
+    return [name for name in TABLES if name != "scorer_difference" or spec.get("also_score")]
 
 
 def make_table(name: str, spec: Spec, results: Path) -> Table:
@@ -139,7 +141,8 @@ def make_table(name: str, spec: Spec, results: Path) -> Table:
     """
     if name not in TABLES:
         raise RequestError(f"unknown table {name!r}", remedy=did_you_mean(name, TABLES))
-    return TABLES[name](spec, results)
+    table = TABLES[name](spec, results)
+    return replace(table, notes=(*table.notes, whose(spec)))
 
 
 def write_table(name: str, spec: Spec, results: Path) -> None:

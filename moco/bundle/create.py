@@ -30,7 +30,7 @@ def create_bundle(study: Study, results: Path, output: Path, *, with_tasks: bool
 
     Args:
         study: The study, finished.
-        results: The results folder.
+        results: The study's results folder.
         output: Destination.
         with_tasks: Put questions and references in, where licences allow it.
         home: Folder of the configuration, whose commit is noted.
@@ -41,7 +41,7 @@ def create_bundle(study: Study, results: Path, output: Path, *, with_tasks: bool
     plan = Plan(study)
     tasks = plan.matrix.tasks
     terms = {name: terms_of(task.entry, with_tasks=with_tasks) for name, task in tasks.items()}
-    redaction = Redaction(results, terms, {name: task.splits for name, task in tasks.items()})
+    redaction = Redaction(results, terms)
     with tempfile.TemporaryDirectory() as folder:
         staged = _Staged(results, Path(folder), terms, redaction)
         for name in study_files(plan, results):
@@ -112,13 +112,14 @@ class _Staged:
             return "no kind of file that bundles hold"
         if source.is_symlink():
             return "a link"
-        stage, task = name.split("/")[0], _task_of(name)
-        if task is not None and not self._terms[task].items:
-            item_file = stage == "tasks" and Path(name).name in ("questions.parquet", "references.parquet")
-            if item_file or (stage == "logits" and Path(name).name == "reference.parquet"):
-                return f"holds items; {self._terms[task].reason}"
-            if stage == "logits" and self._terms[task].texts == "none":
-                return f"holds words of replies; {self._terms[task].reason}"
+        tasks = _tasks_in_path(name) or (self._redaction.tasks_of(source) if name.endswith(".parquet") else frozenset())
+        unknown = sorted(tasks - set(self._terms))
+        if unknown:
+            return f"of task {unknown[0]}, which the study does not compare"
+        if name.startswith("tasks/") and Path(name).name in ("questions.parquet", "references.parquet"):
+            closed = [about for task in tasks if not (about := self._terms[task]).items]
+            if closed:
+                return f"holds items; {closed[0].reason}"
         if name.endswith(".safetensors") and source.stat().st_size > LARGEST_STATE:
             return f"larger than {LARGEST_STATE:,} bytes"
         if name.endswith(".json") and self._redaction.tells(source.read_text(encoding="utf-8")):
@@ -126,10 +127,11 @@ class _Staged:
         return None
 
 
-def _task_of(name: str) -> str | None:
-    """Return the task that a file of items or logits is about."""
+def _tasks_in_path(name: str) -> frozenset[str]:
+    """Return the task that a file in a prepared task's or a fitted task's folder is about."""
     parts = name.split("/")
-    return {"tasks": parts[1], "logits": parts[2] if len(parts) > 2 else None}.get(parts[0])
+    place = {"tasks": 1, "fits": 5}.get(parts[0], len(parts))
+    return frozenset(parts[place : place + 1] if place < len(parts) - 1 else ())
 
 
 def _without_places(content: Any) -> Any:

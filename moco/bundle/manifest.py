@@ -91,6 +91,8 @@ def _problems(content: Any) -> Iterator[str]:
     if wrong:
         yield f"{MANIFEST}: {wrong[0]} is missing or of the wrong kind"
         return
+    if "/" in content["study"] or name_problem(content["study"]):
+        yield f"{MANIFEST}: study {content['study']!r} is no name"
     yield from _entry_problems(content["entries"])
     if STUDY not in content["entries"]:
         yield f"{MANIFEST}: does not list {STUDY}"

@@ -34,10 +34,10 @@ VERBS = {
     "tasks": "list registered datasets and what is known of them",
     "pin": "write the commits of a study's hub datasets and models into it",
     "new": "write the skeleton of a method",
-    "verify": "compare two results folders by content",
+    "verify": "compare two studies' folders by content",
     "store": "look after the store of model output: stats, verify, prune, compact",
     "bundle": "pack a finished study into one file, check such a file, unpack it",
-    "forget": "remove recorded failures, so that the next run tries again",
+    "forget": "remove recorded failures, or files with all that was made from them",
 }
 
 

@@ -2,8 +2,7 @@
 
 import argparse
 from pathlib import Path
-
-from moco.cli.options import add_results
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +10,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="pack a finished study")
     create.add_argument("--config", type=Path, required=True, metavar="STUDY.yaml", help="its configuration")
-    add_results(create)
+    _add_results(create)
     create.add_argument("--output", type=Path, required=True, metavar="FILE", help="the bundle, such as study.tar.zst")
     create.add_argument(
         "--with-tasks", action="store_true", help="put in questions, references and prompts where licences allow it"
@@ -20,9 +19,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("file", type=Path, metavar="FILE", help="a bundle")
     extract = actions.add_parser("extract", help="check a bundle and unpack it")
     extract.add_argument("file", type=Path, metavar="FILE", help="a bundle")
-    where = extract.add_mutually_exclusive_group(required=True)
-    where.add_argument("--output", type=Path, metavar="DIR", help="folder for all of it")
-    where.add_argument("--results", type=Path, metavar="DIR", help="results folder, for the result files alone")
+    where = extract.add_mutually_exclusive_group()
+    where.add_argument("--output", type=Path, metavar="DIR", help="folder for all of it, instead of a results folder")
+    _add_results(where)
+
+
+def _add_results(parser: Any) -> None:
+    about = "the study's results folder (default: results/STUDY)"
+    parser.add_argument("--results", type=Path, metavar="DIR", help=about)
+
+
+def _results(options: argparse.Namespace, study: str) -> Path:
+    """Return the results folder of a study."""
+    return options.results or Path("results") / study
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,9 +43,10 @@ def _create(options: argparse.Namespace) -> int:
     from moco.bundle.create import create_bundle
     from moco.config.load import load_study
 
+    study = load_study(options.config)
     manifest = create_bundle(
-        load_study(options.config),
-        options.results,
+        study,
+        _results(options, study.study),
         options.output,
         with_tasks=options.with_tasks,
         home=options.config.resolve().parent,
@@ -61,9 +71,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _extract(options: argparse.Namespace) -> int:
-    from moco.bundle.verify import extract
+    from moco.bundle.verify import extract, read_head
 
-    folder = options.output or options.results
-    written = extract(options.file, folder, results_only=options.results is not None)
+    folder = options.output or _results(options, read_head(options.file)[0].study)
+    written = extract(options.file, folder, results_only=options.output is None)
     print(f"{written} files written below {folder}")
     return 0

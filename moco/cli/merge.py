@@ -23,7 +23,8 @@ def run(options: argparse.Namespace) -> None:
     from moco.merging.build import build_merge
     from moco.methods.state import recipe_of
     from moco.models.info import ModelInfo
-    from moco.store.artifacts import ArtifactStore, link_tree
+    from moco.store.artifacts import ArtifactStore
+    from moco.store.checksums import copy_tree
 
     spec = job_slice(options, STAGE)
     recipe = recipe_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     folder, cached = store.make("merges", digest("merge", recipe.as_json(), spec["source"]), build)
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
-    link_tree(folder, target)
+    copy_tree(folder, target)
     print(f"{options.model}: {recipe.operation} of {len(recipe.inputs)}" + (", from the store" if cached else ""))
 
 

@@ -56,10 +56,12 @@ def _stats(options: argparse.Namespace, root: Path, artifacts: "ArtifactStore") 
     from moco.store.survey import holdings
 
     names: dict[str, list[str]] = {}
-    for path in sorted(options.results.glob("models/*/model.json")):
+    described = (options.results.glob(f"{studies}models/*/model.json") for studies in ("", "*/"))
+    for path in sorted(path for found in described for path in found):
         content = read_json(path)
-        if "fingerprint" in content:
-            names.setdefault(short_fingerprint(content["fingerprint"]), []).append(content["name"])
+        same = names.setdefault(short_fingerprint(content["fingerprint"]), []) if "fingerprint" in content else None
+        if same is not None and content["name"] not in same:
+            same.append(content["name"])
     rows = [{"models": names.get(each.fingerprint, []), **asdict(each)} for each in holdings(root, artifacts)]
     counted = ("responses", "shards", "bytes", "tokens", "damaged")
     total = {name: sum(row[name] for row in rows) for name in counted}

@@ -21,11 +21,11 @@ def cache_folder() -> Path:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Build the model and link it below results."""
+    """Build the model and copy it below results."""
     import shutil
 
     from moco.progress import set_up_logging
-    from moco.store.artifacts import link_tree
+    from moco.store.checksums import copy_tree
     from moco.zoo.build import build
 
     set_up_logging()
@@ -33,4 +33,4 @@ def run(options: argparse.Namespace) -> None:
     folder = build(spec["recipe"], cache_folder(), spec["steps"], spec["seed"])
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
-    link_tree(folder, target)
+    copy_tree(folder, target)

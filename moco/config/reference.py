@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from moco.config.columns import Columns, Condition, Value
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
+from moco.config.evolution import DistillationTraining, EvolutionEntry
 from moco.config.fields import Section
 from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ServerRequests, ZooModel
 from moco.config.scoring import CodeExecution, Scoring
@@ -43,6 +44,8 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Task source: tables", TableSource),
     ("Task source: another task", TaskSource),
     ("Comparison", Comparison),
+    ("Evolution", EvolutionEntry),
+    ("Evolution: training of students", DistillationTraining),
     ("Site", Site),
 )
 

@@ -12,6 +12,7 @@ from moco.config.fields import MODEL_NAME, Section, identity, runtime
 from moco.config.models import DAY, TEMPLATE_DATE, ModelEntry
 from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
+from moco.digest import digest
 
 ModelName = Annotated[str, Field(pattern=MODEL_NAME)]
 
@@ -85,6 +86,10 @@ class Study(Section):
     def engine_of(self, model: str) -> EngineSettings:
         """Return the engine settings of a declared model: its own, or those of the study."""
         return self.models[model].engine or self.engine
+
+    def digest(self) -> str:
+        """Return the digest of all settings that change results; those of runtime and numerics have no part in it."""
+        return digest("study", self.slice())
 
     @field_validator("template_date", mode="before")
     @classmethod

@@ -53,12 +53,14 @@ def finite(logits: torch.Tensor, where: str) -> torch.Tensor:
     """
     # The largest is NaN where one of them is, and minus infinity where nothing is left to choose.
     if not bool(torch.isfinite(logits.amax(dim=-1)).all()):
-        raise WorkError(
-            "logits are not finite (NaN or overflow), so nothing is stored",
-            where=where,
-            remedy="set another engine.dtype or engine.attention for this model",
-        )
+        raise not_finite(where)
     return logits
+
+
+def not_finite(where: str) -> WorkError:
+    """Return the error for a model whose numbers are none."""
+    what = "gives numbers that are not finite (NaN or overflow), so nothing is stored"
+    return WorkError(what, where=where, remedy="set another engine.dtype or engine.attention for this model")
 
 
 class Stepper:

@@ -10,10 +10,11 @@ import torch
 
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS
+from moco.decoding.stepper import not_finite
 from moco.engines.base import MeasureRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.transformers import device_of, loading, place
-from moco.errors import RequestError, WorkError
+from moco.errors import RequestError
 from moco.models.info import ModelInfo
 from moco.store.generations import Measured
 
@@ -56,9 +57,7 @@ class _Network(ABC):
             with torch.inference_mode():
                 computed = values(self._tensors(batch), batch).double()
                 if not bool(torch.isfinite(computed).all()):
-                    what = "gives numbers that are not finite (NaN or overflow), so nothing is stored"
-                    remedy = "set another engine.dtype or engine.attention for this model"
-                    raise WorkError(what, where=self._where, remedy=remedy)
+                    raise not_finite(self._where)
                 found = computed.cpu().tolist()
             seconds = (time.perf_counter() - started) / len(batch)
             for request, numbers in zip(batch, found, strict=True):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS, Row, Steps, decode_batch
-from moco.engines.agreement import WAYS, way_of_stepping
+from moco.decoding.stepper import not_finite
+from moco.engines.agreement import WAYS, first_line, way_of_stepping
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
 from moco.engines.stopping import stop_ids
@@ -47,7 +49,7 @@ def loading(info: ModelInfo, settings: EngineSettings) -> dict[str, Any]:
 
 def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: torch.device) -> Any:
     """Return a causal language model in inference mode; an adapter is merged into its base in memory."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -55,7 +57,15 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     dtype: torch.dtype = getattr(torch, settings.dtype)
 
     def load(folder: Path, dtype: torch.dtype) -> Any:
-        return AutoModelForCausalLM.from_pretrained(folder, **{**loading(info, settings), "dtype": dtype})
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+            if config.is_encoder_decoder:
+                raise ValueError("it reads with an encoder")
+            return AutoModelForCausalLM.from_pretrained(folder, **{**loading(info, settings), "dtype": dtype})
+        except (ValueError, ImportError) as error:
+            what = f"cannot be loaded as a causal language model: {first_line(error)}"
+            remedy = "use another model, engine.dtype or engine.attention, or an endpoint (kind: server)"
+            raise RequestError(what, where=place(info, settings), remedy=remedy) from None
 
     if info.base is None:
         model = load(info.folder(root), dtype)
@@ -88,7 +98,7 @@ class TransformersEngine:
         self.top_logprobs = settings.top_logprobs
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self._where = place(info, settings)
-        self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), self._where, root)
+        self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), info.context, self._where, root)
 
     def close(self) -> None:
         """Free the memory."""
@@ -161,6 +171,8 @@ class TransformersEngine:
             scored = stepper.score([text.continuation for text in texts])
         seconds = (time.perf_counter() - started) / len(texts)
         for text, logprobs in zip(texts, scored, strict=True):
+            if not all(map(isfinite, logprobs)):
+                raise not_finite(self._where)
             words = self.tokenizer.decode(text.continuation, skip_special_tokens=True)
             yield text.scored(words, [round(value, DECIMALS) for value in logprobs], seconds)
 

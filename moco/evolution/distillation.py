@@ -15,7 +15,8 @@ from moco.methods.state import FAILED
 from moco.models.info import ModelInfo
 from moco.records import MIXTURE, read_rows, write_json
 from moco.seeds import generator
-from moco.store.artifacts import ArtifactStore, link_tree
+from moco.store.artifacts import ArtifactStore
+from moco.store.checksums import copy_tree
 
 log = logging.getLogger("moco")
 
@@ -51,16 +52,16 @@ class DistillJob:
         for place, (name, parent) in enumerate(zip(self.spec["students"], self.spec["parents"], strict=True), start=1):
             info = ModelInfo.read(self.results / paths.model_json(parent))
             pairs = [(row["prompt"], row["completion"]) for row in rows if row["student"] == name]
-            key = digest(
-                "student", info.fingerprint, pairs, self.spec["training"], self.spec["seed"], self.spec["source"]
-            )
-            folder, cached = store.make("students", key, self._trainer(info, pairs))
-            link_tree(folder, self.output / str(place))
+            # Copies of one model learn in orders of their own, so that they stay different.
+            seed = [self.spec["seed"], self.spec["parents"][: place - 1].count(parent)]
+            key = digest("student", info.fingerprint, pairs, self.spec["training"], seed, self.spec["source"])
+            folder, cached = store.make("students", key, self._trainer(info, pairs, seed))
+            copy_tree(folder, self.output / str(place))
             log.info("%s: %s pairs on %s%s", name, len(pairs), parent, ", from the store" if cached else "")
 
-    def _trainer(self, info: ModelInfo, pairs: Sequence[Pair]) -> Any:
+    def _trainer(self, info: ModelInfo, pairs: Sequence[Pair], seed: Sequence[int]) -> Any:
         def build(output: Path, _scratch: Path) -> None:
-            train(info, home(self.results), pairs, self.spec["training"], self.spec["seed"], output)
+            train(info, home(self.results), pairs, self.spec["training"], seed, output)
 
         return build
 
@@ -72,7 +73,7 @@ class DistillJob:
 
 
 def train(
-    info: ModelInfo, root: Path, pairs: Sequence[Pair], training: Mapping[str, Any], seed: int, output: Path
+    info: ModelInfo, root: Path, pairs: Sequence[Pair], training: Mapping[str, Any], seed: Sequence[int], output: Path
 ) -> None:
     """Train all weights of a model on completions, prompts masked, and save it as a checkpoint of its own.
 
@@ -81,7 +82,7 @@ def train(
         root: The project folder.
         pairs: What it learns.
         training: `steps`, `batch` and `learning_rate`.
-        seed: Run seed; pairs are drawn in an order that follows from it and from the model.
+        seed: Run seed, and number of the copy of the model; the order of pairs follows from them and from the model.
         output: Folder of the checkpoint.
     """
     import torch
@@ -102,7 +103,7 @@ def train(
         model = AutoModelForCausalLM.from_pretrained(
             dense, dtype=torch.float32, trust_remote_code=info.trust_remote_code
         )
-        order = generator("distill", info.fingerprint, seed)
+        order = generator("distill", info.fingerprint, *seed)
         optimiser = torch.optim.AdamW(model.parameters(), lr=training["learning_rate"])
         model.train()
         for _ in range(training["steps"]):

@@ -18,7 +18,7 @@ from moco.models.info import ModelInfo
 from moco.models.resolve import describe_merge, find_source
 from moco.models.weights import StoredTensor, output_layer, tensor_headers
 from moco.records import read_json
-from moco.store.artifacts import link_tree
+from moco.store.checksums import copy_tree
 
 _OPERATIONS: dict[str, Callable[[Recipe], Combine]] = {"dare_ties": dare_ties, "linear": linear}
 _WEIGHTS = (".safetensors", ".index.json", ".bin", ".pt", ".pth")
@@ -30,7 +30,7 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     Tokenizer, chat template and configuration are those of the recipe's first input. Sums are made in float64 and
     rounded once, to the number type that the tensor has in the files of the base, or of the first input where the
     operation has no base. A recipe with one input of weight 1, of which nothing is dropped or scaled, is that input:
-    its files are linked, so it keeps its fingerprint and with it all stored replies, and an adapter stays one.
+    its files are copied, so it keeps its fingerprint and with it all stored replies, and an adapter stays one.
 
     Args:
         name: Name of the new model.
@@ -49,12 +49,12 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     folder.mkdir(parents=True)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         if recipe.is_its_input and len(sources) == 1:
-            link_tree(sources[0].folder(root), folder)
+            copy_tree(sources[0].folder(root), folder)
         else:
             dense = _dense_folders(sources, root, Path(scratch))
             lists = aligned_tensors(dense, [info.name for info in sources])
             if recipe.is_its_input:
-                link_tree(sources[0].folder(root), folder)
+                copy_tree(sources[0].folder(root), folder)
             else:
                 _copy_all_but_weights(dense[0], folder)
                 model = sources[-1 if "base" in recipe.options else 0].base_folder(root)

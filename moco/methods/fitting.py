@@ -28,7 +28,8 @@ from moco.records import (
     write_json,
     write_rows,
 )
-from moco.store.artifacts import ArtifactStore, link_tree
+from moco.store.artifacts import ArtifactStore
+from moco.store.checksums import copy_tree
 from moco.tasks.item import Reference
 from moco.tasks.prepare import read_questions, read_references
 
@@ -83,7 +84,7 @@ class FitJob(MethodJob):
     def _publish(self, task: str, folder: Path) -> None:
         target = self._folder(task)
         shutil.rmtree(target, ignore_errors=True)
-        link_tree(folder, target)
+        copy_tree(folder, target)
 
     def _key(self, task: str) -> str:
         assert self.needs.fit is not None

@@ -17,6 +17,7 @@ from moco.records.files import (
 from moco.records.schemas import (
     ALL_COSTS,
     ALL_JOBS_PERF,
+    ALL_REPLIES,
     ALL_SCORES,
     ANSWERS,
     CALLS,
@@ -38,6 +39,7 @@ from moco.records.schemas import (
 __all__ = [
     "ALL_COSTS",
     "ALL_JOBS_PERF",
+    "ALL_REPLIES",
     "ALL_SCORES",
     "ANSWERS",
     "CALLS",

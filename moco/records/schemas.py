@@ -260,4 +260,18 @@ ALL_SCORES = _schema(
 
 ALL_COSTS = _schema("all_costs", 1, **_RESULT, seed=_INT, **_kinds(COSTS))
 
+ALL_REPLIES = _schema(
+    "all_replies",
+    1,
+    **_RESULT,
+    task=_TEXT,
+    seed=_INT,
+    replies=_LONG,  # read for test items, each counted once per reading
+    cut=_LONG,  # of these, replies that reached the token limit
+    answers=_LONG,  # items with a reply
+    cut_answers=_LONG,  # of these, items that rest on a cut reply
+    unread=_LONG,  # of these, items in which no answer was found
+    cut_prompts=_LONG,  # prompts that lost the beginning of their question
+)
+
 ALL_JOBS_PERF = _schema("all_jobs_perf", 1, name=_TEXT, level=_TEXT, part=_TEXT, **_kinds(JOB_PERF))

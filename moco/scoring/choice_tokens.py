@@ -162,7 +162,7 @@ def _judged(token: Token, text: str, before: list[Token], following: Token | Non
             return other
         if rest == "." and text[last.start].isupper() and text[token.end + 1 : token.end + 3].strip().istitle():
             return other
-    if letter not in _ARTICLES or ends:
+    if letter not in _ARTICLES or following is None or ends:
         return other if letter == "I" and following is not None and following.kind == "," else token
     if letter != "A":
         return token if _COPULA.match(text, token.end) else other

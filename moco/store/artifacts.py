@@ -1,11 +1,9 @@
 """Finished fits, merges and students, kept under a key of everything they were made from.
 
-A folder is published by one rename and handed out as hard links, so Snakemake may delete a declared output and the
-work is still there.
+A folder is published by one rename and handed out as a copy, so Snakemake may delete a declared output and the work is
+still there, and whoever changes one changes nothing for others.
 """
 
-import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,44 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from moco.store.checksums import damage_of, publish, set_aside
+
 KINDS = ("fits", "merges", "students")
 """Kinds of artifacts, each a folder below the store."""
-
-_WHEN_MADE = ".snakemake_timestamp"
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Put the files of `source` at `target` as hard links, or as copies on another file system.
-
-    Snakemake's mark of when a folder was made stays behind: linked, it would make the source as new as the target, and
-    all that is made from the source would be made again.
-    """
-    for path in sorted(source.rglob("*")):
-        if path.name == _WHEN_MADE:
-            continue
-        destination = target / path.relative_to(source)
-        if path.is_dir():
-            destination.mkdir(parents=True, exist_ok=True)
-            continue
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        destination.unlink(missing_ok=True)
-        try:
-            os.link(path.resolve(), destination)
-        except OSError:
-            shutil.copy2(path, destination)
-
-
-def _publish(folder: Path, final: Path) -> None:
-    """Rename a folder; from another file system it is copied beside its place first."""
-    try:
-        folder.rename(final)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        draft = final.with_name(f".{final.name}.tmp")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(folder, draft)
-        draft.rename(final)
 
 
 class ArtifactStore:
@@ -65,7 +29,7 @@ class ArtifactStore:
         self.root, self.work = root, work
 
     def make(self, kind: str, key: str, build: Callable[[Path, Path], None]) -> tuple[Path, bool]:
-        """Return the published folder, building it first when it is missing.
+        """Return the published folder, building it first when it is missing or damaged.
 
         Args:
             kind: `fits`, `merges`, ...
@@ -80,14 +44,17 @@ class ArtifactStore:
         final.parent.mkdir(parents=True, exist_ok=True)
         with self._lock(final):
             if final.is_dir():
-                return final, True
+                reason = damage_of(final)
+                if reason is None:
+                    return final, True
+                set_aside(final, reason, "it is made again")
             output = work / "output"
             shutil.rmtree(output, ignore_errors=True)
             output.mkdir(parents=True)
             scratch = work / "scratch"
             scratch.mkdir(exist_ok=True)
             build(output, scratch)
-            _publish(output, final)
+            publish(output, final)
             shutil.rmtree(work, ignore_errors=True)
         return final, False
 

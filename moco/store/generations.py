@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from moco.store.checksums import DAMAGED
 from moco.store.shard import (
     LATER,
     SUFFIX,
@@ -34,9 +35,6 @@ from moco.store.shard import (
 )
 
 log = logging.getLogger("moco")
-
-DAMAGED = ".damaged"
-"""Ending of the name of a shard that was set aside."""
 
 _READERS = 4
 """Shards that are read at once."""

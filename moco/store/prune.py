@@ -17,7 +17,8 @@ from moco.errors import RequestError
 from moco.models.fingerprint import adapter_digest, checkpoint_digest
 from moco.records import read_json
 from moco.store.artifacts import ArtifactStore
-from moco.store.generations import DAMAGED, GenerationStore, Partition, short_fingerprint
+from moco.store.checksums import DAMAGED, sums_of
+from moco.store.generations import GenerationStore, Partition, short_fingerprint
 from moco.store.survey import bytes_of
 
 _STALE_SECONDS = 3600
@@ -158,6 +159,7 @@ def remove(found: Iterable[Prunable], artifacts: ArtifactStore) -> Iterator[Prun
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
+        sums_of(path).unlink(missing_ok=True)
     else:
         path.unlink(missing_ok=True)
     with suppress(OSError):  # others are in it

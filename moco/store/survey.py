@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moco.store.artifacts import KINDS, ArtifactStore
-from moco.store.generations import DAMAGED, GenerationStore, Partition
+from moco.store.checksums import DAMAGED, damage_of, set_aside, sums_of
+from moco.store.generations import GenerationStore, Partition
 from moco.store.shard import DamagedShard, read_table
 
 
@@ -99,7 +100,7 @@ def damages(root: Path, artifacts: ArtifactStore, *, repair: bool) -> Iterator[D
             if repair:
                 with artifacts.unused(folder) as unused:
                     if unused:
-                        folder.rename(folder.with_name(folder.name + DAMAGED))
+                        set_aside(folder, reason, "the next run makes it again")
 
 
 def damaged_shards(partition: Partition[Any], *, repair: bool) -> Iterator[Damage]:
@@ -116,9 +117,11 @@ def damaged_shards(partition: Partition[Any], *, repair: bool) -> Iterator[Damag
 
 
 def _fault_of_artifact(folder: Path) -> str | None:
-    """Return what is wrong with a fit or merge, as far as its files can tell: they carry no checksum of their own."""
+    """Return what is wrong with a fit or merge; without checksums, as far as its files can tell."""
     from safetensors import SafetensorError, safe_open
 
+    if sums_of(folder).exists():
+        return damage_of(folder, thorough=True)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             if path.suffix == ".json":

@@ -1,4 +1,4 @@
-"""The last rules: what tables, figures and the report are made of."""
+"""The last rules: what is collected from the files of all jobs, and the tables, figures and report made of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -12,9 +12,9 @@ from moco.workflow.scores import Score
 from moco.workflow.stage import Stage, Wildcards, results
 
 PLAIN = "plain responses"
-_TABLES = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "data_quality")
+_TABLES = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "moco_truncated", "data_quality")
 _FIGURES = ("moco_win_rate", "moco_cost_frontier")
-COLLECTED = ("scores", "costs", "jobs_perf")
+COLLECTED = ("scores", "costs", "replies", "jobs_perf")
 """Files of a collected part."""
 
 
@@ -31,6 +31,10 @@ class Collect(Stage):
         """Return what methods cost, and the replies of single models, which say what these cost."""
         return [results(entry["spent"]) for entry in self.entries(wildcards.part)]
 
+    def replies(self, wildcards: Wildcards) -> list[str]:
+        """Return the replies behind every result: a model's own, and the calls of methods."""
+        return [results(entry["replies"]) for entry in self.entries(wildcards.part)]
+
     def models(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of single models, whose sizes are costs."""
         entries = self.entries(wildcards.part)
@@ -42,7 +46,8 @@ class Collect(Stage):
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what is collected."""
-        return {"entries": self.entries(wildcards.part), "work": self.work(wildcards.part)}
+        part = wildcards.part
+        return {"scorer": self.study.scorer, "entries": self.entries(part), "work": self.work(part)}
 
     def entries(self, part: str) -> list[dict[str, Any]]:
         """Return every result: who (kind, pool, name, level), task, seed, its score files by rule set, and what it cost."""
@@ -68,7 +73,11 @@ class Collect(Stage):
             for number in range(run.entry.rounds + 1):
                 for model, batch in self.matrix.round_singles(run, number):
                     yield {**self._single(run.pool(number), model, batch.name, run.seed), "tasks": [run.task]}
-        runs = {(run.pool(number), run.method, run.seed): run for run in self.matrix.runs.values() for number in range(run.entry.rounds + 1)}
+        runs = {
+            (run.pool(number), run.method, run.seed): run
+            for run in self.matrix.runs.values()
+            for number in range(run.entry.rounds + 1)
+        }
         for cell in dict.fromkeys(self.matrix.round_cells):
             for seed in cell.seeds:
                 yield {**self._method(cell, seed), "tasks": [runs[cell.pool, cell.variant, seed].task]}
@@ -76,14 +85,20 @@ class Collect(Stage):
     def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
         plain = paths.generation(model, batch, "test", seed, "s0")
         about = {"kind": "single", "pool": pool, "name": model, "level": "single", "batch": batch, "seed": seed}
-        return {**about, "scores": self._scored(plain), "spent": plain}
+        return {**about, "scores": self._scored(plain), "spent": plain, "replies": plain}
 
     def _method(self, cell: Cell, seed: int) -> dict[str, Any]:
         where = (cell.pool, cell.batch, cell.variant, seed, "test")
         level = self.matrix.variants[cell.variant].level
         about = {"kind": "method", "pool": cell.pool, "name": cell.variant, "level": level, "batch": cell.batch}
         scores = self._scored(paths.answers(*where))
-        return {**about, "seed": seed, "scores": scores, "spent": paths.costs(*where)}
+        return {
+            **about,
+            "seed": seed,
+            "scores": scores,
+            "spent": paths.costs(*where),
+            "replies": paths.calls(*where),
+        }
 
     def work(self, part: str) -> list[dict[str, str]]:
         """Return the accounts of every job that may run a model: its file, whose work it was (pool, name, level), and which part."""
@@ -101,7 +116,7 @@ class Collect(Stage):
 
 
 class Work:
-    """The jobs behind results, for what they really cost.
+    """The jobs behind results, for what they really cost; each counts for the first result that needs it.
 
     Args:
         matrix: The study, expanded.
@@ -161,7 +176,7 @@ def _below(path: str) -> str:
 
 
 class Tabulate(Stage):
-    """Tables."""
+    """Tables, and figures, which have the same slice and read the same files."""
 
     depth = 2
 
@@ -179,7 +194,7 @@ class Tabulate(Stage):
     @cached_property
     def task_files(self) -> list[str]:
         """All files of all prepared tasks."""
-        from moco.tasks.layout import SPLITS
+        from moco.config.tasks import SPLITS
 
         return [
             results(path)
@@ -206,6 +221,7 @@ class Tabulate(Stage):
         matrix = self.matrix
         return {
             "study": self.study.study,
+            "configuration": self.study.digest(),
             "scorer": self.study.scorer,
             "also_score": matrix.scorers[1:],
             "class": matrix.result_class,

@@ -33,7 +33,7 @@ class Batch:
         name: Slug; equal for equal sets of tasks.
         tasks: The tasks, sorted.
         type: Task type.
-        splits: Splits that the tasks have.
+        splits: Splits that the tasks have; others are prepared as empty files and never asked for.
         decoding: Decoding preset.
         answers: Answers that the tasks ask for per item.
     """
@@ -47,7 +47,7 @@ class Batch:
 
     @property
     def together(self) -> int:
-        """Replies to an item that are scored together."""
+        """Number of replies to an item that are scored together: 1, or as many as the tasks ask for."""
         return self.answers if self.type in SETS else 1
 
 

@@ -15,6 +15,7 @@ from moco.config.tasks import SyntheticSource
 from moco.digest import canonical_json
 from moco.errors import MocoError
 from moco.methods.base import COMMON_BASE
+from moco.paths import LONGEST_SLUG
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
@@ -64,7 +65,7 @@ def all_problems(study: Study, results: Path, *, part: bool = False) -> list[Pro
 
 def structural_problems(study: Study) -> list[Problem]:
     """Return the mistakes that any machine can see."""
-    checks = (_pools, _models, engines, contexts, _tasks, _execution, _methods, names, paths, _evolution)
+    checks = (_pools, _made_members, _models, engines, contexts, _tasks, _execution, _methods, names, paths, _evolution)
     problems = [problem for check in checks for problem in check(study)]
     rest = sound(study, problems)
     if rest is None:
@@ -92,6 +93,34 @@ def _pools(study: Study) -> Iterator[Problem]:
         yield from _twice(study, pool, known)
 
 
+def _made_members(study: Study) -> Iterator[Problem]:
+    """Find members that no fit can make: names that are none, and pools that need themselves."""
+    made_by: dict[str, list[str]] = {}
+    for pool, entry in study.pools.items():
+        for name in filter(is_made, entry.models):
+            parts = name.split("--")
+            known = (
+                len(parts) == 5 and parts[0] in study.pools and parts[1] in study.tasks and parts[2] in study.methods
+            )
+            if not known or len(name) > LONGEST_SLUG:
+                what = f"{name!r} is no model that a fit of this study makes"
+                remedy = f"write {{pool}}--{{task}}--{{method}}--s{{seed}}--{{name}}, {LONGEST_SLUG} characters at most"
+                yield Problem(f"pools.{pool}", what, remedy)
+                return
+            made_by.setdefault(pool, []).append(parts[0])
+    for pool in made_by:
+        needed, pending = set(), list(made_by[pool])
+        while pending:
+            other = pending.pop()
+            if other not in needed:
+                needed.add(other)
+                pending.extend(made_by.get(other, ()))
+        if pool in needed:
+            yield Problem(
+                f"pools.{pool}", "needs a model that is made from this pool itself", "make it of another pool"
+            )
+
+
 def _twice(study: Study, pool: str, names: list[str]) -> Iterator[Problem]:
     seen: dict[object, str] = {}
     for name in names:
@@ -113,7 +142,13 @@ def _identity(name: str, entry: ModelEntry) -> object:
         case ZooModel():
             return ("zoo", entry.recipe or name, entry.steps, entry.seed)
         case ServerModel():
-            return ("server", entry.endpoint.rstrip("/"), entry.name, entry.date, canonical_json(entry.slice()["extra"]))
+            return (
+                "server",
+                entry.endpoint.rstrip("/"),
+                entry.name,
+                entry.date,
+                canonical_json(entry.slice()["extra"]),
+            )
 
 
 def _models(study: Study) -> Iterator[Problem]:
@@ -143,7 +178,9 @@ def _zoo_model(study: Study, name: str, entry: ZooModel) -> Iterator[Problem]:
     elif ROSTER[recipe].adapter is not None and Matrix(study).nodes.zoo_parent(name) is None:
         parent = ROSTER[recipe].parent
         what = f"rests on the zoo model {parent!r}, which this study does not list"
-        yield Problem(f"models.{name}", what, f"add it to models, with the same steps and seed: {parent}: {{kind: zoo}}")
+        yield Problem(
+            f"models.{name}", what, f"add it to models, with the same steps and seed: {parent}: {{kind: zoo}}"
+        )
 
 
 def _tasks(study: Study) -> Iterator[Problem]:
@@ -205,12 +242,12 @@ def _methods(study: Study) -> Iterator[Problem]:
 
 def _evolution(study: Study) -> Iterator[Problem]:
     for run, entry in study.evolution.items():
-        for key, names, known in (
+        for key, named, known in (
             ("pool", (entry.pool,), study.pools),
             ("methods", entry.methods, study.methods),
             ("tasks", entry.tasks, study.tasks),
         ):
-            for name in names:
+            for name in named:
                 if name not in known:
                     what = f"unknown {key.removesuffix('s')} {name!r}"
                     yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
@@ -273,5 +310,3 @@ def _nowhere(matrix: Matrix, number: int, block: Comparison, variant: str) -> It
     if of_pool and all(of_pool):
         what = f"fits no pool{where}: {of_pool[0]} (pool {pools[0]})"
         yield Problem(key, what, "leave it out, or add a pool that it can use")
-
-

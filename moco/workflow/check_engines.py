@@ -10,7 +10,10 @@ from moco.config.study import Study
 from moco.zoo.roster import ROSTER
 from moco.zoo.roster import ZooModel as RosterModel
 
-_COLDEST, _HOTTEST = 0.01, 2.0  # temperatures of vLLM: it changes what is below without a word, and refuses what is above
+_COLDEST, _HOTTEST = (
+    0.01,
+    2.0,
+)  # temperatures of vLLM: it changes what is below without a word, and refuses what is above
 
 
 def roster_entry(name: str, entry: ModelEntry) -> RosterModel | None:
@@ -41,7 +44,9 @@ def context(study: Study, name: str) -> int | None:
 def contexts(study: Study) -> Iterator[Problem]:
     """Find replies that are as long as all that a model can read and write, so that no prompt would fit."""
     writers = {name for name, entry in study.models.items() if silent_role(name, entry) is None}
-    members = [name for name in dict.fromkeys(chain(*(pool.models for pool in study.pools.values()))) if name in writers]
+    members = [
+        name for name in dict.fromkeys(chain(*(pool.models for pool in study.pools.values()))) if name in writers
+    ]
     wanted = [
         (f"decoding.{preset}.max_new_tokens", study.decoding[preset].max_new_tokens, members)
         for preset in dict.fromkeys(task.decoding for task in study.tasks.values())
@@ -77,7 +82,10 @@ def engines(study: Study) -> Iterator[Problem]:
             what = f"{entry.gpus} for an engine that splits {name} over {settings.tensor_parallel}"
             own.append(Problem(f"models.{name}.gpus", what, f"set gpus: {settings.tensor_parallel}"))
         found.update(dict.fromkeys(own))
-    if any(not isinstance(entry, ServerModel) and study.engine_of(name).kind == "vllm" for name, entry in study.models.items()):
+    if any(
+        not isinstance(entry, ServerModel) and study.engine_of(name).kind == "vllm"
+        for name, entry in study.models.items()
+    ):
         for preset, decoding in study.decoding.items():
             if decoding.temperature > _HOTTEST or 0 < decoding.temperature < _COLDEST:
                 what = f"{decoding.temperature} is not served by vllm"
@@ -89,10 +97,8 @@ def engines(study: Study) -> Iterator[Problem]:
 def _vllm(settings: EngineSettings, key: str) -> Iterator[Problem]:
     if settings.dtype == "float64":
         yield Problem(f"{key}.dtype", "vllm has no exact mode (float64)", "set dtype: float32, bfloat16 or float16")
-    if settings.attention != "sdpa":
+    if settings.attention != "auto":
         yield Problem(f"{key}.attention", "vllm chooses its attention by itself", "leave it out")
     if settings.reproducible == "batch" and settings.device == "cpu":
         what = "vllm has no kernels for the CPU that do not depend on the batch"
         yield Problem(f"{key}.reproducible", what, "set reproducible: schedule")
-
-

@@ -79,7 +79,7 @@ def _data(study: Study) -> Iterator[Problem]:
     from moco.tasks.selection import select
     from moco.tasks.sources import open_source
 
-    selections: "dict[str, Selection]" = {}
+    selections: dict[str, Selection] = {}
     told: set[str] = set()
     for name, declared in sorted(study.tasks.items(), key=lambda task: isinstance(task[1].source, TaskSource)):
         key = f"tasks.{name}"
@@ -146,6 +146,7 @@ def _disk(study: Study, results: Path) -> Iterator[Problem]:
         what = f"planned checkpoints need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free below {place}"
         yield Problem("models", what, "free space, or use another folder")
 
+
 def tasks_of_programs(study: Study) -> list[str]:
     """Return tasks whose replies are executed; tasks with mistakes are reported elsewhere."""
     names = []
@@ -165,5 +166,3 @@ def _isolation(study: Study) -> Iterator[Problem]:
         runner(study.scoring.code.isolation)
     except MocoError as error:
         yield Problem(error.where, error.what, error.remedy)
-
-

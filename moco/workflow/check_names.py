@@ -11,6 +11,7 @@ from moco.errors import MocoError
 from moco.registry import did_you_mean
 from moco.tasks.paths import source_paths
 
+
 def names(study: Study) -> Iterator[Problem]:
     """Find names that are unknown, reserved, too long, or that differ in case only."""
     sections = {kind: getattr(study, kind) for kind in ("models", "tasks", "pools", "methods", "decoding")}
@@ -55,11 +56,7 @@ def _compared(study: Study) -> Iterator[Problem]:
 
 def paths(study: Study) -> Iterator[Problem]:
     """Find files of the user's whose names Snakemake cannot take."""
-    named = [
-        (f"tasks.{name}.source", path)
-        for name, task in study.tasks.items()
-        for path in source_paths(task)
-    ]
+    named = [(f"tasks.{name}.source", path) for name, task in study.tasks.items() for path in source_paths(task)]
     named += [
         (f"models.{name}.path", entry.path)
         for name, entry in study.models.items()

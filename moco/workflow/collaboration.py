@@ -69,9 +69,7 @@ class MethodStage(Stage):
                     ]
         return files
 
-    def plain_files(
-        self, wildcards: Wildcards, splits: tuple[str, ...], samples: list[tuple[str, int]]
-    ) -> list[str]:
+    def plain_files(self, wildcards: Wildcards, splits: tuple[str, ...], samples: list[tuple[str, int]]) -> list[str]:
         """Return the files of plain responses with these samples."""
         return [
             results(paths.generation(model, wildcards.batch, split, wildcards.seed, block))
@@ -79,15 +77,15 @@ class MethodStage(Stage):
             for model, block in in_blocks(samples)
         ]
 
-    def scoring_slice(self, batch: Batch, rules: str) -> dict[str, Any]:
-        """Return what decides scores besides the scorer: how code runs, which models judge, replies together."""
-        return scoring_of(self, batch, rules)
-
 
 def scoring_of(stage: Stage, batch: Batch, rules: str) -> dict[str, Any]:
     """Return what decides scores of a batch besides the scorer: how code runs, which models judge, replies together."""
     chosen = scoring_slice(batch.type, rules, stage.study.scoring)
-    groups = {task: stage.matrix.source("moco.scoring.groups") for task in batch.tasks if stage.matrix.tasks[task].entry.group_score}
+    groups = {
+        task: stage.matrix.source("moco.scoring.groups")
+        for task in batch.tasks
+        if stage.matrix.tasks[task].entry.group_score
+    }
     return {
         **({} if chosen is None else {"scoring": chosen}),
         **({"answers": batch.answers} if batch.type in SETS else {}),
@@ -113,7 +111,7 @@ class Fit(MethodStage):
         return self.references_of(self.batch(wildcards), *fit.splits)
 
     def models(self, wildcards: Wildcards) -> list[str]:
-        """Return the descriptions of all models of the job."""
+        """Return the descriptions of the models that the fit may merge or run, and of those that judge."""
         return self.model_files([*self.matrix.parts(wildcards.pool, wildcards.method), *self._judges(wildcards)])
 
     def plain(self, wildcards: Wildcards) -> list[str]:
@@ -216,7 +214,7 @@ class Answer(MethodStage):
         return files
 
     def made_plain(self, wildcards: Wildcards) -> list[str]:
-        """Return the plain responses of the models that the fit made."""
+        """Return the plain responses of the models that the fit made, each to the batch of its one task."""
         needs, batch, w = self.needs(wildcards), self.batch(wildcards), wildcards
         samples = range(needs.answer.fitted_plain * batch.answers)
         pairs = [(slug, sample) for slug in self._made(wildcards).values() for sample in samples]
@@ -241,7 +239,7 @@ class Answer(MethodStage):
         return self.members(wildcards) if needs.generates else sorted(self._asked(wildcards))
 
     def living(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the job steps together."""
+        """Return the models that the job keeps in memory together, to step them token by token."""
         return self.members(wildcards) if self.needs(wildcards).answer.live else []
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
@@ -255,7 +253,9 @@ class Answer(MethodStage):
         if needs.models:
             spec["made"] = {task: self._made_of(wildcards, task) for task in batch.tasks}
             spec["made_batches"] = {
-                slug: self.matrix.batch_of_one(task).name for task in batch.tasks for slug in spec["made"][task].values()
+                slug: self.matrix.batch_of_one(task).name
+                for task in batch.tasks
+                for slug in spec["made"][task].values()
             }
         return spec
 
@@ -286,7 +286,12 @@ class Answer(MethodStage):
         ahead: set[tuple[str, str, str, str]] = set()
         for model, name in self.matrix.singles:
             ahead.update((model, name, "test", paths.block_of(at)) for at in range(self.matrix.batch(name).together))
-        for cell in self.matrix.cells:
+        for run in self.matrix.runs.values():
+            for number in range(run.entry.rounds + 1):
+                ahead.update(
+                    (model, batch.name, "test", "s0") for model, batch in self.matrix.round_singles(run, number)
+                )
+        for cell in (*self.matrix.cells, *self.matrix.round_cells):
             answer = self.matrix.needs(cell.pool, cell.variant).answer
             asked = self.matrix.asked_models(cell.pool, cell.variant)
             samples = self.member_samples(cell.pool, answer.plain * self.matrix.batch(cell.batch).answers)

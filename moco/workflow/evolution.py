@@ -1,4 +1,8 @@
-"""The rules of the loop: what a round teaches, and the students that learn it."""
+"""The rules of the loop: what a round teaches, and the students that learn it.
+
+Round `t` turns the pool of round `t - 1` into that of round `t`. All else that a round needs (answers, scores) is made
+by the rules of methods, for which the pool of a round is a pool like any other.
+"""
 
 from typing import Any
 
@@ -17,7 +21,7 @@ class RoundStage(Stage):
         return self.matrix.run(wildcards.run), int(wildcards.round)
 
     def models(self, wildcards: Wildcards) -> list[str]:
-        """Return the descriptions of the models that learn."""
+        """Return the descriptions of the models that learn, those of the round before."""
         run, number = self.run_of(wildcards)
         return self.model_files(run.models(number - 1))
 

@@ -27,7 +27,7 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True)
 class Cell:
-    """One method variant on one pool and one batch, with these run seeds."""
+    """A method variant on a pool and a batch, with the run seeds for which it is asked."""
 
     pool: str
     batch: str
@@ -49,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """A pair that never becomes a job, with the reason that tables show."""
+    """A variant on a pool and a batch that never becomes a job, with the reason that tables show."""
 
     pool: str
     batch: str
@@ -58,7 +58,10 @@ class NotApplicable:
 
 
 class Matrix:
-    """A study, expanded.
+    """A study, expanded. Everything is worked out when it is first asked for.
+
+    *Cells* are what comparisons ask of methods, *singles* what they ask of models alone, `round_cells` and
+    `round_singles` the same for the rounds of the loop; *made* models come from fits, *students* from rounds.
 
     Args:
         study: The study.
@@ -89,7 +92,9 @@ class Matrix:
 
     def block_singles(self, block: Comparison) -> frozenset[str] | None:
         """Return the models that a comparison gives rows of their own, in whatever of its pools they are; None for all."""
-        return None if block.singles == "all" else frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
+        return (
+            None if block.singles == "all" else frozenset(_chosen(block.singles, self.study.models, "model", "singles"))
+        )
 
     # Tasks and batches
 
@@ -120,7 +125,8 @@ class Matrix:
     def batches(self) -> dict[str, Batch]:
         """Batches that models or methods are asked for, by name."""
         used = [batch for _, batch in self.singles]
-        used += [each.batch for each in (*self.cells, *self.round_cells, *self.not_applicable)]
+        used += [each.batch for each in (*self.cells, *self.round_cells)]
+        used += [each.batch for each in self.not_applicable]
         used += [self.batch_of_one(made.task).name for made in self.made.values()]
         return {name: self._batches.by_name[name] for name in dict.fromkeys(used)}
 
@@ -133,7 +139,7 @@ class Matrix:
         return _known(name, self.batches, "batch")
 
     def batch_of_one(self, task: str) -> Batch:
-        """Return the batch of a single task, which a model made for that task answers."""
+        """Return the batch of a single task: what models made for that task answer, and rounds of the loop."""
         return self._batches.of_one(task)
 
     # Methods
@@ -167,7 +173,7 @@ class Matrix:
         return {name: model for name, model in named if model is not None}
 
     def asked_models(self, pool: str, variant: str) -> frozenset[str]:
-        """Return the models that a method's answer job asks itself for the plain test responses that it reads."""
+        """Return the models whose plain responses an answer job asks for itself: priced ones, where it reads lazily."""
         if self.needs(pool, variant).answer.plain_mode != "lazy":
             return frozenset()
         return frozenset(name for name in self.pool(pool).models if self.nodes.is_priced(name))
@@ -269,7 +275,7 @@ class Matrix:
         return self.type_obstacle(variant, batch, pool) or self.pool_obstacle(pool, variant)
 
     def type_obstacle(self, variant: str, batch: Batch, pool: str | None = None) -> str | None:
-        """Return why a variant does not fit a batch's tasks, or None."""
+        """Return why a variant does not fit a batch's tasks, or None; without a pool, the first one stands for all."""
         needs = self.needs(pool or self.pools[0], variant)
         return type_obstacle(self.study, self.variants[variant], needs, batch)
 
@@ -327,6 +333,8 @@ class Matrix:
     def _can_teach(self, run: Run) -> bool:
         batch = self.batch_of_one(run.task)
         reason = None if "distill" in batch.splits else f"task {run.task} has no distill split"
+        served = next(filter(self.nodes.is_served, run.members), None)
+        reason = reason or (f"{served} runs elsewhere and cannot learn" if served else None)
         reason = reason or self.obstacle(run.entry.pool, run.method, batch)
         if reason is not None:
             raise RequestError(
@@ -341,7 +349,7 @@ class Matrix:
     @cached_property
     def made(self) -> dict[str, Made]:
         """Models that fits make, by slug."""
-        models = {}
+        models: dict[str, Made] = {}
         for cell in (*self.cells, *self.round_cells):
             for name in self.needs(cell.pool, cell.variant).models:
                 for task in self._batches.by_name[cell.batch].tasks:

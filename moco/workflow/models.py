@@ -71,6 +71,10 @@ class Merge(Stage):
         """Return the checkpoints of these models."""
         return self.weights(self.matrix.ingredients(wildcards.model))
 
+    def running(self, wildcards: Wildcards) -> list[str]:
+        """Return the models whose tensors are read, one after another."""
+        return self.matrix.ingredients(wildcards.model)
+
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return the code that merges, and where the recipe is."""
         made = self.matrix.made_model(wildcards.model)

@@ -19,7 +19,7 @@ def is_made(name: str) -> bool:
 
 
 class Nodes:
-    """Models of a study by name, declared ones and made ones alike.
+    """Models of a study by name, declared ones and made ones (by fits and by rounds) alike.
 
     Args:
         study: The study.

@@ -34,11 +34,14 @@ WILDCARDS = {
     "run": r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*",
     "round": r"[1-9][0-9]*",
 }
-"""Wildcards are closed by their shape; a name that the study does not have fails where its inputs are asked for."""
+"""Wildcards are closed by their shape; a name that the study does not have fails where its inputs are asked for.
+
+Names that users choose have no `--`, which joins the parts of names of made models and of pools of rounds.
+"""
 
 
 class Plan:
-    """All rules of a study.
+    """A study's rules: one stage for each, as an attribute that rules and verbs use by its name.
 
     Args:
         study: The study.
@@ -70,7 +73,7 @@ class Plan:
 
     @cached_property
     def kept_models(self) -> str:
-        """Models made by fits whose checkpoints stay, as a wildcard pattern."""
+        """Models made by fits whose checkpoints stay (`Matrix.kept`), as a wildcard pattern."""
         return alternatives(self.matrix.kept)
 
     @property

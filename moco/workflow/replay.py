@@ -11,9 +11,9 @@ from moco.bundle.verify import read_head, refuse_other_files
 from moco.config.load import study_from
 from moco.config.study import Study
 from moco.digest import digest
-from moco.errors import RequestError, WorkError
+from moco.errors import WorkError
 from moco.workflow.plan import Plan
-from moco.workflow.rule import results
+from moco.workflow.stage import Wildcards, results
 
 
 class ReplayedPlan(Plan):
@@ -25,6 +25,7 @@ class ReplayedPlan(Plan):
         manifest: What it says of itself.
 
     Raises:
+        RequestError: The study names something that this version of moco does not know.
         WorkError: It lacks files that tables and figures are made from.
     """
 
@@ -33,61 +34,51 @@ class ReplayedPlan(Plan):
         self.bundle = path
         self._manifest = manifest
         have = set(self.bundled)
-        missing = [name for name in (*self.analysis_inputs, *self.further_scores) if name not in have]
+        missing = [name for name in self.tabulate.collected if name not in have]
         if missing:
             what = f"lacks {missing[0]}, which tables and figures are made from"
             remedy = f"replay it with moco {manifest.moco}, which made it, or get it again"
             raise WorkError(what, where=str(path), remedy=remedy)
+        wanted = self.tabulate.task_files
+        self.tabulate.task_files = [name for name in wanted if name in have]
+        self._has_items = self.tabulate.task_files == wanted
+        self.tabulate.slice(None)  # mistakes come out here, as one line, and not inside a rule
 
     @cached_property
     def bundled(self) -> list[str]:
         """Files that are unpacked."""
         return [results(name) for name in self._manifest.results]
 
-    @property
-    def bundle_digest(self) -> str:
-        """Digest of all that is unpacked."""
+    def bundle_digest(self, wildcards: Wildcards) -> str:
+        """Return the digest of all that is unpacked."""
         return digest({name: entry.sha256 for name, entry in self._manifest.entries.items()})
 
-    @cached_property
-    def _has_items(self) -> bool:
-        return len(self.task_files) == sum(len(self.prepare_outputs(task)) for task in self.matrix.tasks)
-
-    @cached_property
-    def task_files(self) -> list[str]:
-        """Files of prepared tasks that the bundle has."""
-        have = set(self.bundled)
-        return [path for task in self.matrix.tasks for path in self.prepare_outputs(task) if path in have]
+    def bundle_folder(self, wildcards: Wildcards, output: Any) -> str:
+        """Return the results folder, from where the first output lies: path variables and prefixes move it."""
+        depth = len(Path(self._manifest.results[0]).parts)
+        return str(Path(str(output[0])).parents[depth - 1])
 
     @property
-    def planned_tables(self) -> tuple[str, ...]:
+    def tables(self) -> tuple[str, ...]:
         """Names of the tables that can be made: that of the data needs the items."""
-        return tuple(name for name in super().planned_tables if name != "data_quality" or self._has_items)
-
-    def analysis_spec(self) -> dict[str, Any]:
-        """The study as tables and figures see it."""
-        spec = super().analysis_spec()
-        return spec if self._has_items else {**spec, "items": False}
-
-    def build(self) -> None:
-        """Do nothing: no job of another stage is planned, and sources of tasks may be missing here."""
+        return tuple(name for name in super().tables if name != "data_quality" or self._has_items)
 
     @property
     def notice(self) -> str:
         """One line on what can be made."""
-        names = ", ".join((*self.planned_tables, *self.figures))
+        names = ", ".join((*self.tables, *self.figures))
         hint = "" if self._has_items else " (no data_quality: items are not in the bundle)"
         return f"{self.bundle} holds study {self.study.study}; it makes {names} and report.html{hint}"
 
 
-def replay(path: Path) -> ReplayedPlan:
-    """Return the plan of a bundle.
+def replay(path: Path) -> tuple[ReplayedPlan, dict[str, Any]]:
+    """Return the plan of a bundle, and its configuration.
 
     Args:
         path: The bundle.
 
     Raises:
-        RequestError: The bundle cannot be read, or the results folder holds something else.
+        RequestError: The bundle cannot be read, or the study's results folder holds other files.
         WorkError: The bundle is damaged.
     """
     manifest, text = read_head(path)
@@ -98,9 +89,5 @@ def replay(path: Path) -> ReplayedPlan:
     if not isinstance(content, dict):
         raise WorkError("holds no configuration", where=str(path), remedy="get it again")
     plan = ReplayedPlan(study_from(content, str(path)), path, manifest)
-    folder = Path("results")
-    others = sorted(other.stem for other in (folder / "studies").glob("*.json") if other.stem != plan.study.study)
-    if others:
-        raise RequestError(f"holds study {others[0]!r}", where=str(folder), remedy="replay in an empty folder")
-    refuse_other_files(manifest, folder)
-    return plan
+    refuse_other_files(manifest, Path("results") / plan.study.study)
+    return plan, content

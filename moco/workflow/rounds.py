@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from moco import paths
 from moco.config.evolution import EvolutionEntry
 from moco.config.study import Study
+from moco.errors import RequestError
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the loop.
+    """One run of the loop: a declared entry with one of its methods, tasks, variants and seeds.
 
     Attributes:
         name: Slug.
@@ -34,7 +35,7 @@ class Run:
         return f"{self.name}--r{number}" if number else self.entry.pool
 
     def models(self, number: int) -> tuple[str, ...]:
-        """Return the models of the pool after a round."""
+        """Return the models of the pool after a round, in the order of round 0."""
         if number == 0:
             return self.members
         return tuple(f"{self.pool(number)}--{place}" for place in range(1, len(self.members) + 1))
@@ -55,7 +56,11 @@ class Student:
 
 
 def runs_of(study: Study) -> dict[str, Run]:
-    """Return all runs of a study by name: every method on every task, variant and seed."""
+    """Return all runs of a study by name: every method on every task, variant and seed.
+
+    Raises:
+        RequestError: Two of them have one name.
+    """
     runs = {}
     for name, entry in study.evolution.items():
         members = study.pools[entry.pool].models
@@ -64,5 +69,8 @@ def runs_of(study: Study) -> dict[str, Run]:
                 for variant in entry.variants:
                     for seed in study.seeds:
                         slug = paths.short_slug(f"{name}-{method}-{task}-{variant}-s{seed}", longest=80)
+                        if slug in runs:
+                            what = f"two runs of the loop would be called {slug}"
+                            raise RequestError(what, where=f"evolution.{name}", remedy="rename one of them")
                         runs[slug] = Run(slug, entry, method, task, variant, seed, members)
     return runs

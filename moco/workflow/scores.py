@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 from moco import paths
+from moco.errors import RequestError
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
-from moco.workflow.collaboration import scoring_of, scoring_threads
-from moco.errors import RequestError
 from moco.workflow.batches import Batch
+from moco.workflow.collaboration import scoring_of, scoring_threads
 from moco.workflow.stage import Stage, Wildcards, results
 
 
@@ -48,7 +48,10 @@ def replies_of(path: str) -> Replies:
 
 
 class Score(Stage):
-    """Scores of a file of replies under a rule set."""
+    """Scores of a file of replies under a rule set, by rule `score` or, where models judge or programs run, by `judge`.
+
+    The wildcard `replies` is the path of the replies without its ending, which says what they are of (`replies_of`).
+    """
 
     depth = 8
 

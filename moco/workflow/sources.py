@@ -13,7 +13,10 @@ HASHED_PACKAGES = (
     *("moco.prompts", "moco.decoding", "moco.optimize", "moco.merging", "moco.training", "moco.scoring"),
     *(f"moco.methods.{level}" for level in ("api", "text", "logit", "weight", "control", "shared")),
 )
-"""Packages whose code decides results. All others carry them: contexts, jobs, the store, records, configuration."""
+"""Packages whose code decides results. All others carry them: contexts, jobs, the store, records, configuration.
+
+They count wherever they are imported; a module that a stage names itself (`moco.evolution.mixture`) counts anyway.
+"""
 
 
 def syntax_digest(source: str) -> str:

@@ -25,20 +25,22 @@ def results(path: str) -> str:
 
 
 class Stage:
-    """A rule's knowledge of the study, as functions of the wildcards of its jobs.
+    """What a rule knows of the study, as functions of the wildcards of its jobs.
+
+    Functions that a rule names as inputs return paths below `<results>`; `slice` says what decides the result.
 
     Args:
         matrix: The study, expanded.
     """
 
     depth = 1
-    """Number of path components of the rule's first output below the results folder."""
+    """Path components of the rule's first output below the results folder; `checkpoints/{model}` has 2."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix, self.study, self.nodes = matrix, matrix.study, matrix.nodes
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return all of the study that decides the result of a job, as JSON values."""
+        """Return what decides the result of a job besides its inputs, as JSON values: settings and hashes of code."""
         raise NotImplementedError
 
     def digest(self, wildcards: Wildcards) -> str:
@@ -69,7 +71,10 @@ class Stage:
         return self.study.site.gpu_model if self.gpu(wildcards) else None
 
     def mem(self, wildcards: Wildcards, attempt: int) -> str:
-        """Return the memory of a job, which grows with every attempt: of its own models, and of no other."""
+        """Return the memory of a job: that of its largest model, or of all that live together where that is more.
+
+        It grows with every attempt.
+        """
         together = sum(map(self.nodes.gigabytes, set(self.living(wildcards))))
         largest = max([together, *map(self.nodes.gigabytes, self.running(wildcards))])
         return f"{int(_LEAST_GB + _ROOM * largest) * attempt}GB"
@@ -83,14 +88,14 @@ class Stage:
         return [results(paths.model_json(name)) for name in dict.fromkeys(models)]
 
     def weights(self, models: Iterable[str]) -> list[str]:
-        """Return the checkpoints below results that running these models needs."""
+        """Return the folders below results that running these models needs: their weights, and those of their bases."""
         needed: dict[str, None] = {}
         for name in models:
             if name in self.matrix.students:
                 student = self.matrix.students[name]
                 needed[results(paths.students(student.run.name, student.round))] = None
                 continue
-            # A merge of one adapter is that adapter, and runs on its base.
+            # A merge of one adapter is that adapter, and runs on its base: any of its parts may be the one.
             parts = self.matrix.ingredients(name) if is_made(name) else [name]
             bases = [base for part in parts if (base := self.nodes.base(part)) is not None]
             needed.update(dict.fromkeys(self.weights(dict.fromkeys(bases))))
@@ -118,6 +123,5 @@ def in_blocks(samples: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:
 
 
 def declared(entry: Mapping[str, Any], *without: str) -> dict[str, Any]:
-    """Return a slice without fields that do not matter to a stage."""
+    """Return a declaration without fields that do not matter to a stage."""
     return {name: value for name, value in entry.items() if name not in without}
-

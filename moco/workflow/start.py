@@ -30,7 +30,11 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
     update_config(config, {key: typed(value) for key, value in workflow.config_settings.config.items()})
     for path in () if replayed else workflow.overwrite_configfiles:
         _read_as_check_does(Path(path), config)
-    origin = str(config["replay"]) if replayed else ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
+    origin = (
+        str(config["replay"])
+        if replayed
+        else ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
+    )
     try:
         plan, content = _replayed(config, workflow) if replayed else (_planned(config, origin), config)
         os.environ[STUDY] = str(write_study_file(content, Path()))

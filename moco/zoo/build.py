@@ -10,10 +10,8 @@ from typing import Any, Literal
 from moco.digest import digest
 from moco.locks import locked
 from moco.records.files import write_json
-from moco.zoo.networks import save_network
+from moco.store.checksums import damage_of, publish, set_aside
 from moco.zoo.roster import ZooModel, lookup, recipe
-from moco.zoo.tokenizer import save_tokenizer, train_tokenizer
-from moco.zoo.train import train
 
 _log = logging.getLogger("moco")
 
@@ -24,7 +22,7 @@ def location(name: str, cache: Path, steps: int | None = None, seed: int = 0) ->
 
 
 def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Path:
-    """Return the folder of a checkpoint, after training it and its ancestors where they are missing.
+    """Return the folder of a checkpoint, after training it and its ancestors where they are missing or damaged.
 
     Args:
         name: Name in the roster.
@@ -40,11 +38,13 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
     folder = location(name, cache, steps, seed)
     work = cache / "zoo" / ".work" / folder.name
     # A process that was killed right after publishing has left its work.
-    if folder.is_dir() and not os.access(work, os.W_OK):
+    if folder.is_dir() and not os.access(work, os.W_OK) and damage_of(folder) is None:
         return folder
     parent = None if model.parent is None else build(model.parent, cache, steps, seed)
     lock = cache / "zoo" / ".locks" / f"{folder.name}.lock"
     with locked(lock, lambda: _log.info("zoo %s: waiting for the process that trains it", name)):
+        if folder.is_dir() and (reason := damage_of(folder)) is not None:
+            set_aside(folder, reason, "it is trained again")
         if not folder.is_dir():
             _publish(model, recipe(name, steps, seed), folder, work, parent)
         shutil.rmtree(work, ignore_errors=True)
@@ -52,6 +52,11 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
 
 
 def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, parent: Path | None) -> None:
+    # Only training needs torch: a model that exists is there at once.
+    from moco.zoo.networks import save_network
+    from moco.zoo.tokenizer import save_tokenizer, train_tokenizer
+    from moco.zoo.train import train
+
     side: Literal["left", "right"] = "left" if model.role == "chat" else "right"
     tokenizer = train_tokenizer(model.shape.vocabulary, model.context, side)
     network, curve = train(model, made["settings"]["steps"], tokenizer, work, parent, seed=made["seed"])
@@ -61,7 +66,7 @@ def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, pa
     save_tokenizer(tokenizer, draft)
     write_json(draft / "zoo.json", {"name": model.name, "recipe": made, "digest": digest(made), "loss": curve})
     (draft / "README.md").write_text(_card(model, made, curve), encoding="utf-8")
-    draft.rename(folder)
+    publish(draft, folder)
 
 
 _PURPOSES = {

@@ -3,15 +3,17 @@
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import yaml
 
 from moco import paths
+from moco.analysis.collect import collect
 from moco.bundle.archive import members
 from moco.config.load import load_study
 from moco.methods.costs import flops
@@ -20,6 +22,7 @@ from moco.records import (
     CALLS,
     COSTS,
     GENERATIONS,
+    JOB_PERF,
     QUESTIONS,
     REFERENCE_LOGITS,
     SCORES,
@@ -51,39 +54,48 @@ CONTENT: dict[str, Any] = {
 
 
 def finished_study(folder: Path, content: dict[str, Any] = CONTENT) -> Path:
-    """Write `study.yaml` and all of `results` below a folder, and return the configuration's path."""
+    """Write `study.yaml` and all of `results/tiny` below a folder, and return the configuration's path."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump(content, sort_keys=False))
-    results, plan = folder / "results", Plan(load_study(config))
+    results, plan = results_of(config), Plan(load_study(config))
     for name, task in plan.matrix.tasks.items():
         prepare(name, task.entry, results / paths.task_folder(name), None)
     for model in plan.matrix.models:
-        about = {"name": model, "parameters": 1_000_000, "location": str(folder / "results/checkpoints" / model)}
+        about = {"name": model, "parameters": 1_000_000, "location": str(results / "checkpoints" / model)}
         write_json(results / paths.model_json(model), about)
-    for task in plan.matrix.tasks:
-        for model in plan.matrix.models:
-            for split in ("dev", "test"):
-                path = paths.generation(model, task, split, "default", 1, 0)
-                _write(results, path, GENERATIONS, task, split, _reply)
-                _write(results, paths.scores("strict", path), SCORES, task, split, _score(model))
-            reference = paths.logits("reference", model, task, "dev", "default", 1, 0)
-            _write(
-                results, reference, REFERENCE_LOGITS, task, "dev", lambda row: {"text": "gold of " + row["question"]}
-            )
+    for model, name in plan.matrix.singles:
+        tasks = plan.matrix.batch(name).tasks
+        for split in ("dev", "test"):
+            path = paths.generation(model, name, split, 1, "s0")
+            _write(results, path, GENERATIONS, tasks, split, _reply)
+            _write(results, paths.scores("strict", path), SCORES, tasks, split, _score(model))
+        reference = paths.logits("reference", model, name, "dev")
+        _write(results, reference, REFERENCE_LOGITS, tasks, "dev", lambda row: {"text": "gold of " + row["question"]})
     for cell in plan.matrix.cells:
-        for task in plan.matrix.batches[cell.batch].tasks:
-            key = (cell.pool, task, cell.variant, 1)
-            _write(results, paths.answers(*key, "test"), ANSWERS, task, "test", _answer)
-            _write(results, paths.calls(*key, "test"), CALLS, task, "test", _call)
-            _write(results, paths.scores("strict", paths.answers(*key, "test")), SCORES, task, "test", _score("x"))
-            write_rows(results / paths.costs(*key, "test"), COSTS, [_cost()], Provenance("answer"))
-            if plan.matrix.needs(cell.pool, cell.variant).fit is not None:
-                fit = results / paths.fit_folder(*key)
-                write_json(fit / "fit.json", {"data": {"member": 0}, "method": cell.variant, "models": []})
-                _write(results, f"{paths.fit_folder(*key)}/calls.parquet", CALLS, task, "dev", _call)
-                write_rows(fit / "costs.parquet", COSTS, [_cost()], Provenance("fit"))
+        tasks = plan.matrix.batch(cell.batch).tasks
+        key = (cell.pool, cell.batch, cell.variant, 1)
+        _write(results, paths.answers(*key, "test"), ANSWERS, tasks, "test", _answer)
+        _write(results, paths.calls(*key, "test"), CALLS, tasks, "test", _call)
+        _write(results, paths.scores("strict", paths.answers(*key, "test")), SCORES, tasks, "test", _score("x"))
+        costs = [{**_cost(), "task": task} for task in tasks]
+        write_rows(results / paths.costs(*key, "test"), COSTS, costs, Provenance("answer"))
+        if plan.matrix.needs(cell.pool, cell.variant).fit is not None:
+            for task in tasks:
+                fit = f"{paths.fit_folder(*key)}/{task}"
+                write_json(results / fit / "fit.json", {"data": {"member": 0}, "method": cell.variant, "models": []})
+                _write(results, f"{fit}/calls.parquet", CALLS, [task], "dev", _call)
+                write_rows(results / fit / "costs.parquet", COSTS, [{**_cost(), "task": task}], Provenance("fit"))
+    job = SimpleNamespace(part=paths.BENCHMARK)
+    for path in plan.collect.measured(job):
+        write_rows(results / path.removeprefix("<results>/"), JOB_PERF, [], Provenance("test"))
+    collect(plan.collect.slice(job), results, paths.BENCHMARK)
     return config
+
+
+def results_of(config: Path) -> Path:
+    """Return the results folder of a study that `finished_study` wrote."""
+    return config.parent / "results/tiny"
 
 
 def texts_of(results: Path, task: str) -> list[str]:
@@ -147,11 +159,16 @@ def sound(changes: Callable[[dict[str, Any]], None] | None = None) -> list[tuple
 
 
 def _write(
-    results: Path, path: str, schema: Schema, task: str, split: str, row_of: Callable[[dict[str, Any]], dict[str, Any]]
+    results: Path,
+    path: str,
+    schema: Schema,
+    tasks: Iterable[str],
+    split: str,
+    row_of: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
-    questions = read_rows(results / paths.questions(task, split), QUESTIONS)
+    questions = [row for task in tasks for row in read_rows(results / paths.questions(task, split), QUESTIONS)]
     empty = dict.fromkeys(schema.columns.names)
-    rows = [{**empty, "uid": row["uid"], "status": "ok", **row_of(row)} for row in questions]
+    rows = [{**empty, "task": row["task"], "uid": row["uid"], "status": "ok", **row_of(row)} for row in questions]
     columns = set(schema.columns.names)
     rows = [{name: value for name, value in row.items() if name in columns} for row in rows]
     write_rows(results / path, schema, rows, Provenance("test"))

@@ -88,6 +88,11 @@ class LLMEngine:
 
     def _listed(self, params, token):
         ids = params.logprob_token_ids or [(token + step) % 500 for step in range(1, params.logprobs + 1)]
+        broken = os.environ.get("FAKE_VLLM_LOGPROB")
+        if broken:
+            ids = [each for each in ids if each != token] if params.logprob_token_ids is None else []
+            token = (params.logprob_token_ids or [token])[0]
+            return {token: Any(logprob=float(broken)), **{other: Any(logprob=-1.0) for other in ids}}
         return {token: Any(logprob=-5.0), **{other: Any(logprob=-1.0 - place) for place, other in enumerate(ids)}}
 """,
 }

@@ -8,7 +8,7 @@ from typing import Any
 from moco import paths
 from moco.analysis.collect import collect
 from moco.methods.costs import flops
-from moco.records import COSTS, GENERATIONS, JOB_PERF, SCORES, Provenance, write_json, write_rows
+from moco.records import CALLS, COSTS, GENERATIONS, JOB_PERF, SCORES, Provenance, write_json, write_rows
 
 SIZE = 1_000_000
 """Parameters of a model, unless a test says otherwise."""
@@ -32,6 +32,7 @@ class Study:
         self.work: list[dict[str, str]] = []
         self.spec: dict[str, Any] = {
             "study": "demo",
+            "configuration": "0123456789abcdef" * 4,
             "scorer": "strict",
             "also_score": [],
             "class": "exact",
@@ -50,7 +51,7 @@ class Study:
     @property
     def results(self) -> Path:
         """The results folder, with all results of `spec` collected."""
-        asked = {"entries": list(self.entries()), "work": self.work}
+        asked = {"scorer": self.spec["scorer"], "entries": list(self.entries()), "work": self.work}
         if json.dumps(asked) != self._collected:
             collect(asked, self.folder, paths.BENCHMARK)
             self._collected = json.dumps(asked)
@@ -67,24 +68,28 @@ class Study:
 
     def _by_seed(self, about: dict[str, Any], task: str) -> Iterator[dict[str, Any]]:
         for seed, replies in enumerate(self._replies[about["pool"], about["name"], task], start=1):
-            spent = replies
+            spent = read = replies
             if about["kind"] == "method":
-                spent = paths.costs(about["pool"], task, about["name"], seed, "test")
+                where = (about["pool"], task, about["name"], seed, "test")
+                spent, read = paths.costs(*where), paths.calls(*where)
             scores = {
                 self.spec["scorer"]: paths.scores(self.spec["scorer"], replies),
                 **self._rescored.get(replies, {}),
             }
-            yield {**about, "batch": task, "seed": seed, "scores": scores, "spent": spent}
+            yield {**about, "batch": task, "seed": seed, "scores": scores, "spent": spent, "replies": read}
 
     def task(self, name: str, *, type: str = "exact_match", domain: str = "zoo") -> None:
         self.spec["tasks"][name] = {"type": type, "domain": domain, "decoding": "default"}
         write_json(self.folder / paths.task_json(name), {"splits": {}})
 
-    def single(self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2)) -> None:
-        """Add a model; every reply reads and writes `tokens`."""
+    def single(
+        self, model: str, task: str, *seeds: list[Any], tokens: tuple[int, int] = (10, 2), cut: tuple[int, ...] = ()
+    ) -> None:
+        """Add a model; every reply reads and writes `tokens`, and those to the items `cut` reach the token limit."""
         places = [paths.generation(model, task, "test", seed, "s0") for seed in range(1, len(seeds) + 1)]
         for path, items in zip(places, seeds, strict=True):
             rows = [reply(task, number, value, tokens) for number, value in enumerate(items)]
+            rows = [row | {"finish": "length"} if number in cut else row for number, row in enumerate(rows)]
             write_rows(self.folder / path, GENERATIONS, rows, Provenance("generate"))
         write_json(self.folder / paths.model_json(model), {"parameters": self.sizes.get(model, SIZE)})
         entry = {"model": model, "task": task}
@@ -100,10 +105,17 @@ class Study:
         task: str,
         *seeds: list[Any],
         costs: list[dict[str, Any]] | None = None,
+        calls: list[dict[str, Any]] | None = None,
         method: str | None = None,
     ) -> None:
-        """Add a variant; `costs` are the rows of each seed's cost file, by default one call of model `add` per item."""
+        """Add a variant.
+
+        `costs` and `calls` are the rows of each seed's files, by default one call of model `add` per item.
+        """
         for seed, items in enumerate(seeds, start=1):
+            usual = [call(f"{task}/test/{number}") for number in range(len(items))]
+            asked = [{**row, "task": task} for row in calls or usual]
+            write_rows(self.folder / paths.calls(pool, task, variant, seed, "test"), CALLS, asked, Provenance("answer"))
             rows = [cost(calls=len(items))] if costs is None else costs
             path = self.folder / paths.costs(pool, task, variant, seed, "test")
             write_rows(path, COSTS, [{"task": task, **row} for row in rows], Provenance("answer"))
@@ -158,7 +170,22 @@ def reply(task: str, number: int, value: Any, tokens: tuple[int, int]) -> dict[s
     row |= {"task": task, "uid": uid, "sample": 0, "key": uid}
     if isinstance(value, str) and value.startswith("failed"):
         return row | {"status": "failed"}
-    return row | {"status": "ok", "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    row |= {"status": "ok", "finish": "stop", "prompt_flag": "ok"}
+    return row | {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+
+
+def call(uid: str, **changes: Any) -> dict[str, Any]:
+    """Return a row of a calls file: a plain reply that its model ended."""
+    row = {**dict.fromkeys(CALLS.columns.names), "uid": uid, "call": 0, "kind": "plain", "round": -1, "member": 0}
+    row |= {
+        "purpose": "plain",
+        "model": "add",
+        "sample": 0,
+        "key": f"{uid} plain",
+        "finish": "stop",
+        "prompt_flag": "ok",
+    }
+    return row | {"text": "", "prompt_tokens": 10, "completion_tokens": 2, **changes}
 
 
 def cost(**changes: Any) -> dict[str, Any]:

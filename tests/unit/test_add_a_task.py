@@ -74,11 +74,12 @@ def test_the_page_ends_in_tables(tmp_path, zoo_cache):
             name, *arguments = command.removeprefix(".venv/bin/").split()
             assert (BIN / name).exists()
             project.run(name, *arguments, check="sums.yaml" not in arguments)
+    results = project.folder / "results/my_sums"
     for table in ("moco_main", "data_quality"):
-        assert "sums" in (project.results / f"tables/{table}.md").read_text(encoding="utf-8")
-    quality = (project.results / "tables/data_quality.csv").read_text(encoding="utf-8").splitlines()
+        assert "sums" in (results / f"tables/{table}.md").read_text(encoding="utf-8")
+    quality = (results / "tables/data_quality.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[:6] for line in quality[1:]] == [
         ["sums", "dev", "4", "4", "-", "-"],
         ["sums", "test", "2", "2", "-", "seen 1"],
     ]
-    assert (project.results / "tasks/sums/dropped.parquet").is_file()
+    assert (results / "tasks/sums/dropped.parquet").is_file()

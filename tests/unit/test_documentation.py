@@ -21,3 +21,38 @@ def test_links_between_documents_lead_somewhere():
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "config/README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def documents():
+    return [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *(ROOT / name / "README.md" for name in ("config", "results")),
+    ]
+
+
+def test_files_of_this_project_that_documents_name_exist():
+    made_by_the_page = {"moco/methods/control/likeliest.py"}
+    for path in documents():
+        named = re.findall(
+            r"`((?:moco|workflow|tests|benchmarks|config|profiles|docs)/[\w./-]+)`", path.read_text(encoding="utf-8")
+        )
+        missing = [name for name in named if name not in made_by_the_page and not (ROOT / name).exists()]
+        assert not missing, path.name
+
+
+def test_documents_name_files_of_results_below_their_study():
+    kinds = "tables|figures|report|tasks|models|checkpoints|generations|logits|fits|answers|scores|evolution|analysis"
+    for path in (*documents(), ROOT / "Makefile"):
+        # A bundle holds one study, whose files lie below `results` itself.
+        assert not re.findall(rf"(?<!unpacked/)results/(?:{kinds})\b.*", path.read_text(encoding="utf-8")), path.name
+
+
+def test_the_caption_of_the_workflow_names_its_rules():
+    rules = set()
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        rules |= set(
+            re.findall(r"^(?:rule |use rule \w+ as )(\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        )
+    caption = (ROOT / "workflow/report/workflow.rst").read_text(encoding="utf-8")
+    assert set(re.findall(r"``(\w+)``", caption)) == rules - {"bundle"}

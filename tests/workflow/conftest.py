@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-
 from support.projects import Project, new_project
 
 

@@ -99,7 +99,9 @@ def cpu_seconds(project: Project) -> dict[str, float]:
     for path in (project.results / "benchmarks").rglob("*.tsv"):
         stage = path.relative_to(project.results / "benchmarks").parts[0]
         if stage in found:
-            found[stage] += [float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")]
+            found[stage] += [
+                float(row["cpu_time"]) for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")
+            ]
     return {stage: fmean(seconds) for stage, seconds in found.items()}
 
 
@@ -123,7 +125,9 @@ def outputs(project: Project) -> set[Path]:
 
 def check_equal(chaotic: Project, undisturbed: Project) -> None:
     """Check that a study ended as if nothing had happened."""
-    assert chaotic.run("moco", "verify", str(undisturbed.results), str(chaotic.results), check=False).stdout == "equal\n"
+    assert (
+        chaotic.run("moco", "verify", str(undisturbed.results), str(chaotic.results), check=False).stdout == "equal\n"
+    )
     assert outputs(chaotic) == outputs(undisturbed)
     keys = stored_keys(chaotic)
     assert len(keys) == len(set(keys)), "a stored request was made again"

@@ -27,7 +27,11 @@ def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
     project = finished.copy(tmp_path / "project")
     command = finished.logged_commands(verb, needle)[0]
     subprocess.run(["rm", "-rf", str(project.folder / ".moco/store")], check=True)
-    environment = {**project.environment, "MOCO_STUDY": project.study_with(**SLOWLY), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **project.environment,
+        "MOCO_STUDY": project.study_with(**SLOWLY),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
         cwd=project.folder,

@@ -47,7 +47,9 @@ def test_copies_of_one_model_are_different_samples(blank):
 
     project.edit_config(change)
     project.snakemake()
-    calls = read_rows(project.results / paths.calls("copies", project.batch("mixed"), "text_majority_vote", 1, "test"), CALLS)
+    calls = read_rows(
+        project.results / paths.calls("copies", project.batch("mixed"), "text_majority_vote", 1, "test"), CALLS
+    )
     for uid in {call["uid"] for call in calls}:
         assert [call["sample"] for call in calls if call["uid"] == uid] == [0, 1, 2]
     own = read_rows(project.results / paths.calls("copies", project.batch("mixed"), "refine-2", 1, "test"), CALLS)

@@ -66,7 +66,9 @@ def elsewhere(tiny, tmp_path) -> Project:
 
 def made(project: Project) -> list[str]:
     """Return the folders of the project that are not the code's."""
-    return sorted(path.name for path in project.folder.iterdir() if path.name not in ("config", "moco", "profiles", "workflow"))
+    return sorted(
+        path.name for path in project.folder.iterdir() if path.name not in ("config", "moco", "profiles", "workflow")
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, zoo_cache):
     project = tiny_project(tmp_path / "project", zoo_cache)
     (project.folder / ".moco").write_text("a file")
     lines = refusal(project)
-    assert lines == ["moco: config/config.yaml: .moco/studies: cannot be written (Not a directory); run in a folder of your own"]
+    assert lines == [
+        "moco: config/config.yaml: .moco/studies: cannot be written (Not a directory); run in a folder of your own"
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -115,7 +115,9 @@ def test_one_refused_item_is_one_failed_row(project, server):
     before = len(server.asked)
     project.snakemake()
     assert [each.prompt for each in server.asked[before:] if each.body["model"] == "wise"] == [refused.prompt]
-    answers = read_rows(project.results / paths.answers("pair", project.batch("sums"), "control_random", 1, "test"), ANSWERS)
+    answers = read_rows(
+        project.results / paths.answers("pair", project.batch("sums"), "control_random", 1, "test"), ANSWERS
+    )
     assert {row["status"] for row in answers} == {"ok"}
     scores = paths.scores("strict", paths.generation("wise", project.batch("sums"), "test", 1, "s0"))
     assert "failed" not in {row["status"] for row in read_rows(project.results / scores, SCORES)}

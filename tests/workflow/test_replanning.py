@@ -163,7 +163,9 @@ def test_added_task_plans_its_new_batch_and_generates_only_its_own_items(project
     project.snakemake()
     for model in ("add", "recall"):
         path = project.results / paths.generation(model, project.batch("mixed", "more"), "test", 1, "s0")
-        cached = dict(zip(*(pq.read_table(paths.perf(str(path)))[name].to_pylist() for name in ("key", "cached")), strict=True))
+        cached = dict(
+            zip(*(pq.read_table(paths.perf(str(path)))[name].to_pylist() for name in ("key", "cached")), strict=True)
+        )
         rows = [row for row in read_rows(path, GENERATIONS) if row["task"] == "mixed"]
         assert rows
         assert all(cached[row["key"]] for row in rows)
@@ -190,7 +192,11 @@ def test_deleted_intermediate_file_plans_nothing(project):
 
 
 def test_a_helper_of_a_sibling_method_reaches_who_imports_it(project):
-    project.edit("moco/methods/text/majority_vote.py", "\nfrom moco", "\nfrom moco.methods.text.wording import ASK as _\nfrom moco")
+    project.edit(
+        "moco/methods/text/majority_vote.py",
+        "\nfrom moco",
+        "\nfrom moco.methods.text.wording import ASK as _\nfrom moco",
+    )
     (project.folder / "moco/methods/text/wording.py").write_text("ASK = 1\n")
     project.snakemake()
     (project.folder / "moco/methods/text/wording.py").write_text("ASK = 2\n")

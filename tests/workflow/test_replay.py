@@ -7,13 +7,18 @@ import pytest
 from support.bundles import contents, entry, finished_study, pack
 from support.projects import Project, new_project
 
+from moco.analysis.figures import write_figure
+from moco.analysis.report import write_report
+from moco.analysis.tables import write_table
 from moco.cli import main
 from moco.config.load import load_study
+from moco.records import versions
 from moco.workflow.plan import Plan
 
 pytestmark = pytest.mark.slow
 
-FIGURE = "results/figures/moco_win_rate.pdf"
+RESULTS = "results/tiny"
+FIGURE = f"{RESULTS}/figures/moco_win_rate.pdf"
 
 
 class Reviewer:
@@ -30,7 +35,7 @@ class Reviewer:
 
     @property
     def results(self) -> Path:
-        return self.project.results
+        return self.project.folder / RESULTS
 
     def planned(self, *targets: str) -> dict[str, int]:
         done = self.snakemake("--dry-run", *targets)
@@ -48,19 +53,20 @@ class Reviewer:
 def bundle_of(folder: Path, config: Path, *options: str) -> Path:
     """Pack the study of a folder."""
     output = folder / "b.tar.zst"
-    arguments = ["--config", str(config), "--results", str(folder / "results"), "--output", str(output)]
+    arguments = ["--config", str(config), "--results", str(folder / RESULTS), "--output", str(output)]
     assert main(["bundle", "create", *arguments, *options]) == 0
     return output
 
 
 def write_outputs(folder: Path, config: Path) -> None:
-    """Write all tables and figures of a made-up study."""
+    """Write all tables, figures and the report of a made-up study."""
     plan = Plan(load_study(config))
-    spec = ["--spec", plan.analysis_json(None), "--results", str(folder / "results")]
-    for name in plan.planned_tables:
-        main(["tabulate", name, *spec])
+    about, results = plan.tabulate.slice(None), folder / RESULTS
+    for name in plan.tables:
+        write_table(name, about, results)
     for name in plan.figures:
-        main(["plot", name, *spec])
+        write_figure(name, about, results)
+    write_report(plan.report.slice(None), results, results / "report.html", versions())
 
 
 def assert_equal_outputs(original: Path, replayed: Path) -> None:
@@ -75,14 +81,14 @@ def test_one_figure_takes_two_jobs_and_no_torch(tmp_path: Path):
     assert reviewer.planned(FIGURE) == {"bundle": 1, "plot": 1}
     assert not reviewer.results.exists()
     reviewer.snakemake(FIGURE)
-    assert main(["verify", str(tmp_path / "author/results/figures"), str(reviewer.results / "figures")]) == 1
+    assert main(["verify", str(tmp_path / "author" / RESULTS / "figures"), str(reviewer.results / "figures")]) == 1
     made = {path.name for path in (reviewer.results / "figures").iterdir()}
     assert made == {"moco_win_rate.pdf", "moco_win_rate.png"}
     for name in made:
-        mine, theirs = (folder / "results/figures" / name for folder in (tmp_path / "author", tmp_path / "reviewer"))
+        mine, theirs = (tmp_path / who / RESULTS / "figures" / name for who in ("author", "reviewer"))
         assert mine.read_bytes() == theirs.read_bytes()
-    refused = reviewer.snakemake("results/tables/data_quality.csv", check=False)
-    assert "No rule to produce results/tables/data_quality.csv" in refused
+    refused = reviewer.snakemake(f"{RESULTS}/tables/data_quality.csv", check=False)
+    assert f"No rule to produce {RESULTS}/tables/data_quality.csv" in refused
     assert "no data_quality: items are not in the bundle" in refused
     assert "Traceback" not in refused
 
@@ -91,10 +97,11 @@ def test_with_items_everything_comes_out_again(tmp_path: Path):
     config = finished_study(tmp_path / "author")
     write_outputs(tmp_path / "author", config)
     reviewer = Reviewer(tmp_path / "reviewer", bundle_of(tmp_path / "author", config, "--with-tasks"))
-    assert reviewer.planned() == {"bundle": 1, "tabulate": 5, "plot": 2, "write_report": 1, "all": 1}
+    assert reviewer.planned() == {"bundle": 1, "tabulate": 5, "plot": 2, "report": 1, "all": 1}
     reviewer.snakemake()
-    assert_equal_outputs(tmp_path / "author/results", reviewer.results)
-    assert (reviewer.results / "report.html").is_file()
+    assert_equal_outputs(tmp_path / "author" / RESULTS, reviewer.results)
+    reports = [(tmp_path / who / RESULTS / "report.html").read_text() for who in ("author", "reviewer")]
+    assert reports[0] == reports[1]
     assert "Nothing to be done" in reviewer.snakemake("--dry-run")
 
 
@@ -110,7 +117,7 @@ def test_no_other_configuration_is_loaded_and_no_file_overwritten(tmp_path: Path
     mine.write_text("{}")
     said = reviewer.snakemake(FIGURE, check=False)
     (line,) = [line for line in said.splitlines() if line.startswith("moco:") and "differs" in line]
-    assert line == "moco: results/models/add/model.json: differs from the file in the bundle; use an empty folder"
+    assert line == f"moco: {RESULTS}/models/add/model.json: differs from the file in the bundle; use an empty folder"
     assert mine.read_text() == "{}"
 
 
@@ -124,21 +131,25 @@ def test_a_bundle_with_one_changed_file_stops_before_any_is_written(tmp_path: Pa
     said = reviewer.snakemake(FIGURE, check=False)
     assert f"b.tar.zst: is damaged or no bundle: '{last}' does not have its checksum; get it again" in said
     left = {path.relative_to(reviewer.results).parts[0] for path in reviewer.results.rglob("*") if path.is_file()}
-    assert left <= {"logs", "studies"}
+    assert left <= {"logs"}
 
 
 @pytest.mark.parametrize("options", [(), ("--with-tasks",)], ids=["bare", "with-tasks"])
 def test_a_study_of_real_models_comes_out_again(finished: Project, tmp_path: Path, options: tuple[str, ...]):
     config = finished.folder / "config/config.yaml"
     bundle = tmp_path / "b.tar.zst"
-    arguments = ["--config", str(config), "--results", str(finished.results), "--output", str(bundle)]
+    original = finished.folder / "results/small"
+    arguments = ["--config", str(config), "--results", str(original), "--output", str(bundle)]
     assert main(["bundle", "create", *arguments, *options]) == 0
     assert main(["bundle", "verify", str(bundle)]) == 0
     reviewer = Reviewer(tmp_path / "reviewer", bundle)
-    tables = ["moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", *(["data_quality"] if options else [])]
-    assert reviewer.planned() == {"bundle": 1, "tabulate": len(tables), "plot": 2, "write_report": 1, "all": 1}
+    tables = ["moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "moco_truncated"]
+    tables += ["data_quality"] if options else []
+    assert reviewer.planned() == {"bundle": 1, "tabulate": len(tables), "plot": 2, "report": 1, "all": 1}
     reviewer.snakemake()
+    replayed = reviewer.project.folder / "results/small"
     for name in tables:
-        mine, theirs = (folder / f"tables/{name}.csv" for folder in (finished.results, reviewer.results))
+        mine, theirs = (folder / f"tables/{name}.csv" for folder in (original, replayed))
         assert mine.read_bytes() == theirs.read_bytes(), name
-    assert main(["verify", str(finished.results / "figures"), str(reviewer.results / "figures")]) == 0
+    assert main(["verify", str(original / "figures"), str(replayed / "figures")]) == 0
+    assert ('id="data_quality"' in (replayed / "report.html").read_text()) == bool(options)

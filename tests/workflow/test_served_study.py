@@ -24,9 +24,7 @@ def served(tmp_path_factory, zoo_cache) -> Project:
     project = new_project(tmp_path_factory.mktemp("served") / "project", zoo_cache, "config/test/served.yaml")
     command = [sys.executable, "-m", "support.llm_server"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
         endpoint = server.stdout.readline().strip()
         project.edit_config(lambda study: study["models"]["far"].update(endpoint=endpoint))
         project.snakemake(WISE_KEY=KEY)
@@ -40,7 +38,9 @@ def far(project: Project) -> str:
 
 
 def asking_far(project: Project) -> list[str]:
-    [command] = project.logged_commands("generate", f"--model far --batch {project.batch('mixed')} --split test --seed 1 --block s0")
+    [command] = project.logged_commands(
+        "generate", f"--model far --batch {project.batch('mixed')} --split test --seed 1 --block s0"
+    )
     return shlex.split(command)
 
 
@@ -65,7 +65,9 @@ def test_the_rest_is_not_applicable_and_has_no_job(served):
 
 
 def test_unknown_work_is_no_zero(served):
-    costs = read_rows(served.results / paths.costs("trio", served.batch("mixed"), "text_majority_vote", 1, "test"), COSTS)
+    costs = read_rows(
+        served.results / paths.costs("trio", served.batch("mixed"), "text_majority_vote", 1, "test"), COSTS
+    )
     [far] = [row for row in costs if row["model"] == "far"]
     assert (far["flops"], far["parameters"], far["loads"]) == (None, None, 0)
     assert far["completion_tokens"] == 3 * 6

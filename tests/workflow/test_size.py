@@ -30,7 +30,7 @@ LEARNING = (
     "weight_greedy_soup",
 )
 OTHERS = ("control_random", "logit_logit_fusion", "text_majority_vote")
-VARIANTS = {f"{name}-v{turn // 11}": name for turn, name in zip(range(31), cycle(sorted(LEARNING + OTHERS)))}  # noqa: B905
+VARIANTS = {f"{name}-v{turn // 11}": name for turn, name in zip(range(31), cycle(sorted(LEARNING + OTHERS)))}
 POOLS = {"p0": range(4), "p1": range(3, 7), "p2": range(6, 10)}
 USUAL = {"tabulate": 5, "plot": 2, "report": 1, "all": 1}
 
@@ -46,7 +46,9 @@ class DryRun:
 
 def big_study() -> dict:
     """Return a study of 31 variants, 3 pools of 10 models, and 29 tasks in 6 batches."""
-    models = {f"m{i}": {"kind": "zoo", "recipe": "add", "steps": 10, "seed": i, "description": "x"} for i in range(MODELS)}
+    models = {
+        f"m{i}": {"kind": "zoo", "recipe": "add", "steps": 10, "seed": i, "description": "x"} for i in range(MODELS)
+    }
     tasks = {
         # A domain has tasks of one form.
         f"task_{i}": {"source": {**SKILLS, "form": ["exact", "choice"][i % 2]}, "domain": f"domain{i % BATCHES}"}
@@ -117,7 +119,11 @@ def check_tables(project: Project) -> None:
             cost = {"task": task, "split": "test", "stage": "answer", "model": "m0", "items": 4, "calls": 4}
             tokens = {"prompt_tokens": 40, "completion_tokens": 8, "parameters": 1000, "flops": 1e6, "loads": 1}
             costs.append({**about, **cost, **tokens})
-    for name, schema, rows in (("scores", ALL_SCORES, scores), ("costs", ALL_COSTS, costs), ("jobs_perf", ALL_JOBS_PERF, [])):
+    for name, schema, rows in (
+        ("scores", ALL_SCORES, scores),
+        ("costs", ALL_COSTS, costs),
+        ("jobs_perf", ALL_JOBS_PERF, []),
+    ):
         blank = dict.fromkeys(schema.columns.names)
         rows = [{**blank, **row} for row in rows]
         write_rows(project.results / paths.collected(paths.BENCHMARK, name), schema, rows, Provenance("collect"))

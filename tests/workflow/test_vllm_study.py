@@ -48,7 +48,9 @@ def test_what_steps_models_together_is_not_applicable_and_the_class_is_recorded(
 
 def test_without_the_environment_a_job_is_one_line(study):
     words = study.logged_commands("generate", "--model base")[0]
-    done = study.run(*shlex.split(words), check=False, MOCO_STORE=str(study.folder / "empty"), MOCO_STUDY=study.study_file)
+    done = study.run(
+        *shlex.split(words), check=False, MOCO_STORE=str(study.folder / "empty"), MOCO_STUDY=study.study_file
+    )
     assert done.returncode == 2
     assert "does not exist; run `make install-vllm`" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

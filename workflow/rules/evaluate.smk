@@ -25,7 +25,8 @@ rule score:
         " --digest {params.digest} >{log:q} 2>&1"
 
 
-# Scored by models that judge, or by running programs: no work for the machine that plans.
+# Scored by models that judge, or by running programs: no work for the machine that plans. Which replies these are is
+# told from the batch in their path.
 rule judge:
     input:
         questions=PLAN.score.questions,
@@ -65,11 +66,13 @@ rule collect:
     input:
         scores=PLAN.collect.scores,
         costs=PLAN.collect.costs,
+        replies=PLAN.collect.replies,
         models=PLAN.collect.models,
         measured=PLAN.collect.measured,
     output:
         "<results>/analysis/{part}/scores.parquet",
         "<results>/analysis/{part}/costs.parquet",
+        "<results>/analysis/{part}/replies.parquet",
         "<results>/analysis/{part}/jobs_perf.parquet",
     log:
         "<logs>/collect/{part}.log",

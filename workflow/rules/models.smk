@@ -43,7 +43,7 @@ rule merge:
         "../envs/moco.yaml"
     threads: 1
     resources:
-        mem="16GB",
+        mem=PLAN.merge.mem,
         runtime="1h",
         attempt=attempt,
     params:

@@ -149,4 +149,6 @@ def _remedy(what: str) -> str:
     words = what.lower()
     if "memory" in words or "signal 9" in words:
         return "lower engine.cache_gb (CPU) or engine.gpu_share, or use a machine or device with more memory"
+    if "not finite" in words:
+        return "set another engine.dtype for this model"
     return "its messages are above; a model that vllm cannot run works with engine: {kind: transformers}"

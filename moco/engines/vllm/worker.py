@@ -223,7 +223,7 @@ def _generated(output: Any, top_logprobs: int) -> Message:
         raise RuntimeError(f"a request ended by {reply.finish_reason}")
     content: Message = {"tokens": list(reply.token_ids), "logprobs": [], "top_ids": [], "top_logprobs": [], "tail": []}
     for token, listed in zip(content["tokens"], reply.logprobs, strict=True):
-        content["logprobs"].append(_rounded(listed[token].logprob))
+        content["logprobs"].append(_finite(listed[token].logprob))
         best = sorted(listed.items(), key=lambda entry: (-entry[1].logprob, entry[0]))
         if len(best) > top_logprobs:
             best = [entry for entry in best if entry[0] != token]
@@ -235,11 +235,19 @@ def _generated(output: Any, top_logprobs: int) -> Message:
 
 def _scored(request: Message, output: Any) -> Message:
     (reply,) = output.outputs
-    return {"logprobs": [_rounded(reply.logprobs[0][request["next"]].logprob)]}
+    return {"logprobs": [_finite(reply.logprobs[0][request["next"]].logprob)]}
+
+
+def _finite(value: float) -> float:
+    """Return the log-probability of a token that was drawn or given."""
+    if not math.isfinite(value):
+        raise ValueError("logits are not finite (NaN or overflow), so nothing is stored")
+    return round(value, _DECIMALS)
 
 
 def _rounded(value: float) -> float:
-    return round(max(value, -1e9), _DECIMALS)
+    """Return the log-probability of an alternative, which may be impossible, or what the others leave."""
+    return _finite(max(value, -1e9))
 
 
 def _first_line(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def test_the_oracle_router_takes_the_best_member_of_every_item(compared):
 def test_the_page_says_what_was_found(compared):
     text = page(compared.spec, compared.results, "## The models\n\nTiny.")
     assert "**1 methods are above the best single model with their whole interval: `text_one`.**" in text
-    assert "| worse | logit | 0.0 [0.0, 0.0] n=40 | -50.0 [" in text
+    assert "| worse | logit | 0.0 [0.0, 8.8] n=40 | -50.0 [" in text
     assert text.endswith("## The models\n\nTiny.\n")
 
 

@@ -4,7 +4,7 @@ import time
 
 import pyarrow as pa
 import pytest
-from support.studies import SIZE, Study, cost, reply, write_scores
+from support.studies import SIZE, Study, call, cost, reply, write_scores
 
 from moco import paths
 from moco.analysis.collect import collect
@@ -14,7 +14,9 @@ from moco.methods.costs import flops
 from moco.records import (
     ALL_COSTS,
     ALL_JOBS_PERF,
+    ALL_REPLIES,
     ALL_SCORES,
+    CALLS,
     COSTS,
     GENERATIONS,
     JOB_PERF,
@@ -33,12 +35,14 @@ SINGLE = {"kind": "single", "pool": "", "name": "m", "level": "single", "method"
 METHOD = {**SINGLE, "kind": "method", "pool": "p", "name": "vote", "level": "text", "method": "text_majority_vote"}
 
 
-def entry(about, replies, spent):
+def entry(about, replies, spent, read):
     scores = {rules: paths.scores(rules, replies) for rules in ("strict", "paper")}
-    return {**about, "scores": scores, "spent": spent}
+    return {**about, "scores": scores, "spent": spent, "replies": read}
 
 
-ENTRIES = [entry(SINGLE, PLAIN, PLAIN), entry(METHOD, ANSWERS, paths.costs("p", "both-0a1b2c", "vote", 7, "test"))]
+CALLS_FILE = paths.calls("p", "both-0a1b2c", "vote", 7, "test")
+COSTS_FILE = paths.costs("p", "both-0a1b2c", "vote", 7, "test")
+ENTRIES = [entry(SINGLE, PLAIN, PLAIN, PLAIN), entry(METHOD, ANSWERS, COSTS_FILE, CALLS_FILE)]
 WORK = [{"path": paths.job_perf(PLAIN), "pool": "", "name": "m", "level": "single", "part": "plain responses"}]
 
 
@@ -56,6 +60,8 @@ def results(tmp_path):
     write_json(tmp_path / paths.model_json("m"), {"parameters": SIZE})
     costs = [{"task": "t", **cost(calls=4)}, {"task": "u", **cost(stage="fit", parameters=None, calls=1)}]
     write_rows(tmp_path / ENTRIES[1]["spent"], COSTS, costs, Provenance("answer"))
+    calls = [{**call("t/test/0", finish="length"), "task": "t"}, {**call("u/test/0"), "task": "u"}]
+    write_rows(tmp_path / CALLS_FILE, CALLS, calls, Provenance("answer"))
     job = {"job": "generate", "pool": None, "system": "m", "tasks": ["t", "u"], "splits": ["test"], "seed": 7}
     job |= {"model": "m", "items": 4, "cached": 1, "read_tokens": 30, "made_tokens": 7, "seconds": 2.5}
     job |= {"loads": 1, "load_seconds": 0.5}
@@ -64,7 +70,7 @@ def results(tmp_path):
 
 
 def collected(results, name, schema):
-    collect({"entries": ENTRIES, "work": WORK}, results, "benchmark")
+    collect({"scorer": "strict", "entries": ENTRIES, "work": WORK}, results, "benchmark")
     return read_rows(results / f"analysis/benchmark/{name}.parquet", schema)
 
 
@@ -107,7 +113,11 @@ def test_a_single_model_costs_its_replies_task_by_task(results):
 
 
 def test_of_a_file_with_more_tasks_those_of_the_entry_are_taken(results):
-    collect({"entries": [{**each, "tasks": ["u"]} for each in ENTRIES], "work": []}, results, "benchmark")
+    collect(
+        {"scorer": "strict", "entries": [{**each, "tasks": ["u"]} for each in ENTRIES], "work": []},
+        results,
+        "benchmark",
+    )
     for name, schema in (("scores", ALL_SCORES), ("costs", ALL_COSTS)):
         rows = read_rows(results / f"analysis/benchmark/{name}.parquet", schema)
         assert {(row["kind"], row["task"]) for row in rows} == {("single", "u"), ("method", "u")}
@@ -139,13 +149,24 @@ def test_costs_of_methods_and_accounts_of_jobs_are_taken_as_they_are(results):
     assert (job["tasks"], job["seed"], job["items"], job["seconds"]) == (["t", "u"], 7, 4, 2.5)
 
 
+def test_cut_replies_are_counted_by_task(results):
+    rows = collected(results, "replies", ALL_REPLIES)
+    names = ("name", "task", "replies", "cut", "answers", "cut_answers", "unread", "cut_prompts")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("m", "t", 2, 0, 1, 0, 0, 0),
+        ("m", "u", 1, 0, 1, 0, 0, 0),
+        ("vote", "t", 1, 1, 1, 1, 0, 0),
+        ("vote", "u", 1, 0, 1, 0, 0, 0),
+    ]
+
+
 @pytest.mark.parametrize(
     "path", [paths.scores("paper", ANSWERS), PLAIN, ENTRIES[1]["spent"], paths.job_perf(PLAIN), paths.model_json("m")]
 )
 def test_a_missing_file_is_one_line(results, path):
     (results / path).unlink()
     with pytest.raises(WorkError, match="missing") as caught:
-        collect({"entries": ENTRIES, "work": WORK}, results, "benchmark")
+        collect({"scorer": "strict", "entries": ENTRIES, "work": WORK}, results, "benchmark")
     assert caught.value.where == str(results / path)
     assert "\n" not in str(caught.value)
     assert not (results / "analysis/benchmark/jobs_perf.parquet").exists()
@@ -158,7 +179,7 @@ def test_missing_files_are_counted_and_the_first_is_named(tmp_path):
         study.single(model, "t", [1, 0])
     for model in ("b", "c"):
         (tmp_path / paths.scores("strict", paths.generation(model, "t", "test", 1, "s0"))).unlink()
-    with pytest.raises(WorkError, match="2 of 6 files are missing") as caught:
+    with pytest.raises(WorkError, match="2 of 9 files are missing") as caught:
         load_scores(study.spec, study.results)
     assert "/b/" in caught.value.where
 
@@ -167,13 +188,18 @@ def test_missing_files_are_counted_and_the_first_is_named(tmp_path):
 def test_a_damaged_file_is_one_line(results, path):
     (results / path).write_bytes(b"x")
     with pytest.raises(WorkError, match="damaged") as caught:
-        collect({"entries": ENTRIES, "work": WORK}, results, "benchmark")
+        collect({"scorer": "strict", "entries": ENTRIES, "work": WORK}, results, "benchmark")
     assert caught.value.where == str(results / path)
 
 
 def test_nothing_to_collect_leaves_readable_files(tmp_path):
-    collect({"entries": [], "work": []}, tmp_path, "benchmark")
-    for name, schema in (("scores", ALL_SCORES), ("costs", ALL_COSTS), ("jobs_perf", ALL_JOBS_PERF)):
+    collect({"scorer": "strict", "entries": [], "work": []}, tmp_path, "benchmark")
+    for name, schema in (
+        ("scores", ALL_SCORES),
+        ("costs", ALL_COSTS),
+        ("replies", ALL_REPLIES),
+        ("jobs_perf", ALL_JOBS_PERF),
+    ):
         assert read_rows(tmp_path / f"analysis/benchmark/{name}.parquet", schema) == []
 
 
@@ -193,7 +219,7 @@ def test_a_million_rows_are_collected_in_seconds(tmp_path):
     scores = long(SCORES, score=pa.repeat(1.0, count), answer=pa.repeat(pa.scalar(0, pa.int32()), count))
     for rules in ("strict", "paper"):
         write_table(tmp_path / paths.scores(rules, PLAIN), SCORES, [scores], Provenance("score"))
-    spec = {"entries": [{**ENTRIES[0], "seed": seed} for seed in (1, 2)], "work": []}
+    spec = {"scorer": "strict", "entries": [{**ENTRIES[0], "seed": seed} for seed in (1, 2)], "work": []}
     started = time.process_time()
     collect(spec, tmp_path, "benchmark")
     assert time.process_time() - started < 5  # rows as Python objects take longer

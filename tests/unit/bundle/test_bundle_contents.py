@@ -5,12 +5,13 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from support.bundles import CONTENT, contents, finished_study, readable, texts_of
+from support.bundles import CONTENT, contents, finished_study, readable, results_of, texts_of
 
 from moco import paths
 from moco.bundle.create import resolved_yaml
@@ -29,9 +30,15 @@ HUB = {"kind": "hub", "repository": "a/b", "splits": {"test": "test"}, "columns"
 
 def create(config: Path, name: str = "b.tar.zst", *options: str) -> Path:
     output = config.parent / name
-    arguments = ["--config", str(config), "--results", str(config.parent / "results"), "--output", str(output)]
+    arguments = ["--config", str(config), "--results", str(results_of(config)), "--output", str(output)]
     assert main(["bundle", "create", *arguments, *options]) == 0
     return output
+
+
+def batch_of(config: Path) -> str:
+    """Return the name of the study's only batch."""
+    (batch,) = Plan(load_study(config)).matrix.batches
+    return batch
 
 
 @pytest.fixture(scope="module")
@@ -51,66 +58,87 @@ def test_equal_studies_give_equal_bytes(config: Path, tmp_path: Path):
     assert create(config).read_bytes() == create(again).read_bytes()
 
 
-def test_all_that_the_plan_makes_is_packed_and_nothing_else(config: Path, bare: dict[str, bytes]):
-    results, plan = config.parent / "results", Plan(load_study(config))
-    inputs = {path.removeprefix("<results>/") for path in plan.analysis_inputs}
+def test_all_that_the_study_made_is_packed_but_weights_and_what_is_made_anew(config: Path, bare: dict[str, bytes]):
+    results, plan, batch = results_of(config), Plan(load_study(config)), batch_of(config)
+    job = SimpleNamespace(part="benchmark")
+    inputs = {path.removeprefix("<results>/") for path in [*plan.collect.scores(job), *plan.collect.measured(job)]}
     names = {name.removeprefix("results/") for name in bare}
     assert inputs <= names
-    key = ("pair", "mixed", "refine-2", 1)
-    assert {paths.answers(*key, "test"), paths.calls(*key, "test"), f"{paths.fit_folder(*key)}/fit.json"} <= names
-    assert paths.scores("strict", paths.generation("add", "mixed", "dev", "default", 1, 0)) in names
-    strange = results / paths.generation("other", "mixed", "test", "default", 1, 0)
-    strange.parent.mkdir(parents=True)
-    strange.write_bytes((results / paths.generation("add", "mixed", "test", "default", 1, 0)).read_bytes())
-    weights = results / "checkpoints/add/model.safetensors"
-    weights.parent.mkdir(parents=True)
-    weights.write_bytes(b"weights")
+    assert {paths.collected("benchmark", name) for name in ("scores", "costs", "jobs_perf")} <= names
+    key = ("pair", batch, "refine-2", 1)
+    assert {paths.answers(*key, "test"), paths.calls(*key, "test"), f"{paths.fit_folder(*key)}/mixed/fit.json"} <= names
+    assert paths.scores("strict", paths.generation("add", batch, "dev", 1, "s0")) in names
+    for name in ("checkpoints/add/model.safetensors", "tables/moco_main.csv", "figures/x.png", "logs/fit/x.json"):
+        (results / name).parent.mkdir(parents=True)
+        (results / name).write_bytes(b"more")
+    (results / paths.fit_folder(*key) / ".snakemake_timestamp").touch()
     assert contents(create(config)) == bare
 
 
+def test_files_of_a_task_that_the_study_no_longer_compares_stay_out(tmp_path: Path):
+    content = {**CONTENT, "tasks": {**CONTENT["tasks"], "second": CONTENT["tasks"]["mixed"]}}
+    config = finished_study(tmp_path, content)
+    secret = texts_of(results_of(config), "second")
+    config.write_text(yaml.safe_dump({**CONTENT, "compare": [{"tasks": ["mixed"]}], "tasks": content["tasks"]}))
+    with pytest.raises(AssertionError):  # files of the new batch are missing
+        create(config)
+    finished_study(tmp_path, yaml.safe_load(config.read_text()))
+    packed = contents(create(config))
+    assert any("second" in path.as_posix() for path in results_of(config).rglob("*"))
+    for name, data in packed.items():
+        if name not in ("study.yaml", "manifest.json"):
+            assert "second" not in readable(name, data), name
+            assert not [text for text in secret if text in readable(name, data)], name
+    left_out = json.loads(packed["manifest.json"])["left_out"]
+    assert "of task second, which the study does not compare" in left_out.values()
+
+
 def test_without_tasks_no_question_is_in_any_file(config: Path, bare: dict[str, bytes]):
-    texts = texts_of(config.parent / "results", "mixed")
+    texts = texts_of(results_of(config), "mixed")
     assert len(texts) == 28
     for name, data in bare.items():
         said = readable(name, data)
         assert not [text for text in texts if text in said], name
-    assert not [
-        name for name in bare if name.endswith(("questions.parquet", "references.parquet", "reference.parquet"))
-    ]
+    assert not [name for name in bare if name.endswith(("questions.parquet", "references.parquet"))]
 
 
 def test_left_out_words_change_no_number(config: Path, bare: dict[str, bytes]):
-    name = paths.generation("add", "mixed", "test", "default", 1, 0)
+    name = paths.generation("add", batch_of(config), "test", 1, "s0")
     packed = pq.ParquetFile(io.BytesIO(bare[f"results/{name}"])).read()
-    original = read_rows(config.parent / "results" / name, GENERATIONS)
+    original = read_rows(results_of(config) / name, GENERATIONS)
     kept = [column for column in packed.schema.names if column != "text"]
     assert packed.select(kept).to_pylist() == [{column: row[column] for column in kept} for row in original]
-    assert packed.schema.metadata == pq.read_schema(config.parent / "results" / name).metadata
+    assert packed.schema.metadata == pq.read_schema(results_of(config) / name).metadata
     assert packed["text"][0].as_py() == "You ask: [question left out] I say 7."
 
 
 def test_with_tasks_items_of_the_workflow_are_packed_as_they_are(config: Path):
     packed = contents(create(config, "t.tar.zst", "--with-tasks"))
-    results = config.parent / "results"
+    results = results_of(config)
     for name, data in packed.items():
         if name.startswith("results/") and not name.endswith("model.json"):
-            assert data == (config.parent / name).read_bytes(), name
+            assert data == (results / name.removeprefix("results/")).read_bytes(), name
     assert {paths.questions("mixed", "test"), paths.references("mixed", "dev")} <= {
         name.removeprefix("results/") for name in packed
     }
-    said = readable("x.parquet", packed[f"results/{paths.calls('pair', 'mixed', 'refine-2', 1, 'test')}"])
+    said = readable("x.parquet", packed[f"results/{paths.calls('pair', batch_of(config), 'refine-2', 1, 'test')}"])
     assert texts_of(results, "mixed")[-1] in said
 
 
 def test_token_ids_of_replies_are_words_too(config: Path, tmp_path: Path):
     columns = {name: None for name in RESPONSE_LOGITS.columns.names}
-    row = {**columns, "uid": "mixed/test/0", "tokens": [1, 2], "top_ids": [1, 2], "logprobs": [-0.5, -0.25]}
+    row = {
+        **columns,
+        "task": "mixed",
+        "uid": "mixed/test/0",
+        "tokens": [1, 2],
+        "top_ids": [1, 2],
+        "logprobs": [-0.5, -0.25],
+    }
     write_rows(tmp_path / "s0.parquet", RESPONSE_LOGITS, [row], Provenance("logits"))
     entry = load_study(config).tasks["mixed"]
     for with_tasks, expected in ((False, None), (True, [1, 2])):
-        redaction = Redaction(
-            config.parent / "results", {"mixed": terms_of(entry, with_tasks=with_tasks)}, {"mixed": ("dev", "test")}
-        )
+        redaction = Redaction(results_of(config), {"mixed": terms_of(entry, with_tasks=with_tasks)})
         changed = redaction.write_copy(tmp_path / "s0.parquet", tmp_path / "copy.parquet")
         assert changed is not with_tasks
         (kept,) = read_rows(tmp_path / ("copy.parquet" if changed else "s0.parquet"), RESPONSE_LOGITS)
@@ -152,11 +180,53 @@ def test_items_of_gpqa_are_never_packed_nor_what_models_wrote_about_them(tmp_pat
     }
 
 
+def of_two_tasks(folder: Path) -> dict[str, Any]:
+    """Return a study of which one batch has items of the workflow's own and items without a known licence."""
+    rows = [{"question": f"Which number is hidden behind door {i}?", "answer": f"{i}{i}{i}"} for i in range(4)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = {"kind": "table", "paths": dict.fromkeys(("dev", "test"), str(folder / "items.jsonl"))}
+    own = {"source": source, "type": "exact_match", "splits": "upstream"}
+    return {**CONTENT, "tasks": {**CONTENT["tasks"], "own": own}}
+
+
+def test_in_a_file_of_several_tasks_the_rows_of_closed_ones_are_cleaned(tmp_path: Path):
+    config = finished_study(tmp_path / "study", of_two_tasks(tmp_path))
+    results, batch = results_of(config), batch_of(config)
+    packed = contents(create(config, "b", "--with-tasks"))
+    for name, data in packed.items():
+        assert "hidden behind door" not in readable(name, data), name
+
+    def rows(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        theirs = pq.ParquetFile(io.BytesIO(packed[f"results/{name}"])).read().to_pylist()
+        return list(zip(theirs, pq.ParquetFile(results / name).read().to_pylist(), strict=True))
+
+    cleaned = {
+        paths.generation("add", batch, "test", 1, "s0"): {"text": "You ask: [question left out] I say 7."},
+        paths.calls("pair", batch, "refine-2", 1, "test"): {
+            "text": "You ask: [question left out] I say 7.",
+            "prompt": None,
+        },
+        paths.logits("reference", "add", batch, "dev"): {"text": None},
+        paths.collected("benchmark", "scores"): {"parsed": "[question left out]"},
+    }
+    for name, changes in cleaned.items():
+        seen = set()
+        for theirs, mine in rows(name):
+            seen.add(mine["task"])
+            assert theirs == (mine if mine["task"] == "mixed" else {**mine, **changes}), name
+        assert seen == {"mixed", "own"}, name
+    costs = paths.costs("pair", batch, "refine-2", 1, "test")
+    assert packed[f"results/{costs}"] == (results / costs).read_bytes()
+    assert f"results/{paths.questions('mixed', 'test')}" in packed
+    assert f"results/{paths.questions('own', 'test')}" not in packed
+    assert f"results/{paths.references('own', 'test')}" not in packed
+
+
 def test_a_state_that_repeats_a_question_stays_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = finished_study(tmp_path)
-    fit = tmp_path / "results" / paths.fit_folder("pair", "mixed", "refine-2", 1) / "fit.json"
-    fit.write_text(json.dumps({"examples": [texts_of(tmp_path / "results", "mixed")[1]]}))
-    name = f"results/{fit.relative_to(tmp_path / 'results')}"
+    fit = results_of(config) / paths.fit_folder("pair", batch_of(config), "refine-2", 1) / "mixed/fit.json"
+    fit.write_text(json.dumps({"examples": [texts_of(results_of(config), "mixed")[1]]}))
+    name = f"results/{fit.relative_to(results_of(config))}"
     packed = contents(create(config))
     assert name not in packed
     assert json.loads(packed["manifest.json"])["left_out"][name] == "repeats questions"
@@ -184,13 +254,26 @@ def test_the_commit_of_the_configuration_is_noted(tmp_path: Path):
 
 def test_a_study_that_is_not_finished_is_a_wrong_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = finished_study(tmp_path)
-    (tmp_path / "results" / paths.costs("pair", "mixed", "refine-2", 1, "test")).unlink()
-    arguments = ["--config", str(config), "--results", str(tmp_path / "results"), "--output", str(tmp_path / "b")]
-    assert main(["bundle", "create", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert "test_costs.parquet" in error
-    assert "is missing" in error
-    assert not (tmp_path / "b").exists()
+    arguments = ["--config", str(config), "--results", str(results_of(config)), "--output", str(tmp_path / "b")]
+    key = ("pair", batch_of(config), "refine-2", 1, "test")
+    for name in (paths.costs(*key), paths.collected("benchmark", "scores"), paths.references("mixed", "dev")):
+        (results_of(config) / name).rename(tmp_path / "away")
+        assert main(["bundle", "create", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert f"{results_of(config) / name}: is missing; run the study to its end first" in error
+        assert not (tmp_path / "b").exists()
+        (tmp_path / "away").rename(results_of(config) / name)
+
+
+def test_without_an_option_the_results_are_those_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    finished_study(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["bundle", "create", "--config", "study.yaml", "--output", "b"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["bundle", "extract", "../b"]) == 0
+    assert [path.name for path in Path().iterdir()] == ["results"]
+    assert Path("results/tiny/analysis/benchmark/scores.parquet").is_file()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.stem)
@@ -198,8 +281,9 @@ def test_the_resolved_configuration_is_the_same_study(path: Path):
     study = load_study(path)
     again = study_from(yaml.safe_load(resolved_yaml(study)), "study.yaml")
     assert again.slice() == study.slice()
-    assert Plan(again).analysis_spec() == Plan(study).analysis_spec()
-    assert list(Plan(again).analysis_spec()["methods"]) == list(Plan(study).analysis_spec()["methods"])
+    for stage in ("tabulate", "report"):
+        mine, theirs = (getattr(Plan(each), stage).slice(None) for each in (again, study))
+        assert json.dumps(mine) == json.dumps(theirs)  # orders count: tables follow them
 
 
 def entry_of(dataset_name: str | None) -> TaskEntry:

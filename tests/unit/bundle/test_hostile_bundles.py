@@ -94,6 +94,7 @@ HOSTILE: dict[str, tuple[Callable[[], Entries], str]] = {
     "manifest is deep": (lambda: with_manifest(b"[" * 100_000), "manifest.json: is not JSON"),
     "manifest is a list": (lambda: with_manifest(b"[]"), "is not the manifest of a bundle"),
     "manifest without fields": (lambda: with_manifest(b'{"format": 1}'), "study is missing or of the wrong kind"),
+    "study is a path": (lambda: changed(study="../elsewhere"), "study '../elsewhere' is no name"),
     "other format": (lambda: changed(format=2), "format 2 is not 1"),
     "no configuration": (lambda: changed(entries={}), "does not list study.yaml"),
     "lists an absolute path": (lambda: listed("/results/x.json"), "'/results/x.json' is an absolute path"),

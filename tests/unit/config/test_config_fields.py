@@ -132,7 +132,6 @@ def test_a_slice_holds_identity_only_at_every_depth():
 def test_runtime_and_numerics_never_enter_the_identity_of_an_engine():
     usual = EngineSettings()
     other_values = {
-        "attention": "eager",
         "device": "cpu",
         "reproducible": "batch",
         "compile": True,
@@ -146,7 +145,7 @@ def test_runtime_and_numerics_never_enter_the_identity_of_an_engine():
         other = EngineSettings.model_validate({name: changed})
         assert other.key() == usual.key()
         assert other.slice("runtime", "numerics") != usual.slice("runtime", "numerics")
-    assert set(usual.key()) == {"kind", "dtype", "trust_remote_code"}
+    assert set(usual.key()) == {"kind", "dtype", "trust_remote_code", "attention"}
 
 
 RUNTIME = {

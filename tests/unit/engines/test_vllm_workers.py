@@ -201,6 +201,17 @@ def test_a_model_that_vllm_does_not_know_is_one_line(room, models, tmp_path):
         room.engine(info, VLLM)
 
 
+@pytest.mark.parametrize("value", ["nan", "-inf"])
+def test_logprobs_that_are_not_finite_are_one_line(models, tmp_path, monkeypatch, value):
+    monkeypatch.setenv("FAKE_VLLM_LOGPROB", value)
+    texts = [TextRequest("a", (5, 6), (7, 8, 9))]
+    for ask in (lambda engine: engine.generate(requests(3)), lambda engine: engine.score_text(texts)):
+        room = EngineRoom(tmp_path)
+        with pytest.raises(WorkError, match=r"^models\.base: vllm stopped: .*not finite .*; set another engine\.dtype"):
+            list(ask(room.engine(models["base"], VLLM)))
+        room.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_worker_that_dies_is_one_line_and_the_next_request_starts_another(models, tmp_path, monkeypatch, number):
     room = EngineRoom(tmp_path)

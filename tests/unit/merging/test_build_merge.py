@@ -100,7 +100,10 @@ def test_a_single_input_is_that_input(tiny_checkpoint, resolved, tmp_path):
     alone = resolved(folder, "alone")
     info = build_merge("soup", average([alone]), [alone], tmp_path / "soup", tmp_path)
     assert info.fingerprint == alone.fingerprint
-    assert (tmp_path / "soup/model.safetensors").samefile(folder / "model.safetensors")
+    weights = tmp_path / "soup/model.safetensors"
+    assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
+    # What happens to the merge must not happen to the model.
+    assert not weights.samefile(folder / "model.safetensors")
     assert (folder / "README.md").read_text() == "mine"
     assert "soup" in (tmp_path / "soup/README.md").read_text()
     scaled = build_merge("half", average([alone], [0.5]), [alone], tmp_path / "half", tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +28,8 @@ ROWS = [
 
 def fill(folder: Path) -> Path:
     write_rows(folder / "scores/strict/a.parquet", SCORES, ROWS, Provenance("score", {"x": 1}))
-    write_rows(folder / "scores/strict/a_perf.parquet", PERF, [], Provenance("score"))
+    for name in ("scores/strict/a_perf", "analysis/benchmark/jobs_perf", "fits/p/b/m/seed1_job_perf"):
+        write_rows(folder / f"{name}.parquet", PERF, [], Provenance("score"))
     write_json(folder / "models/m/model.json", {"name": "m", "location": "a", "base": {"location": "b", "name": "n"}})
     for name in ("tables/x.csv", "figures/x.pdf", "logs/x.log", "benchmarks/x.tsv", "report.html"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,8 @@ def test_equal_folders_are_equal(two, capsys):
 def test_what_depends_on_the_machine_does_not_count(two):
     second = two[1]
     perf = [{"kind": "reply", "key": "k", "model": "m", "cached": True, "seconds": 1.0}]
-    write_rows(second / "scores/strict/a_perf.parquet", PERF, perf, Provenance("score"))
+    for name in ("scores/strict/a_perf", "analysis/benchmark/jobs_perf", "fits/p/b/m/seed1_job_perf"):
+        write_rows(second / f"{name}.parquet", PERF, perf, Provenance("score"))
     for name in ("logs/x.log", "report.html", "tables/moco_paid_perf.csv", "tables/moco_paid_perf.md"):
         (second / name).write_text("two")
     (second / "logs/more.log").write_text("two")
@@ -68,6 +71,69 @@ def test_what_depends_on_the_machine_does_not_count(two):
     (second / "tables/.x.csv.12.tmp").write_text("half")
     write_json(second / "models/m/model.json", {"name": "m", "location": "c", "base": {"location": "d", "name": "n"}})
     assert list(differences(*two)) == list(differences(*two, strict=True)) == []
+
+
+OTHERS = (
+    "README", "README.md", "README.txt", ".DS_Store", "._x.csv", "Thumbs.db", "desktop.ini", "x.csv~", "#x.csv#", "x.bak",
+    "x.csv.orig", ".x.csv.swp", "x copy.csv", "x (1).csv", "notes.md", "notes.txt", "look.ipynb", "look.py",
+    ".ipynb_checkpoints/x-checkpoint.csv", "__pycache__/look.pyc", ".snakemake_timestamp",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("folder", ["", "tables", "figures", "scores/strict", "models/m", "fits/p/t/m/seed1"])
+def test_what_the_workflow_does_not_make_does_not_count(two, folder, name):
+    for side, text in zip(two, ("mine", "yours"), strict=True):
+        path = side / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (two[0] / folder / "empty").mkdir()
+    assert list(differences(*two, strict=True)) == []
+    (two[1] / folder / name).unlink()
+    assert list(differences(*two, strict=True)) == []
+
+
+def test_a_table_of_ones_own_among_the_scores_does_not_count(two):
+    pq.write_table(pa.table({"uid": ["a"]}), two[0] / "scores/strict/export.parquet")
+    assert list(differences(*two)) == []
+    write_rows(two[0] / "scores/strict/b.parquet", SCORES, ROWS, Provenance("score"))
+    (two[0] / "scores/strict/c.parquet").write_bytes(b"damaged")
+    assert [line.partition(":")[0] for line in differences(*two)] == [
+        "scores/strict/b.parquet",
+        "scores/strict/c.parquet",
+    ]
+
+
+def test_one_folder_of_two_results_is_compared_alone(two):
+    (two[1] / "tables/x.csv").write_text("two")
+    assert list(differences(two[0] / "tables", two[1] / "tables")) == ["x.csv: bytes differ"]
+    assert list(differences(two[0] / "models", two[1] / "models")) == []
+
+
+def test_nothing_to_compare_is_no_equality(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text("x")
+    assert main(["verify", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert "holds nothing that the workflow makes" in capsys.readouterr().err
+
+
+def draw(path: Path, height: float, **metadata) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([0, height])
+    figure.savefig(path, metadata=metadata)
+
+
+def test_dates_and_versions_in_figures_do_not_count(two):
+    date = datetime(2026, 1, 2, tzinfo=UTC)
+    draw(two[0] / "figures/x.pdf", 1, CreationDate=None)
+    draw(two[1] / "figures/x.pdf", 1, CreationDate=date, ModDate=date, Producer="another (2\\)) library")
+    assert list(differences(*two)) == []
+    assert list(differences(*two, strict=True)) == ["figures/x.pdf: bytes differ"]
+    draw(two[1] / "figures/x.pdf", 2, CreationDate=None)
+    assert list(differences(*two)) == ["figures/x.pdf: bytes differ"]
 
 
 def test_the_layout_of_a_parquet_file_does_not_count(two):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -86,6 +87,14 @@ def test_statistics_as_text_name_models_and_count_what_is_damaged(project, capsy
     assert line[2:4] == ["2", "1"]
     assert line[-2:] == ["8", "1"]
     assert any(line[:2] == ["generations", OTHER[:16]] for line in lines)
+
+
+def test_statistics_name_the_models_of_every_study_below_results(project, capsys):
+    for study in ("one", "other"):
+        shutil.copytree(project / "results/models", project / "results" / study / "models")
+    shutil.rmtree(project / "results/models")
+    moco(project, "stats", "--json")
+    assert ["add"] in [part["models"] for part in json.loads(capsys.readouterr().out)["parts"]]
 
 
 def test_a_request_that_is_stored_twice_is_one_response(project, capsys):

@@ -39,19 +39,34 @@ def both(tmp_path, monkeypatch, capsys):
             start(load_configfile(path), SimpleNamespace(overwrite_configfiles=[path]))
         except SystemExit as stop:
             run = stop.code
-        ran = [line.removeprefix("moco: ").replace(f"{path}: ", "s.yaml: ") for line in capsys.readouterr().err.splitlines()]
+        ran = [
+            line.removeprefix("moco: ").replace(f"{path}: ", "s.yaml: ")
+            for line in capsys.readouterr().err.splitlines()
+        ]
         return (code, checked), (run, ran)
 
     return said
 
 
 MISTAKES = {
-    "key written twice": ("  default: {max", "  default: {max_new_tokens: 1}\n  default: {max", "key 'default' is written twice"),
+    "key written twice": (
+        "  default: {max",
+        "  default: {max_new_tokens: 1}\n  default: {max",
+        "key 'default' is written twice",
+    ),
     "octal": ("max_new_tokens: 16", "max_new_tokens: 016", "016 is read to base 8, as 14"),
     "a model named no": ("models: {", "models: {no: {kind: zoo}, ", "the key no is read as a truth value"),
     "truth value for a seed": ("study: s", "study: s\nseeds: [true]", "seeds.0: is the truth value true"),
-    "infinite temperature": ("temperature: 0.7", "temperature: .inf", "decoding.default.temperature: inf is not finite"),
-    "too many tokens": ("max_new_tokens: 16", "max_new_tokens: 100000", "100,000 new tokens leave no room for a prompt"),
+    "infinite temperature": (
+        "temperature: 0.7",
+        "temperature: .inf",
+        "decoding.default.temperature: inf is not finite",
+    ),
+    "too many tokens": (
+        "max_new_tokens: 16",
+        "max_new_tokens: 100000",
+        "100,000 new tokens leave no room for a prompt",
+    ),
     "unknown skill": ("skills: [add]", "skills: [sub]", "unknown skill 'sub'"),
     "case": ("pools: {", "pools: {P: [add], ", "differs from 'P' in case only"),
     "braces": ("t.jsonl", '"t{x}.jsonl"', "Snakemake takes {x} in 't{x}.jsonl' for a wildcard"),
@@ -69,7 +84,7 @@ def test_a_run_refuses_what_the_check_refuses(name, both):
     assert set(ran) <= set(checked)  # the check also looks at files
 
 
-@pytest.mark.parametrize("change", [("0.7", "7e-1"), ("0.7", '7.0E-1'), ("study: s", '"study": s')])
+@pytest.mark.parametrize("change", [("0.7", "7e-1"), ("0.7", "7.0E-1"), ("study: s", '"study": s')])
 def test_a_run_takes_what_the_check_takes(change, both):
     assert both(STUDY.replace(*change, 1)) == ((0, []), (0, []))
 

@@ -6,6 +6,7 @@ import pytest
 
 from moco.config.load import study_from
 from moco.errors import RequestError
+from moco.workflow.check import structural_problems
 from moco.workflow.matrix import Cell, Matrix
 
 SKILLS = {"kind": "synthetic", "skills": ["add"]}
@@ -84,7 +85,9 @@ def test_an_added_comparison_leaves_every_batch_as_it_is():
 def test_equal_sets_of_tasks_are_one_batch_whoever_asks_for_them():
     tasks = {name: task() for name in "tuv"}
     compare = [{"tasks": ["u", "t"], "methods": ["control_random"]}, {"tasks": ["t", "u"], "methods": ["vote"]}]
-    made = matrix(tasks=tasks, methods={"control_random": {}, "vote": {"method": "text_majority_vote"}}, compare=compare)
+    made = matrix(
+        tasks=tasks, methods={"control_random": {}, "vote": {"method": "text_majority_vote"}}, compare=compare
+    )
     [name] = {cell.batch for cell in made.cells}
     assert made.batch(name).tasks == ("t", "u")
     assert re.fullmatch(r"general-exact_match-train-[0-9a-f]{6}", name)
@@ -218,7 +221,9 @@ def test_a_pool_of_a_round_is_just_another_pool_of_students_of_the_one_before():
     assert made.pool(second).models == (f"{second}--1", f"{second}--2")
     assert [made.students[name].parent for name in made.pool(first).models] == ["a", "b"]
     assert made.students[f"{second}--2"].parent == f"{first}--2"
-    assert {name: made.nodes.declared(name, "architecture") for name in made.students} == dict.fromkeys(made.students, "llama")
+    assert {name: made.nodes.declared(name, "architecture") for name in made.students} == dict.fromkeys(
+        made.students, "llama"
+    )
     assert [cell.pool for cell in made.round_cells] == ["p", first, second]
     assert {cell.seeds for cell in made.round_cells} == {(1,)}
 
@@ -250,3 +255,34 @@ def test_every_seed_method_and_task_is_a_run_of_its_own():
 def test_a_task_without_a_distill_split_cannot_teach():
     with pytest.raises(RequestError, match="task t has no distill split"):
         assert loop(tasks={"t": task()}).round_cells
+
+
+@pytest.mark.parametrize(
+    ("pools", "line"),
+    [
+        (
+            {"p": ["a", "p--t--weight_greedy_soup--s1--soup"]},
+            "pools.p: needs a model that is made from this pool itself",
+        ),
+        (
+            {
+                "p": ["a", "q--t--weight_greedy_soup--s1--soup"],
+                "q": ["b", "p--t--weight_greedy_soup--s1--soup"],
+            },
+            "pools.p: needs a model that is made from this pool itself",
+        ),
+        ({"p": ["a", "b"], "q": ["a", "p--t"]}, "pools.q: 'p--t' is no model that a fit of this study makes"),
+        ({"p": ["a", "b"], "q": ["a", f"p--t--weight_greedy_soup--s1--{'x' * 90}"]}, "100 characters at most"),
+    ],
+)
+def test_members_that_nothing_can_make_are_refused_in_one_line(pools, line):
+    study = matrix(pools=pools, methods={"weight_greedy_soup": {}, "control_random": {}}).study
+    assert any(line in problem.line("") for problem in structural_problems(study))
+
+
+def test_runs_of_one_name_are_refused():
+    methods = {"a-x": {"method": "control_best_single"}, "x": {"method": "control_best_single"}}
+    entry = {"pool": "p", "tasks": ["t"], "rounds": 1}
+    runs = {"loop": {**entry, "methods": ["a-x"]}, "loop-a": {**entry, "methods": ["x"]}}
+    with pytest.raises(RequestError, match="two runs of the loop would be called loop-a-x-t-supervised-s1"):
+        assert loop(methods=methods, evolution=runs).runs

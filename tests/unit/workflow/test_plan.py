@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from support.plans import ALL_METHODS, SKILLS, batch_of, job, plan
 
 from moco import paths
 from moco.workflow.plan import WILDCARDS
-from support.plans import ALL_METHODS, SKILLS, batch_of, job, plan
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 ONE_TASK = {"t": {"source": SKILLS}}
@@ -296,6 +296,10 @@ def test_a_part_is_collected_from_scores_costs_and_the_accounts_of_every_job():
         *(f"<results>/{path}.parquet" for path in replies),
         *(f"<results>/{path}_costs.parquet" for path in answers),
     ]
+    assert made.collect.replies(part) == [
+        *(f"<results>/{path}.parquet" for path in replies),
+        *(f"<results>/{path}_calls.parquet" for path in answers),
+    ]
     assert made.collect.models(part) == [f"<results>/models/{model}/model.json" for model in "ab"]
     dev = [path.replace("/test/", "/dev/") for path in replies]
     fit = f"fits/p/{batch}/control_best_single/seed1"
@@ -307,7 +311,7 @@ def test_a_part_is_collected_from_scores_costs_and_the_accounts_of_every_job():
 
 def test_tables_read_what_was_collected_and_that_of_the_data_reads_tasks():
     made = plan()
-    collected = [f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "jobs_perf")]
+    collected = [f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "replies", "jobs_perf")]
     assert made.tabulate.inputs(job(table="moco_main")) == made.tabulate.collected == collected
     tasks = made.tabulate.inputs(job(table="data_quality"))
     assert tasks
@@ -376,3 +380,18 @@ def test_names_that_the_study_does_not_have_are_one_line():
     ):
         with pytest.raises(Exception, match="unknown"):
             ask()
+
+
+def test_a_study_is_identified_by_all_that_changes_results_and_by_nothing_else():
+    usual = plan().tabulate.slice(None)["configuration"]
+    assert re.fullmatch("[0-9a-f]{64}", usual)
+    assert plan().tabulate.slice(None)["configuration"] == usual
+    runtime = {"retries": 3, "failures": "record", "site": {"use_gpu": True}, "engine": {"batch_rows": 7}}
+    assert plan(**runtime).tabulate.slice(None)["configuration"] == usual
+    others = [
+        {"seeds": [9]},
+        {"scorer": "paper"},
+        {"min_coverage": 0.5},
+        {"decoding": {"default": {"max_new_tokens": 3}}},
+    ]
+    assert len({usual, *(plan(**change).tabulate.slice(None)["configuration"] for change in others)}) == 5

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bundles import CONTENT, entry, finished_study, pack, sound
+from support.bundles import CONTENT, entry, finished_study, pack, results_of, sound
 
 from moco.cli import main
-from moco.config.load import load_study
+from moco.config.load import load_study, study_from
 from moco.errors import MocoError, RequestError, WorkError
 from moco.workflow.plan import Plan
 from moco.workflow.replay import replay
@@ -20,7 +20,7 @@ ITEMS = "--with-tasks"
 
 def bundle_of(config: Path, *options: str) -> Path:
     output = config.parent / "b.tar.zst"
-    arguments = ["--config", str(config), "--results", str(config.parent / "results"), "--output", str(output)]
+    arguments = ["--config", str(config), "--results", str(results_of(config)), "--output", str(output)]
     assert main(["bundle", "create", *arguments, *options]) == 0
     return output
 
@@ -57,20 +57,34 @@ def bundle(config: Path) -> Path:
 
 @pytest.mark.usefixtures("empty")
 def test_tables_and_figures_are_planned_from_the_files_of_the_bundle(config: Path, bundle: Path):
-    plan, original = replay(bundle), Plan(load_study(config))
-    assert set(plan.analysis_inputs) <= set(plan.bundled)
-    assert plan.analysis_inputs == original.analysis_inputs
-    assert plan.analysis_spec() == {**original.analysis_spec(), "items": False}
-    assert set(original.planned_tables) - set(plan.planned_tables) == {"data_quality"}
+    (plan, content), original = replay(bundle), Plan(load_study(config))
+    assert set(plan.tabulate.collected) <= set(plan.bundled)
+    assert plan.tabulate.collected == original.tabulate.collected
+    assert set(plan.tabulate.task_files) <= set(plan.bundled)
+    assert plan.report.digest(None) == original.report.digest(None)
+    assert [name for name in original.tables if name != "data_quality"] == list(plan.tables)
+    assert plan.figures == original.figures
     assert "no data_quality" in plan.notice
+    again = Plan(study_from(content, "study file"))
+    assert [again.tabulate.digest(None), again.report.digest(None)] == [
+        original.tabulate.digest(None),
+        original.report.digest(None),
+    ]
 
 
 @pytest.mark.usefixtures("empty")
 def test_with_items_the_plan_is_that_of_the_study(config: Path, tmp_path: Path):
-    plan, original = replay(bundle_of(finished_study(tmp_path / "own"), ITEMS)), Plan(load_study(config))
-    assert plan.planned_tables == original.planned_tables
-    assert plan.task_files == original.task_files
-    assert plan.analysis_spec() == original.analysis_spec()
+    (plan, _), original = replay(bundle_of(finished_study(tmp_path / "own"), ITEMS)), Plan(load_study(config))
+    assert plan.tables == original.tables
+    assert plan.tabulate.task_files == original.tabulate.task_files
+
+
+@pytest.mark.usefixtures("empty")
+def test_the_results_folder_is_where_the_first_output_lies(bundle: Path):
+    plan, _ = replay(bundle)
+    for folder in ("results/tiny", "module/out"):
+        outputs = [path.replace("<results>", folder) for path in plan.bundled]
+        assert plan.bundle_folder(None, outputs) == folder
 
 
 def test_sources_of_tasks_and_their_variables_may_be_missing(
@@ -85,15 +99,14 @@ def test_sources_of_tasks_and_their_variables_may_be_missing(
     bundle = bundle_of(finished_study(tmp_path / "own", {**CONTENT, "tasks": tasks}))
     monkeypatch.delenv("MY_DATA")
     (tmp_path / "items.jsonl").unlink()
-    assert replay(bundle).analysis_inputs
+    assert replay(bundle)[0].bundled
     assert not list(empty.iterdir())
 
 
-def test_results_of_another_study_are_refused(empty: Path, bundle: Path):
-    (empty / "results/studies").mkdir(parents=True)
-    (empty / "results/studies/other.json").write_text("{}")
-    with pytest.raises(RequestError, match="holds study 'other'"):
-        replay(bundle)
+def test_results_of_other_studies_are_no_obstacle(empty: Path, bundle: Path):
+    (empty / "results/other/models/add").mkdir(parents=True)
+    (empty / "results/other/models/add/model.json").write_text("{}")
+    assert replay(bundle)[0].bundled
 
 
 def test_other_files_under_the_same_names_are_refused(config: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,13 +117,13 @@ def test_other_files_under_the_same_names_are_refused(config: Path, bundle: Path
 
 @pytest.mark.usefixtures("empty")
 def test_equal_files_are_no_obstacle(bundle: Path):
-    main(["bundle", "extract", str(bundle), "--results", "results"])
-    assert replay(bundle).bundled
+    main(["bundle", "extract", str(bundle), "--results", "results/tiny"])
+    assert replay(bundle)[0].bundled
 
 
 @pytest.mark.usefixtures("empty")
 def test_a_bundle_that_lacks_an_input_of_a_figure_says_which(tmp_path: Path, config: Path):
-    with pytest.raises(WorkError, match=r"lacks .*scores/strict/.*replay it with moco 0"):
+    with pytest.raises(WorkError, match=r"lacks .*analysis/benchmark/scores.*replay it with moco 0"):
         replay(holding(config.read_bytes(), tmp_path / "b"))
 
 
@@ -125,6 +138,6 @@ def test_a_replayed_plan_imports_no_torch(empty: Path, bundle: Path):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "from pathlib import Path; from moco.workflow.replay import replay\n"
-        f"replay(Path({str(bundle)!r})).analysis_json(None); assert 'pandas' not in sys.modules"
+        f"replay(Path({str(bundle)!r}))[0].report.digest(None); assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=empty, check=True)

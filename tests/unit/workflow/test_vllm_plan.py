@@ -68,6 +68,7 @@ def test_results_are_of_class_scheduled():
             "models.base.engine.dtype: vllm has no exact mode (float64); set dtype: float32, bfloat16 or float16",
         ),
         ({"engine": {"attention": "eager"}}, "engine.attention: vllm chooses its attention by itself; leave it out"),
+        ({"engine": {"attention": "sdpa"}}, "engine.attention: vllm chooses its attention by itself; leave it out"),
         (
             {"engine": {"reproducible": "batch", "device": "cpu"}},
             "engine.reproducible: vllm has no kernels for the CPU that do not depend on the batch;"
@@ -103,7 +104,7 @@ def test_what_vllm_cannot_do_is_one_line(changes, line):
 
 def test_the_key_of_a_request_holds_the_program_and_no_further_setting():
     usual = EngineSettings().key()
-    assert usual == {"kind": "transformers", "dtype": "float64", "trust_remote_code": False}
+    assert usual == {"kind": "transformers", "dtype": "float64", "trust_remote_code": False, "attention": "auto"}
     settings = EngineSettings(kind="vllm", dtype="float32", tensor_parallel=2, compile=True, reproducible="batch")
     assert settings.key() == {**usual, "kind": "vllm", "dtype": "float32"}
 

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from moco.config.runtime import write_study_file
 from moco.digest import digest, file_digest, tree_digest
+from moco.errors import WorkError
 from moco.models.weights import count_parameters
 from moco.zoo.build import build, location
 from moco.zoo.roster import ROSTER, recipe
@@ -226,3 +229,63 @@ def test_what_a_process_left_that_was_killed_right_after_publishing_is_removed(t
     assert build("base", tmp_path, STEPS) == folder
     assert not work.exists()
     assert list(folder.iterdir()) == []
+
+
+def made_up(name, cache):
+    """Put something in the place of a trained model."""
+    folder = location(name, cache, STEPS)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(bytes(100))
+    return folder
+
+
+def test_a_finished_model_is_handed_out_without_torch(tmp_path):
+    made_up("base", tmp_path)
+    code = (
+        "import sys\nfrom moco.cli import main\n"
+        f"assert main(['zoo', '--results', {str(tmp_path / 'results')!r}, '--model', 'b']) == 0\n"
+        "print(*(name for name in ('torch', 'transformers', 'tokenizers') if name in sys.modules))"
+    )
+    study = {"study": "s", "models": {"b": {"kind": "zoo", "recipe": "base", "steps": STEPS}}, "pools": {"p": ["b"]}}
+    study["tasks"] = {"t": {"source": {"kind": "synthetic", "skills": ["add"]}}}
+    named = {"MOCO_CACHE": str(tmp_path), "MOCO_STUDY": str(write_study_file(study, tmp_path))}
+    environment = {**os.environ, **named}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == ""
+    copied = tmp_path / "results/checkpoints/b/model.safetensors"
+    assert copied.read_bytes() == bytes(100)
+    assert copied.stat().st_nlink == 1
+    assert copied.stat().st_mode & 0o222 == 0
+
+
+@pytest.mark.slow
+def test_a_damaged_model_is_trained_again_and_what_grew_from_it_stays(tmp_path, caplog):
+    folder = build("add", tmp_path, steps=STEPS)
+    base = location("base", tmp_path, STEPS)
+    before, stamp = tree_digest(base), (folder / "model.safetensors").stat().st_mtime_ns
+    weights = base / "model.safetensors"
+    about = weights.stat()
+    weights.chmod(0o644)
+    with weights.open("r+b") as stream:
+        stream.seek(about.st_size - 1)
+        stream.write(b"\xff")
+    os.utime(weights, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert build("base", tmp_path, steps=STEPS) == base
+    assert tree_digest(base) == before
+    assert base.with_name(f"{base.name}.damaged").is_dir()
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [
+        f"{base} is damaged (the content of model.safetensors has changed): set aside, it is trained again"
+    ]
+    assert build("add", tmp_path, steps=STEPS) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_a_damaged_model_in_a_cache_of_others_is_one_line(tmp_path, monkeypatch):
+    folder = made_up("base", tmp_path)
+    assert build("base", tmp_path, STEPS) == folder
+    (folder / "model.safetensors").chmod(0o644)
+    (folder / "model.safetensors").write_bytes(bytes(99))
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(WorkError, match=r"99 bytes instead of 100\) and cannot be set aside.*MOCO_CACHE"):
+        build("base", tmp_path, STEPS)
