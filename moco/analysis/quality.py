@@ -24,6 +24,7 @@ _COLUMNS = (
     "items",
     "valid",
     "broken",
+    "blanks evened",
     "left out",
     "groups",
     "median length",
@@ -148,7 +149,8 @@ def data_quality(spec: Spec, results: Path) -> Table:
     notes = [
         "Lengths are of prompts, in characters. Same gold: the share of items that a constant reply gets right.",
         "Left out: items that clean splits do not use; rows and twins are in tasks/TASK/dropped.parquet. Broken items"
-        " stay in the files and are not scored.",
+        " stay in the files and are not scored. Blanks evened: items in whose options white space or invisible marks were"
+        " removed, since a blank that only the right option has would give it away.",
         *(f"{reason}: {REASONS[reason]}." for reason in reasons if reason in REASONS),
         "Shared items ask the same as items of another task: of test, items that the other task has in train, dev or"
         " distill; of these, items that it has in test.",
@@ -173,6 +175,7 @@ def _row(task: str, split: str, about: SplitData, total: int, shared: Mapping[st
         about.facts["items"],
         about.facts["valid"],
         _counts(about.facts.get("broken", {})),
+        about.facts.get("evened", 0),
         _counts(_dropped(about)),
         about.groups,
         int(median),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 from moco.prompts.blocks import task_prompt
+from moco.tasks.blanks import even_blanks
 from moco.tasks.item import Question
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.leakage import REASONS, contradictions, find_drops
@@ -130,10 +131,13 @@ def _oddities(item: RawItem, kind: str) -> list[str]:
     broken = broken_reason(item)
     if broken is not None:
         found.append(f"cannot be scored ({broken}), and so kept as invalid")
-    if item.options is not None and len(set(item.options)) < len(item.options):
+    options = None if item.options is None else tuple(map(even_blanks, item.options))
+    if options is not None and len(set(options)) < len(options):
         found.append("an option that is listed twice")
+    if options != item.options:
+        found.append("white space or invisible marks in options, which are evened out")
     question = Question(
-        uid="", task="", split="", type=kind, question=item.question, prompt="", options=item.options, domain=""
+        uid="", task="", split="", type=kind, question=item.question, prompt="", options=options, domain=""
     )
     if len(task_prompt(question)) > LONG_PROMPT:
         found.append(f"prompt of more than {LONG_PROMPT:,} characters, of which models may see only the end")

@@ -16,6 +16,7 @@ from moco.digest import ListDigest, canonical_json
 from moco.errors import RequestError
 from moco.prompts.blocks import task_prompt
 from moco.records import DROPPED, QUESTIONS, REFERENCES, Provenance, read_rows, row_writer, write_json, write_rows
+from moco.tasks.blanks import even_blanks
 from moco.tasks.item import DATASET, Question, Reference
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.raw import RawItem
@@ -111,6 +112,7 @@ class _SplitWriter:
         self._known = {} if dataset is None else {DATASET: dataset}
         self._folder, self._provenance = folder, provenance
         self._items = 0
+        self._evened = 0
         self._broken: Counter[str] = Counter()
         self._questions, self._references = ListDigest(), ListDigest()
 
@@ -128,7 +130,9 @@ class _SplitWriter:
 
     def add(self, item: RawItem, broken: str | None) -> None:
         """Append an item, which counts as valid unless it is broken for some reason."""
-        item = replace(item, meta={**item.meta, **self._known})
+        options = None if item.options is None else tuple(map(even_blanks, item.options))
+        self._evened += options != item.options
+        item = replace(item, meta={**item.meta, **self._known}, options=options)
         rows = _question_row(self._task, self._kind, self._split, item), _reference_row(self._task, self._split, item)
         rows[1]["valid"] = broken is None
         for row, file, seen in zip(rows, self._files, (self._questions, self._references), strict=True):
@@ -144,6 +148,7 @@ class _SplitWriter:
             "items": self._items,
             "valid": self._items - self._broken.total(),
             "broken": dict(self._broken),
+            "evened": self._evened,
             "questions": self._questions.hexdigest(),
             "references": self._references.hexdigest(),
         }

@@ -4,6 +4,7 @@ from typing import Any
 
 from moco.digest import canonical_json
 from moco.errors import RequestError
+from moco.tasks.blanks import even_blanks
 from moco.tasks.item import LETTERS
 from moco.tasks.raw import RawItem
 
@@ -36,7 +37,7 @@ def option_texts(named: dict[str, Any], where: str) -> tuple[str, ...]:
     for name, value in named.items():
         if not isinstance(value, str):
             raise RequestError(f"option {brief(name)} is {kind_of(value)}, not a text", where=where)
-        if not value.strip():
+        if not even_blanks(value):
             raise RequestError(f"option {brief(name)} is empty", where=where)
     return tuple(named.values())
 

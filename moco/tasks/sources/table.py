@@ -15,6 +15,7 @@ from moco.config.expand import expand
 from moco.config.tasks import TableSource
 from moco.errors import RequestError
 from moco.registry import did_you_mean
+from moco.tasks.blanks import even_blanks
 from moco.tasks.item import LETTERS
 from moco.tasks.raw import RawItem
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
@@ -160,8 +161,8 @@ def named_option(form: str, value: Any, options: tuple[str, ...], where: str) ->
     elif form == "index":
         position = _whole(value)
     elif form == "option_text" and isinstance(value, str):
-        texts = [option.strip() for option in options]
-        position = texts.index(value.strip()) if value.strip() in texts else None
+        texts, wanted = [even_blanks(option) for option in options], even_blanks(value)
+        position = texts.index(wanted) if wanted in texts else None
     if position is None or not 0 <= position < len(options):
         shown = kind_of(value) if form == "option_text" or not isinstance(value, (str, int)) else brief(value)
         raise RequestError(f"gold ({shown}) is not the {form} of one of the {len(options)} options", where=where)
