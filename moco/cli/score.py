@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", help="method variant")
     parser.add_argument("--spec", type=parse_spec, help="slice of the configuration, as JSON")
     parser.add_argument("--cases", type=Path, help="recompute the cases of this file instead; may run code in it")
-    parser.add_argument("--scorer", choices=["paper"], default="paper", help="rule set that the cases record")
+    parser.add_argument("--scorer", choices=["paper", "strict"], default="paper", help="rule set that the cases record")
     parser.add_argument("--json", action="store_true", help="print the result of --cases as one JSON object")
     parser.add_argument(
         "--isolation",
@@ -68,9 +68,9 @@ def _together(options: argparse.Namespace, task: str) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score every task of the batch, or compare recorded cases and return 1 when scores differ."""
+    """Score every task of the batch, or compare recorded cases and return 1 when scores differ or lines are bad."""
     if options.cases is not None:
-        return _compare(options.cases, options.isolation, as_json=options.json)
+        return _compare(options.cases, options.scorer, options.isolation, as_json=options.json)
     _score(options)
     return 0
 
@@ -116,27 +116,35 @@ def record_failure(options: argparse.Namespace, reason: str) -> None:
         write_failed(options.results, task, options.split, _source(options, task), options.spec, reason)
 
 
-def _compare(path: Path, isolation: Literal["bwrap", "limits"], *, as_json: bool) -> int:
+def _compare(path: Path, rules: str, isolation: Literal["bwrap", "limits"], *, as_json: bool) -> int:
     import json
+    import sys
     from dataclasses import asdict
 
     from moco.machine import usable_cores
     from moco.scoring.base import CodeTools, Tools
     from moco.scoring.cases import disagreements, read_cases
 
-    cases = read_cases(path)
-    differing = disagreements(cases, Tools(workers=usable_cores(), code=CodeTools(isolation)))
+    cases, bad = read_cases(path, rules)
+    for error in bad.values():
+        print(f"moco score: {error}", file=sys.stderr)
+    differing = disagreements(cases, rules, Tools(workers=usable_cores(), code=CodeTools(isolation)))
     agree = len(cases) - len(differing)
     if as_json:
         found = {"cases": len(cases), "agree": agree, "disagreements": [asdict(each) for each in differing]}
+        if bad:
+            found["bad_lines"] = [{"line": line, "error": str(error)} for line, error in bad.items()]
         print(json.dumps(found, ensure_ascii=False))
-        return 1 if differing else 0
-    for each in differing:
-        print(f"line {each.line}: expected {_shown(each.expected)}, got {_shown(each.got)}")
-    print(f"{agree} of {len(cases)} cases agree")
-    return 1 if differing else 0
+    else:
+        for each in differing:
+            print(f"line {each.line}: expected {_shown(each.expected)}, got {_shown(each.got)}")
+        print(f"{agree} of {len(cases)} cases agree" + (f"; lines that are no cases: {len(bad)}" if bad else ""))
+    return 1 if differing or bad else 0
 
 
 def _shown(outcome: dict[str, object]) -> str:
+    score = f"score {outcome['score']}"
+    if "parsed" not in outcome:
+        return score
     parsed = repr(outcome["parsed"])
-    return f"{parsed if len(parsed) <= 60 else parsed[:57] + '...'} with score {outcome['score']}"
+    return f"{parsed if len(parsed) <= 60 else parsed[:57] + '...'} with {score}"

@@ -1,10 +1,12 @@
-"""Recorded cases: replies with the scores that the original rules gave them, recomputed and compared.
+"""Recorded cases: replies with the scores that a rule set gives them, recomputed and compared.
 
 A file has one JSON object a line: `task_type`, `item` (in MoCo's format; the text of the question may be missing),
-`response`, and `paper` with `parsed` and `score`.
+`response`, and under the name of the rule set an object with `score`, for `paper` also with `parsed`.
 """
 
+import codecs
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from moco.tasks.sources.moco_json import read_item
 TOLERANCE = 1e-9
 """Largest difference between equal scores."""
 
+_JUDGED = ("general_verifier", "generation_diversity", "reward_model")
 _NO_TEXT = {"question": "not recorded", "input": "not recorded"}
 
 
@@ -31,15 +34,13 @@ class RecordedCase:
         line: Its number, from 1.
         task_type: Type of the item's task.
         case: The item and the reply.
-        parsed: What the original rules extracted.
-        score: The score they gave.
+        recorded: What the rule set gives: `score`, null for an item that is not scored, and `parsed` where it counts.
     """
 
     line: int
     task_type: str
     case: Case
-    parsed: Any
-    score: float
+    recorded: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,44 +52,57 @@ class Disagreement:
     got: dict[str, Any]
 
 
-def read_cases(path: Path) -> list[RecordedCase]:
-    """Return the cases of a file.
+def read_cases(path: Path, rules: str) -> tuple[list[RecordedCase], dict[int, RequestError]]:
+    """Return the cases of a file, and what is wrong with its other lines, by their number.
+
+    Args:
+        path: The file.
+        rules: The rule set whose scores are recorded.
 
     Raises:
-        RequestError: The file is missing or damaged, or a task type has no scorer.
+        RequestError: The file cannot be read, or has no line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RequestError(f"cannot be read ({reason})", where=str(path)) from None
-    rows = enumerate(text.split("\n"), start=1)
-    cases = [_read_case(line, row, f"{path}: line {line}") for line, row in rows if row.strip()]
-    if not cases:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot be read ({error.strerror or error})", where=str(path)) from None
+    cases: list[RecordedCase] = []
+    bad: dict[int, RequestError] = {}
+    for line, row in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        if row.strip():
+            try:
+                cases.append(_read_case(line, row, rules, f"{path}: line {line}"))
+            except RequestError as error:
+                bad[line] = error
+    if not cases and not bad:
         raise RequestError("holds no cases", where=str(path))
-    return cases
+    return cases, bad
 
 
-def disagreements(cases: Sequence[RecordedCase], tools: Tools) -> list[Disagreement]:
-    """Return the cases on which the `paper` rules of today disagree with what was recorded, by line."""
+def disagreements(cases: Sequence[RecordedCase], rules: str, tools: Tools) -> list[Disagreement]:
+    """Return the cases on which a rule set as it is today disagrees with what was recorded, by line."""
     found = []
     for kind in dict.fromkeys(case.task_type for case in cases):
         own = [case for case in cases if case.task_type == kind]
-        verdicts = score_cases(scorer_for(kind, "paper"), [recorded.case for recorded in own], tools)
-        for recorded, verdict in zip(own, verdicts, strict=True):
-            if not _agrees(recorded, verdict):
-                expected = {"parsed": recorded.parsed, "score": recorded.score}
+        verdicts = score_cases(scorer_for(kind, rules), [recorded.case for recorded in own], tools)
+        for case, verdict in zip(own, verdicts, strict=True):
+            if not _agrees(case.recorded, verdict):
                 got = {"parsed": verdict.parsed, "score": verdict.score}
-                found.append(Disagreement(recorded.line, expected, got))
+                found.append(Disagreement(case.line, case.recorded, {name: got[name] for name in case.recorded}))
     return sorted(found, key=lambda each: each.line)
 
 
-def _agrees(recorded: RecordedCase, verdict: Verdict) -> bool:
-    parsed = json.dumps(recorded.parsed) if isinstance(recorded.parsed, bool) else recorded.parsed
-    return verdict.parsed == parsed and verdict.score is not None and abs(verdict.score - recorded.score) <= TOLERANCE
+def _agrees(recorded: dict[str, Any], verdict: Verdict) -> bool:
+    if "parsed" in recorded:
+        parsed = recorded["parsed"]
+        if verdict.parsed != (json.dumps(parsed) if isinstance(parsed, bool) else parsed):
+            return False
+    if verdict.score is None or recorded["score"] is None:
+        return verdict.score is recorded["score"]
+    return abs(verdict.score - float(recorded["score"])) <= TOLERANCE
 
 
-def _read_case(line: int, row: str, where: str) -> RecordedCase:
+def _read_case(line: int, row: bytes, rules: str, where: str) -> RecordedCase:
     try:
         content = json.loads(row)
     except (ValueError, RecursionError):
@@ -96,14 +110,23 @@ def _read_case(line: int, row: str, where: str) -> RecordedCase:
     kind = _field(content, "task_type", str, where)
     if kind not in task_types():
         raise RequestError(f"no scorer for task type {kind!r}", where=where, remedy=did_you_mean(kind, task_types()))
+    if kind in _JUDGED:
+        raise RequestError(f"task type {kind!r} is scored by models, of which recorded cases have none", where=where)
     item = _field(content, "item", dict, where)
-    paper = _field(content, "paper", dict, where)
-    score = _field(paper, "score", (int, float), f"{where}: paper")
-    if "parsed" not in paper:
-        raise RequestError("field 'parsed' is missing", where=f"{where}: paper")
+    recorded = _recorded(_field(content, rules, dict, where), rules, f"{where}: {rules}")
     question, reference = _question_and_reference(line, kind, item, where)
     reply = _field(content, "response", str, where)
-    return RecordedCase(line, kind, Case(question, reference, reply), paper["parsed"], float(score))
+    return RecordedCase(line, kind, Case(question, reference, reply), recorded)
+
+
+def _recorded(content: dict[str, Any], rules: str, where: str) -> dict[str, Any]:
+    score = _field(content, "score", (int, float, type(None)), where)
+    if isinstance(score, bool) or (score is not None and not math.isfinite(score)):
+        raise RequestError("field 'score' has the wrong type", where=where)
+    if "parsed" not in content and rules == "paper":
+        raise RequestError("field 'parsed' is missing", where=where)
+    parsed = {"parsed": content["parsed"]} if "parsed" in content else {}
+    return {**parsed, "score": None if score is None else float(score)}
 
 
 def _field(content: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:

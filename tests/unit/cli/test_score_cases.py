@@ -84,19 +84,67 @@ MISTAKES = {
     changed(response=None): "field 'response' has the wrong type",
     changed(paper={"score": 1.0}): "paper: field 'parsed' is missing",
     changed(paper={"parsed": "A", "score": "1"}): "paper: field 'score' has the wrong type",
+    changed(paper={"parsed": "A", "score": True}): "paper: field 'score' has the wrong type",
+    changed(paper={"parsed": "A", "score": float("nan")}): "paper: field 'score' has the wrong type",
     changed(item={"choices": CITIES, "answer": "X"}): "item: answer is 'X', not one of the options 'A', 'B', 'C', 'D'",
     changed(item={"choices": CITIES}): "item: field 'answer' is missing",
 }
 
 
 @pytest.mark.parametrize("row", MISTAKES)
-def test_a_mistake_is_one_line_with_its_place(row, cases, capsys):
-    path = cases(line(*RIGHT[0]), row)
-    assert main(["score", "--cases", path, "--json"]) == 2
+def test_a_bad_line_is_reported_with_its_place_and_the_others_go_on(row, cases, capsys):
+    path = cases(line(*RIGHT[0]), row, line(*RIGHT[1]))
+    assert main(["score", "--cases", path, "--json"]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
     assert err.count("\n") == 1
     assert err.startswith(f"moco score: {path}: line 2: {MISTAKES[row]}")
+    found = json.loads(out)
+    assert (found["cases"], found["agree"], found["disagreements"]) == (2, 2, [])
+    assert found["bad_lines"] == [{"line": 2, "error": err.removeprefix("moco score: ").rstrip("\n")}]
+    assert main(["score", "--cases", path]) == 1
+    assert capsys.readouterr().out == "2 of 2 cases agree; lines that are no cases: 1\n"
+
+
+def test_a_line_that_is_no_unicode_is_a_bad_line(tmp_path, capsys):
+    path = tmp_path / "cases.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + line(*RIGHT[0]).encode() + b"\r\n{\xff}\n" + line(*RIGHT[1]).encode())
+    assert main(["score", "--cases", str(path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["agree"], [each["line"] for each in found["bad_lines"]]) == (2, [2])
+
+
+def strict_line(task_type, item, response, **recorded):
+    return json.dumps({"task_type": task_type, "item": item, "response": response, "strict": recorded})
+
+
+STRICT_RIGHT = [
+    strict_line("multiple_choice", {"choices": CITIES, "answer": "B"}, "It is B.", score=1.0),
+    strict_line("multiple_choice", {"choices": CITIES, "answer": "B"}, "It is B.", score=1, parsed="B"),
+    strict_line("multiple_choice", {"choices": CITIES, "answer": "A"}, "A or B", score=0, parsed=None),
+    strict_line("exact_match", {"output": None}, "5", score=None),
+    strict_line("noncompliance", {"category": "Incomplete requests"}, "Which city?", score=1.0),
+]
+
+
+def test_strict_scores_without_what_was_parsed(cases, capsys):
+    assert main(["score", "--cases", cases(*STRICT_RIGHT), "--scorer", "strict", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"cases": 5, "agree": 5, "disagreements": []}
+    wrong = strict_line("multiple_choice", {"choices": CITIES, "answer": "B"}, "It is C.", score=1.0)
+    path = cases(STRICT_RIGHT[0], wrong, line(*RIGHT[0]))
+    assert main(["score", "--cases", path, "--scorer", "strict", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["disagreements"] == [{"line": 2, "expected": {"score": 1.0}, "got": {"score": 0.0}}]
+    assert err == f"moco score: {path}: line 3: field 'strict' is missing\n"
+    assert main(["score", "--cases", path, "--scorer", "strict"]) == 1
+    assert capsys.readouterr().out.splitlines()[0] == "line 2: expected score 1.0, got score 0.0"
+
+
+def test_what_models_judge_is_a_bad_line(cases, capsys):
+    row = strict_line("reward_model", {"input": "q", "output": "a"}, "a", score=1.0)
+    assert main(["score", "--cases", cases(row, STRICT_RIGHT[0]), "--scorer", "strict"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "1 of 1 cases agree; lines that are no cases: 1\n"
+    assert "line 1: task type 'reward_model' is scored by models" in err
 
 
 def test_a_missing_or_empty_file_is_a_wrong_request(cases, capsys, tmp_path):

@@ -34,19 +34,21 @@ def recorded(tmp_path_factory):
     path = tmp_path_factory.mktemp("cases") / "cases.jsonl"
     # Cases of other types run code or ask models.
     path.write_text("\n".join(row for row in rows if json.loads(row)["task_type"] in TYPES), encoding="utf-8")
-    return read_cases(path)
+    cases, bad = read_cases(path, "paper")
+    assert bad == {}
+    return cases
 
 
 @pytest.mark.parametrize("task_type", TYPES)
 def test_recorded_cases_agree(recorded, task_type):
     cases = [each for each in recorded if each.task_type == task_type]
     assert cases
-    assert disagreements(cases, Tools()) == []
+    assert disagreements(cases, "paper", Tools()) == []
     scorer = scorer_for(task_type, "paper")
     for each in cases:
         question, reference = each.case.question, each.case.reference
         extraction = scorer.extract(question, each.case.text)
-        assert scorer.score_extracted(question, reference, extraction.parsed).score == each.score
+        assert scorer.score_extracted(question, reference, extraction.parsed).score == each.recorded["score"]
 
 
 CITIES = {"A": "Paris", "B": "Rome", "C": "Canada", "D": "Spain"}
