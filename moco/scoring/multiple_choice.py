@@ -1,63 +1,29 @@
-"""Scorers of multiple-choice items: the letter by the original rules, or by rules that read more styles."""
+"""Scorers of multiple-choice items: the letter by the original rules, or what a reply says by a grammar of choices."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict
-from moco.scoring.labels import (
-    folded,
-    labels_anywhere,
-    leading_label,
-    letters_only,
-    option_at_start,
-    option_equal_to,
-    option_follows,
-    options_in,
-    reason_follows,
-)
-from moco.scoring.text import (
-    first_sentence,
-    is_negated,
-    last_answer_element,
-    last_box,
-    lines,
-    sentences,
-    unwrapped,
-    visible_answer,
-    without_emphasis,
-)
+from moco.scoring.choice_grammar import BOXED, DECLARED, MENTIONED, SUPPORTED, choice
+from moco.scoring.choice_tokens import CLOSED, OPENED
+from moco.scoring.choice_turns import ends
+from moco.scoring.labels import folded, leading_label, letters_only, option_equal_to
+from moco.scoring.text import unwrapped, visible_answer, without_emphasis
 from moco.tasks.item import LETTERS, Question, Reference
 
-_CONNECTOR = (
-    r"(?P<link>(?:\s*(?:is|are|was|(?:would|should|must|will|could)\s+be|seems\s+to\s+be|appears\s+to\s+be"
-    r"|es|est|ist|lautet|wäre|sería|serait|é|è)(?![a-z])"
-    r"(?:\s+(?:therefore|thus|hence|indeed|clearly|definitely|likely|most\s+likely|probably|then|also))?"
-    r"|\s*(?:应该是|应为|應為|是|为|為|は))?(?:\s*[:=]|\s+[-–—](?=\s)|\s*→|\s*\n)?)\s*(?:(?:the|la|el|le|die)\s+(?=\S\W*$))?"
+_RULES = {BOXED: "box", DECLARED: "declared", SUPPORTED: "supported", MENTIONED: "mentioned"}
+_BOX = re.compile(
+    r"\\(?:boxed|fbox|box)(?![a-z])[ \t]*(?:\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}|\{?([^\n{}]*))", re.IGNORECASE
 )
-_CUE = re.compile(
-    r"(?:(?P<sure>\b(?:final|correct|best|right|appropriate|most\s+likely)\s+(?:answer|choice|option|letter|response)s?)"
-    r"|(?P<plain>\b(?:answer|respuesta|réponse|reponse|antwort|lösung|resposta|risposta|ответ)\b"
-    r"(?:\s+(?:correcta|final|finale|correcte|correta|corretta|choice|option|letter)\b)?"
-    r"|\b(?:my|our)\s+(?:choice|pick|selection|option|guess)\b|答案|正解|答え))" + _CONNECTOR,
-    re.IGNORECASE | re.MULTILINE,
-)
-_SPAN_NEGATED = re.compile(
-    r"(?:not|never|neither|n't|none|no\s+es|no\s+est|n'est|nicht|não|non|不|(?:is|was|would|could)n't)(?![a-z])",
-    re.IGNORECASE,
-)
-_SAID_RIGHT = re.compile(
-    r"(?<![\w'])[(\[]?(?P<letter>[A-Z])[)\]]?\s+(?:is|seems|looks)\s+(?:indeed\s+|clearly\s+)?(?:the\s+)?"
-    r"(?:most\s+|only\s+)?(?:correct|right|best|answer|true|appropriate)\b(?![^.!\n]{0,60}\?)"
-)
-_CHOSEN = re.compile(
-    r"(?:\b(?i:choose|chose|choosing|pick|picked|picking|select|selected|selecting|go\s+with|going\s+with|opt\s+for"
-    r"|vote\s+for|elijo|choisis|wähle|escolho)\s+(?i:the\s+)?(?i:option\s+|choice\s+|letter\s+|answer\s+)?|选择?|選擇?)"
-    r"\s*[(\[\"']*(?:(?P<letter>[B-HJ-Z])|(?P<word>[AI])(?=[)\].,;:\"'!。]|\s*$|\s*\n|\s+(?:because|since|as|over)\b))"
-    r"(?![A-Za-z0-9_'])"
-)
+_ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][\w -]+>")
+_MATH = re.compile(r"\\[()\[\]]")
+_LOOKALIKE = re.compile(r"(?<![^\W_])[\u0410\u0421\u0391\u0392](?![^\W_])")
+_LATIN = {"\u0410": "A", "\u0421": "C", "\u0391": "A", "\u0392": "B"}
+"""Cyrillic and Greek capitals that look like a Latin label and stand for no other place in their own alphabet."""
+
+_LIST_MARK = re.compile(r"^[ \t]*(?:[-•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _SEVERAL = 2
-_MOST_CUES = 40
-_LONGEST_SPAN = 1_000
 
 
 class MultipleChoicePaper(ReadingScorer):
@@ -106,13 +72,10 @@ class MultipleChoiceStrict(ReadingScorer):
         equal = option_equal_to(text, options)
         if equal is not None and not _is_bare_label(text, len(options)):
             return Extraction(LETTERS[equal], "whole_reply")
-        text = _without_option_list(text, options)
-        for rule, indices in _candidates(text, options):
-            if len(indices) == 1:
-                return Extraction(LETTERS[indices[0]], rule)
-            if len(indices) > 1:
-                return Extraction(None, "ambiguous")
-        return Extraction(None, "none")
+        found, level = _read(_without_option_list(_marked(text), options), question.question, options)
+        if len(found) != 1:
+            return Extraction(None, "ambiguous" if found else "none")
+        return Extraction(LETTERS[min(found)], _RULES[level])
 
     def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
         """Return the letter in upper case."""
@@ -132,97 +95,21 @@ class MultipleChoiceStrict(ReadingScorer):
         return Verdict(float(right), found.parsed, found.rule)
 
 
-def _candidates(text: str, options: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
-    """Yield the options that each rule finds, best rule first; an empty list sends the reader to the next rule."""
-    count = len(options)
-    for rule, content in (("box", last_box(text)), ("answer_element", last_answer_element(text))):
-        if content:
-            yield rule, _resolved(content, options, declared=True)
-    for linked, span in _cue_spans(text):
-        yield "cue", _resolved(span, options, declared=linked)
-    yield "said_right", _said_right(text, count)[-1:]
-    rows = lines(text)
-    labelled = [row for row in rows if _line_label(row, options)]
-    listing = len(labelled) >= _SEVERAL and len({_line_label(row, options)[0] for row in labelled}) >= _SEVERAL
-    if rows and not listing:
-        yield "first_line", _line_label(rows[0], options)
-    if rows and (not listing or _is_bare_label(rows[-1], count)):
-        yield "last_line", _line_label(rows[-1], options)
-    closing = "" if listing and rows[-1] in labelled else (sentences(text) or [""])[-1]
-    yield "label", _one_of(labels_anywhere(text, count), labels_anywhere(closing, count))
-    yield "chosen", _one_of(_chosen(text, count), _chosen(closing, count))
-    prose = "\n".join(row for row in rows if row not in labelled) if listing else text
-    yield "last_sentence", _only(options_in(closing, options))
-    yield "option_text", _only(options_in(prose, options))
+def _read(text: str, question: str, options: Sequence[str]) -> tuple[frozenset[int], int]:
+    """Return the options that a reply chooses before it goes over to another question, and how strongly."""
+    for end, plainly in ends(text, question, options):
+        found, level = choice(text[:end], question, options)
+        if plainly or (found and level > MENTIONED):
+            return found, level
+    return choice(text, question, options)
 
 
-def _only(indices: list[int]) -> list[int]:
-    return indices if len(indices) == 1 else []
-
-
-def _one_of(everywhere: list[int], at_the_end: list[int]) -> list[int]:
-    return _only(everywhere) or _only(at_the_end)
-
-
-def _resolved(span: str, options: Sequence[str], *, declared: bool) -> list[int]:
-    """Return the options that a declaring span names; without a declaring word only labels count."""
-    equal = option_equal_to(span, options) if declared else None
-    label = leading_label(span, len(options))
-    if label is not None and _is_bare_label(span, len(options)):
-        return [label.index]
-    if equal is not None:
-        return [equal]
-    if label is not None and label.ambiguous:
-        return [label.index, -1]
-    at_start = option_at_start(span, options) if declared else None
-    if label is not None and label.firm and (at_start is None or option_follows(span, label, options)):
-        return [label.index]
-    certain = label is not None and label.capital and option_follows(span, label, options)
-    if label is not None and (certain or (label.capital and at_start is None and reason_follows(span, label))):
-        return [label.index]
-    if at_start is not None:
-        return [at_start]
-    named = _only(options_in(first_sentence(span), options)) if declared else []
-    if named or label is None or not declared or not label.capital or LETTERS[label.index] in "AI":
-        return named
-    return [label.index]
-
-
-def _cue_spans(text: str) -> Iterator[tuple[bool, str]]:
-    """Yield what follows each cue, last cue first, with whether a word or mark links the two."""
-    for cue in reversed(list(_CUE.finditer(text))[-_MOST_CUES:]):
-        linked = bool(cue["link"])
-        span = text[cue.end() : cue.end() + _LONGEST_SPAN].split("\n", 1)[0]
-        if not (linked or cue["sure"]) and cue["plain"] not in ("答案", "正解", "答え"):
-            continue
-        if _SPAN_NEGATED.match(span) or is_negated(text, cue.start(), cue.start()):
-            continue
-        yield linked, span
-
-
-def _said_right(text: str, count: int) -> list[int]:
-    found = (LETTERS.index(match["letter"]) for match in _SAID_RIGHT.finditer(text))
-    return [index for index in found if index < count]
-
-
-def _chosen(text: str, count: int) -> list[int]:
-    found: list[int] = []
-    for match in _CHOSEN.finditer(text):
-        index = LETTERS.index(match["letter"] or match["word"])
-        if index < count and index not in found and not is_negated(text, match.start(), match.start()):
-            found.append(index)
-    return found
-
-
-def _line_label(line: str, options: Sequence[str]) -> list[int]:
-    label = leading_label(line, len(options))
-    if label is None:
-        return []
-    if label.ambiguous:
-        return [label.index, -1]
-    if label.firm or (label.capital and option_follows(line, label, options)):
-        return [label.index]
-    return []
+def _marked(text: str) -> str:
+    """Return a reply with what boxes and answer elements hold between marks, and no other tags and delimiters."""
+    text = _BOX.sub(lambda box: f" {OPENED}{box[1] or box[2] or ''}{CLOSED} ", text)
+    text = _ANSWER.sub(lambda element: f" {OPENED}{element[1].strip()}{CLOSED} ", text)
+    text = _LIST_MARK.sub("", _TAG.sub("\n", _MATH.sub(" ", text)))
+    return _LOOKALIKE.sub(lambda letter: _LATIN[letter[0]], text)
 
 
 def _is_bare_label(line: str, count: int) -> bool:
@@ -232,7 +119,8 @@ def _is_bare_label(line: str, count: int) -> bool:
 
 def _without_option_list(text: str, options: Sequence[str]) -> str:
     """Return `text` without a repetition of the whole option list, which says nothing about the choice."""
-    if len(options) < _SEVERAL:
+    said = folded(text)
+    if len(options) < _SEVERAL or not all(folded(option) in said for option in options):
         return text
     words = [[re.escape(word) for word in without_emphasis(option).split()] for option in options]
     pieces = [
