@@ -99,7 +99,7 @@ def _agrees(recorded: dict[str, Any], verdict: Verdict) -> bool:
             return False
     if verdict.score is None or recorded["score"] is None:
         return verdict.score is recorded["score"]
-    return bool(abs(verdict.score - recorded["score"]) <= TOLERANCE)
+    return abs(verdict.score - float(recorded["score"])) <= TOLERANCE
 
 
 def _read_case(line: int, row: bytes, rules: str, where: str) -> RecordedCase:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from moco.scoring.choice_words import word_at
+from moco.scoring.choice_words import is_unspaced, word_at
 from moco.scoring.labels import folded
 from moco.tasks.item import LETTERS
 
@@ -12,7 +12,9 @@ OPENED, CLOSED = "\ue000", "\ue001"
 """Marks around what a box or an answer element holds."""
 
 _CASED = r"A-Za-z0-9_\u00c0-\u024f"
-_LETTER = re.compile(rf"(?<![{_CASED}])(?<![{_CASED}]['’-])[A-Za-z](?![{_CASED}])(?!['-][A-Za-z\u00c0-\u024f])")
+_LETTER = re.compile(
+    rf"(?<![{_CASED}])(?<![{_CASED}]['’-])[A-Za-z](?![{_CASED}])(?!['-][A-Za-z\u00c0-\u024f]|\+\+|\+(?=\s)|#)"
+)
 _INITIALS = re.compile(
     r"(?<![^\W_])(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![^\W_]))?|\b[A-Za-z]\.[A-Za-z]\b|\b[A-Z]\. [K-Z]\. (?=[A-Z][a-z])"
 )
@@ -23,6 +25,8 @@ _SENTENCE_END = re.compile(r"(?:\.{2,}|[.!?。！？؟।॥…۔])+(?=[\s\"')\]
 _COMMA = re.compile(r"[,，、،]")
 _SEMICOLON = re.compile(r"[;；؛]")
 _LINK_MARK = re.compile(r":|=+>?|→|->|⇒|(?<=\s)[-–—]+(?=\s)|[–—]")
+_NUMBER_BEFORE = re.compile(r"\d[.,/]$|[-+]$")
+_NUMBER_AFTER = re.compile(r"[.,/]\d")
 _JOINING_MARK = re.compile(r"[/&+]")
 _ARTICLES = "AEIOUY"
 _COPULA = re.compile(r"\s+(?:is|ist|est|es)\b")
@@ -70,7 +74,7 @@ def tokens(text: str, options: Sequence[str], said: str) -> list[Token]:
 
 
 def _read(text: str, options: Sequence[str]) -> Iterator[Token]:
-    texts = _texts(options)
+    texts = _texts(text, options)
     masked = {
         place
         for form in (_INITIALS, _DEGREES, _CALL)
@@ -81,15 +85,18 @@ def _read(text: str, options: Sequence[str]) -> Iterator[Token]:
     position, boxed = 0, False
     while position < len(text):
         mark = text[position]
-        match = texts.match(text, position) if texts else None
+        match = None
         if mark in (OPENED, CLOSED):
             boxed = mark == OPENED
             position += 1
             continue
         if mark == "\n":
             yield Token("/", position, position + 1, boxed=boxed)
-        elif match:
-            yield Token("T", position, match.end(), frozenset({int(str(match.lastgroup)[1:])}), boxed=boxed)
+        elif position in texts:
+            end, index = texts[position]
+            yield Token("T", position, end, frozenset({index}), boxed=boxed)
+            position = end
+            continue
         elif position not in masked and mark.upper() in letters and (match := _LETTER.match(text, position)):
             closed = text[position + 1 : position + 2] in (*_CLOSING, CLOSED)
             yield Token("L", position, position + 1, frozenset({letters.index(mark.upper())}), closed, boxed)
@@ -116,26 +123,35 @@ def _read(text: str, options: Sequence[str]) -> Iterator[Token]:
         position = match.end() if match else position + 1
 
 
-def _texts(options: Sequence[str]) -> re.Pattern[str] | None:
-    """Return a pattern of all option texts, longer ones first; equal texts count as the first option."""
-    forms: dict[str, int] = {}
+def _texts(text: str, options: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """Return where option texts stand, by their beginning: end and option. The longest one counts, of equal ones the first."""
+    lower = "".join(low if len(low := mark.lower()) == 1 else mark for mark in text)
+    found: dict[int, tuple[int, int]] = {}
     for index, option in enumerate(options):
         form = folded(option)
-        if len(form) > 1:
-            forms.setdefault(form, index)
-    if not forms:
-        return None
-    longest = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(f"(?P<t{forms[form]}>{_text(form)})" for form in longest), re.IGNORECASE)
+        if len(form) == 1:
+            continue  # the letter of an option, if anything
+        start = lower.find(form) if form else -1
+        while start >= 0:
+            end = start + len(form)
+            if found.get(start, (0, 0))[0] < end and _is_whole(lower, start, end):
+                found[start] = end, index
+            start = lower.find(form, start + 1)
+    return found
 
 
-def _text(form: str) -> str:
-    before = after = ""
-    if form[0].isascii() and form[0].isalnum():
-        before = r"(?<![^\W_])" + (r"(?<![\d][.,/])(?<![-+])" if form[0].isdigit() else "")
-    if form[-1].isascii() and form[-1].isalnum():
-        after = r"(?![A-Za-z0-9_\u00c0-\u024f])" + (r"(?![.,/]\d)" if form[-1].isdigit() else "")
-    return before + r"\s+".join(map(re.escape, form.split())) + after
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Tell whether what stands in a place is not a part of a longer word or number."""
+    first, last = text[start], text[end - 1]
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
+    if (_in_word(before[-1:]) and _in_word(first)) or (_in_word(after[:1]) and _in_word(last)):
+        return False
+    signed = first.isdigit() and (_NUMBER_BEFORE.search(before) is not None)
+    return not signed and not (last.isdigit() and _NUMBER_AFTER.match(after))
+
+
+def _in_word(mark: str) -> bool:
+    return (mark.isalnum() or mark == "_") and not is_unspaced(mark)
 
 
 def _judged(token: Token, text: str, before: list[Token], following: Token | None, said: str) -> Token:
@@ -149,7 +165,8 @@ def _judged(token: Token, text: str, before: list[Token], following: Token | Non
     word = word_at(text, token.start)
     other = replace(token, kind=word[0] if word and word[1] == token.end else "w", options=frozenset())
     named = following is not None and following.kind == "T" and following.options == token.options
-    if (token.closed and (opened or first)) or (named and letter.isupper()):
+    said_as_label = opened or first or (last is not None and last.kind in "SKV:" + "FONX" * letter.isupper())
+    if (token.closed and said_as_label) or (named and letter.isupper()):
         return token
     if letter.islower():
         linked = last is not None and last.kind in "SV:"
@@ -162,7 +179,7 @@ def _judged(token: Token, text: str, before: list[Token], following: Token | Non
             return other
         if rest == "." and text[last.start].isupper() and text[token.end + 1 : token.end + 3].strip().istitle():
             return other
-    if letter not in _ARTICLES or following is None or ends:
+    if following is None or letter not in _ARTICLES or ends:
         return other if letter == "I" and following is not None and following.kind == "," else token
     if letter != "A":
         return token if _COPULA.match(text, token.end) else other

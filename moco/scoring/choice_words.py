@@ -1,36 +1,23 @@
 """The few words that decide how a reply speaks of an option: the lexicon of `moco.scoring.choice_grammar`.
 
 A plain statement needs none of them: a letter that stands alone is read in any language. They are needed for what turns
-a letter down (`N`, `n`, `X`), takes a choice back (`R`), leaves it open (`O`, `M`, `H`), or begins another clause (`B`),
-and they tell a declaration from a mention (`S`, `P`, `K`, `V`, `Y`). The languages are those of the registered datasets
-and of the translated examinations that are run with them.
+a letter down, takes a choice back or leaves it open, for where clauses part, and to tell a declaration from a mention. The
+languages are those of the registered datasets and of the translated examinations that are run with them.
+
+    N turns down what follows            S noun for the answer         O joins the letters of one list
+    n turns down what precedes           P pronoun for the answer      M leaves a letter possible
+    X wrong                              K links it to its letter      I supposes
+    Y right                              V choosing                    H of what is no longer held
+    R takes back what was said           B begins another clause       F adds nothing
 
 In an entry `_` is white space, and a final `*` any ending. Languages without blanks between words match inside them.
 """
 
 import re
 
-ROLES = {
-    "N": "turns down what follows",
-    "n": "turns down what precedes",
-    "X": "wrong",
-    "Y": "right",
-    "S": "noun for the answer",
-    "P": "pronoun for the answer",
-    "K": "link between the answer and its letter",
-    "V": "choosing",
-    "R": "takes back what was said",
-    "B": "begins another clause: contrast, cause, consequence",
-    "O": "joins letters of one list",
-    "M": "leaves a letter possible",
-    "I": "supposes",
-    "H": "speaks of what is no longer held",
-    "F": "adds nothing",
-}
-
 _SPACED = {
     "en": {
-        "N": "not never neither none no cannot n't rather_than instead_of other_than except unlike doubt* reject* hardly"
+        "N": "not never neither none no cannot n't rather_than instead_of other_than except unlike doubt* reject* refus* disagree* hardly"
         " anything_but everything_but all_but rule_out ruling_out ruled_out_as exclud* eliminate eliminating",
         "X": "wrong incorrect* false untrue mistaken ruled_out eliminated rejected excluded impossible bad inaccurate",
         "Y": "right correct* true yes best accurate",
@@ -47,7 +34,7 @@ _SPACED = {
         "O": "or and nor versus vs",
         "M": "maybe perhaps could might may possibl* plausib* tempting either torn between",
         "I": "if suppose assuming unless were",
-        "H": "thought initially originally at_first first_thought first_chose first_picked first_said first_guess"
+        "H": "was_going_to would_have_said thought initially originally at_first first_thought first_chose first_picked first_said first_guess"
         " first_choice first_instinct consider*",
         "F": "the a an i we me my our i'd i'll i'm ve ll d m you us of think believe guess would also clearly definitely"
         " surely certainly probably likely most very really indeed only final finally best_fitting no_doubt no_question"
@@ -58,7 +45,7 @@ _SPACED = {
         "X": "incorrect* fals* erróne* equivocad*",
         "Y": "correct* cierto verdader* sí",
         "S": "respuesta opción alternativa letra solución",
-        "K": "es son será sería",
+        "K": "es son será sería está",
         "V": "elijo escojo selecciono",
         "R": "espera perdón en_realidad corrección mejor_dicho",
         "B": "sino pero porque así_que entonces por_lo_tanto por_tanto aunque luego",
@@ -104,7 +91,7 @@ _SPACED = {
         "X": "incorret* errad* fals*",
         "Y": "correta correto certa certo sim",
         "S": "resposta opção",
-        "K": "é são",
+        "K": "é são está estão",
         "V": "escolho",
         "R": "espera na_verdade correção aliás",
         "B": "mas e_sim portanto logo porque",
@@ -276,6 +263,11 @@ def _unspaced() -> tuple[re.Pattern[str], dict[str, str]]:
 _WHOLE, _STEMS = _spaced()
 _INSIDE, _INSIDE_ROLES = _unspaced()
 _SHORTEST_STEM = min(map(len, _STEMS))
+
+
+def is_unspaced(mark: str) -> bool:
+    """Tell whether a character belongs to a script without blanks between words."""
+    return _NO_BLANKS.match(mark) is not None
 
 
 def word_at(text: str, position: int) -> tuple[str, int] | None:

@@ -3,23 +3,19 @@
 import ast
 import re
 import textwrap
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moco.scoring.assertions import called_name
 from moco.scoring.base import Extraction
+from moco.scoring.code_blocks import DEFINITIONS, UNREADABLE, fenced_blocks, parse, parsed, pieces, without_prompts
 from moco.scoring.text import without_thoughts
 
 _ASSERTION = re.compile(r"\bassert\b[^\n]*")
 _STATEMENT = re.compile(r"[ \t]*(?:import|from|def|class|async\s+def)\b|[ \t]*@\w|[A-Za-z_]\w*\s*(?::[^=\n]+)?=[^=]")
-_FENCE = re.compile(r"(?P<before>^[ \t>]*|[^\n`~]*?)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$")
-_LONGEST_SOURCE = 200_000
 _MOST_STARTS = 40
-_MOST_BLOCKS = 100
+_BROKEN = "broken"
 _MOST_CUTS = 12
-
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def target_of(prompt: str) -> Target:
         text = "\n".join(lines[start:])
         tree = parsed(text) or parsed(text + "\n    pass")
         last = tree.body[-1] if tree and tree.body else None
-        if isinstance(last, _Definition):
+        if isinstance(last, DEFINITIONS):
             first_line = min([last.lineno, *(item.lineno for item in last.decorator_list)]) - 1
             code = lines[start:]
             return Target(last.name, "\n".join(code[:first_line]).strip("\n"), "\n".join(code[first_line:]))
@@ -54,25 +50,6 @@ def target_of(prompt: str) -> Target:
         if name:
             return Target(name)
     return Target(None)
-
-
-def parsed(text: str) -> ast.Module | None:
-    """Return the syntax tree of a text, or None when it is no Python program."""
-    try:
-        return _parse(text)
-    except _UNREADABLE:
-        return None
-
-
-_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-
-
-def _parse(text: str) -> ast.Module:
-    if len(text) > _LONGEST_SOURCE:
-        raise ValueError("too long")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the compiler, about escapes in the text
-        return ast.parse(text)
 
 
 def extract_code(reply: str, target: Target) -> Extraction:
@@ -85,44 +62,22 @@ def extract_code(reply: str, target: Target) -> Extraction:
     visible = without_thoughts(reply)
     if visible is None or not visible.strip():
         return Extraction(None, "empty")
-    found = [block for block in fenced_blocks(visible) if block.strip()]
-    for rule, source in _from_fences(found, target) if found else _from_text(visible, target):
-        return Extraction(source, rule)
-    return Extraction(None, "none")
+    broken = Extraction(None, "none")
+    for piece in pieces(visible):
+        for rule, source in _offers(piece, target):
+            if not rule.startswith(_BROKEN):
+                return Extraction(source, rule)
+            broken = broken if broken.parsed else Extraction(source, rule)
+    return broken
 
 
-def fenced_blocks(text: str) -> list[str]:
-    """Return the contents of code fences of backticks or tildes, closed or not; of very many, the last ones."""
-    blocks: list[list[str]] = []
-    content: list[str] = []
-    mark = ""
-    for line in text.splitlines():
-        fence = _FENCE.match(line)
-        if not mark:
-            if fence:
-                mark, content = fence["mark"], []
-            continue
-        if fence and fence["mark"].startswith(mark) and not fence["info"].strip():
-            if fence["before"].strip(" \t>"):
-                content.append(fence["before"])
-            blocks.append(content)
-            mark = ""
-        else:
-            content.append(line)
-    if mark:
-        blocks.append(content)
-    return [_dedented(block) for block in blocks[-_MOST_BLOCKS:]]
-
-
-def _dedented(lines: list[str]) -> str:
-    return textwrap.dedent("\n".join(lines)).strip("\n") if _is_code(lines) else "\n".join(lines).strip("\n")
-
-
-def _is_code(lines: list[str]) -> bool:
-    """Tell whether a block is indented as a whole, and is not the body of a function."""
-    text = textwrap.dedent("\n".join(lines))
-    tree = parsed(text)
-    return tree is not None and any(isinstance(node, _Definition) for node in tree.body)
+def _offers(text: str, target: Target) -> Iterator[tuple[str, str]]:
+    """Yield the programs of a text, best first, with the rule that found them; what is no program comes as broken."""
+    whole = _defining(text, target, whole=True)
+    if whole is not None:
+        yield "reply", whole
+    yield from _from_fences([block for block in fenced_blocks(text) if block.strip()], target)
+    yield from _from_text(without_prompts(text), target)
 
 
 def _from_fences(blocks: list[str], target: Target) -> Iterator[tuple[str, str]]:
@@ -142,9 +97,6 @@ def _from_fences(blocks: list[str], target: Target) -> Iterator[tuple[str, str]]
 
 
 def _from_text(text: str, target: Target) -> Iterator[tuple[str, str]]:
-    source = _defining(text, target, whole=True)
-    if source is not None:
-        yield "reply", source
     lines = text.splitlines()
     offers = ["\n".join(lines[start:]) for start in _starts(lines)]
     for offer in offers:
@@ -182,13 +134,13 @@ def _readable_beginning(text: str, above: str = "") -> str:
     head = above.count("\n") + 1 if above else 0
     for _ in range(_MOST_CUTS):
         try:
-            _parse("\n".join([above, *lines] if above else lines))
+            parse("\n".join([above, *lines] if above else lines))
         except SyntaxError as error:
             cut = min((error.lineno or 0) - 1 - head, len(lines) - 1)
             if cut <= 0:
                 return ""
             lines = lines[:cut]
-        except _UNREADABLE:
+        except UNREADABLE:
             return ""
         else:
             return "\n".join(lines)

@@ -11,7 +11,8 @@ from typing import Any
 from moco.errors import RequestError
 from moco.scoring.assertions import called_name
 from moco.scoring.base import SCORERS, BatchScorer, Case, CodeTools, Extraction, Tools, Verdict
-from moco.scoring.code_text import Target, extract_code, parsed, target_of
+from moco.scoring.code_blocks import parsed
+from moco.scoring.code_text import Target, extract_code, target_of
 from moco.scoring.sandbox.guest.checker import free_names
 from moco.scoring.sandbox.runs import Allowance, Runner, Solution, runner
 from moco.tasks.item import Question, Reference

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moco.scoring.text import is_negated, occurrences, plain_unicode, unwrapped, without_emphasis
+from moco.scoring.text import plain_unicode, unwrapped, without_emphasis
 from moco.tasks.item import LETTERS
 
 _LONGEST_LEAD = 200
@@ -21,11 +21,6 @@ _ANOTHER = re.compile(
     r"[)\].]*\s*(?:(?:,\s*)?(?:or|and|y|o|et|ou|und|oder)\s+(?:option\s+)?|[/&或和]\s*|,\s*(?=[(\[]?[A-Z][)\]]?"
     r"(?:\s*[,.;]|\s*$|\s+(?:or|and)\b)))[(\[]?(?P<letter>[A-Z])(?![\w'])"
 )
-_REASON = re.compile(r"\s+(?:because|since|as|due|which|while|based|given|is|for)\b", re.IGNORECASE)
-_ANYWHERE = re.compile(
-    r"(?<![\w(\[])[(\[](?P<both>[A-Za-z])[)\]]|(?<![\w(\[])(?P<right>[A-Za-z])\)"
-    r"|\b(?i:option|choice|letter)\s+[(\[\"']?(?P<word>[A-Z]|[a-z](?=[)\]\"'.,;:]|\s*$))(?![\w'])"
-)
 
 
 @dataclass(frozen=True)
@@ -37,14 +32,12 @@ class Label:
         end: Where the label ends in the text.
         firm: Whether punctuation or the end of the text shows that it is a label and not a word.
         ambiguous: Whether another label is named in the same breath.
-        capital: Whether it is a capital letter.
     """
 
     index: int
     end: int
     firm: bool
     ambiguous: bool = False
-    capital: bool = True
 
 
 def folded(text: str) -> str:
@@ -79,7 +72,7 @@ def leading_label(text: str, count: int = len(LETTERS)) -> Label | None:
     firm = bool(closing or match["word"] or _SEPARATOR.match(text, end))
     another = _ANOTHER.match(text, end)
     ambiguous = another is not None and LETTERS.index(another["letter"]) not in (index, *range(count, len(LETTERS)))
-    return Label(index, end, firm, ambiguous, letter.isupper())
+    return Label(index, end, firm, ambiguous)
 
 
 def option_follows(text: str, label: Label, options: Sequence[str]) -> bool:
@@ -87,46 +80,6 @@ def option_follows(text: str, label: Label, options: Sequence[str]) -> bool:
     wanted = folded(options[label.index])
     rest = folded(text[label.end : label.end + 2 * len(options[label.index]) + 40]).lstrip(" )].:,;-\"'")
     return bool(wanted) and rest.startswith(wanted)
-
-
-def reason_follows(text: str, label: Label) -> bool:
-    """Return whether a word such as "because" stands right after the label, so that it cannot be an article."""
-    return bool(_REASON.match(text, label.end))
-
-
-def labels_anywhere(text: str, count: int) -> list[int]:
-    """Return the distinct labels in brackets or after a word such as "option" that are not negated, in order."""
-    found: list[int] = []
-    for match in _ANYWHERE.finditer(text):
-        letter = match["both"] or match["right"] or match["word"]
-        index = LETTERS.find(letter.upper())
-        if 0 <= index < count and index not in found and not is_negated(text, match.start(), match.end()):
-            found.append(index)
-    return found
-
-
-def options_in(text: str, options: Sequence[str]) -> list[int]:
-    """Return the distinct options whose text occurs in `text`, not negated and not inside a longer option there.
-
-    Options with identical text count as one, the first.
-    """
-    haystack = folded(text)
-    spans: list[tuple[int, int, int]] = []
-    seen: set[str] = set()
-    for index, option in enumerate(options):
-        wanted = folded(option)
-        if wanted and wanted not in seen:
-            seen.add(wanted)
-            spans.extend((start, end, index) for start, end in occurrences(haystack, wanted))
-    outer: list[int] = []
-    reach = -1
-    for start, end, index in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if end <= reach:
-            continue
-        reach = end
-        if index not in outer and not is_negated(haystack, start, end):
-            outer.append(index)
-    return outer
 
 
 def option_equal_to(text: str, options: Sequence[str]) -> int | None:
@@ -137,16 +90,3 @@ def option_equal_to(text: str, options: Sequence[str]) -> int | None:
         if equal and len({folded(options[index]) for index in equal}) == 1:
             return equal[0]
     return None
-
-
-def option_at_start(text: str, options: Sequence[str]) -> int | None:
-    """Return the option with the longest text that `text` begins with, if any."""
-    longest = max((len(option) for option in options), default=0)
-    start = folded(text[: 2 * longest + 80])
-    best: int | None = None
-    for index, option in enumerate(options):
-        wanted = folded(option)
-        begins = any(position == 0 for position, _ in occurrences(start[: len(wanted) + 2], wanted))
-        if begins and (best is None or len(wanted) > len(folded(options[best]))):
-            best = index
-    return best

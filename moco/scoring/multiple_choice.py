@@ -22,6 +22,7 @@ _LOOKALIKE = re.compile(r"(?<![^\W_])[\u0410\u0421\u0391\u0392](?![^\W_])")
 _LATIN = {"\u0410": "A", "\u0421": "C", "\u0391": "A", "\u0392": "B"}
 """Cyrillic and Greek capitals that look like a Latin label and stand for no other place in their own alphabet."""
 
+_LIST_MARK = re.compile(r"^[ \t]*(?:[-•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _SEVERAL = 2
 
 
@@ -96,19 +97,19 @@ class MultipleChoiceStrict(ReadingScorer):
 
 def _read(text: str, question: str, options: Sequence[str]) -> tuple[frozenset[int], int]:
     """Return the options that a reply chooses before it goes over to another question, and how strongly."""
-    said = "\n".join([question, *options]).casefold()
     for end, plainly in ends(text, question, options):
-        found, level = choice(text[:end], options, said)
+        found, level = choice(text[:end], question, options)
         if plainly or (found and level > MENTIONED):
             return found, level
-    return choice(text, options, said)
+    return choice(text, question, options)
 
 
 def _marked(text: str) -> str:
     """Return a reply with what boxes and answer elements hold between marks, and no other tags and delimiters."""
     text = _BOX.sub(lambda box: f" {OPENED}{box[1] or box[2] or ''}{CLOSED} ", text)
     text = _ANSWER.sub(lambda element: f" {OPENED}{element[1].strip()}{CLOSED} ", text)
-    return _LOOKALIKE.sub(lambda letter: _LATIN[letter[0]], _TAG.sub("\n", _MATH.sub(" ", text)))
+    text = _LIST_MARK.sub("", _TAG.sub("\n", _MATH.sub(" ", text)))
+    return _LOOKALIKE.sub(lambda letter: _LATIN[letter[0]], text)
 
 
 def _is_bare_label(line: str, count: int) -> bool:
@@ -118,7 +119,8 @@ def _is_bare_label(line: str, count: int) -> bool:
 
 def _without_option_list(text: str, options: Sequence[str]) -> str:
     """Return `text` without a repetition of the whole option list, which says nothing about the choice."""
-    if len(options) < _SEVERAL:
+    said = folded(text)
+    if len(options) < _SEVERAL or not all(folded(option) in said for option in options):
         return text
     words = [[re.escape(word) for word in without_emphasis(option).split()] for option in options]
     pieces = [

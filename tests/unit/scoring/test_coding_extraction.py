@@ -104,6 +104,77 @@ def test_strict_rules_find_the_function_in_every_presentation(name):
     assert strict(PRESENTATIONS[name]) == FUNCTION
 
 
+FENCED_DOCSTRING = """def twice(x):
+    \'\'\'Return two times x.
+
+    ```python
+    twice(2)
+    ```
+    \'\'\'
+    return x + x"""
+FENCE_AT_THE_MARGIN = FENCED_DOCSTRING.replace("    ```", "```").replace("    twice(2)", "twice(2)")
+FENCE_IN_A_TEXT = f"EXAMPLE = '''\n~~~\n```\ncode\n```\n'''\n\n{FUNCTION}"
+DOCTEST = "def twice(x):\n    '''Double.\n\n    >>> twice(2)\n    4\n    '''\n    return x + x"
+
+
+@pytest.mark.parametrize("program", [FENCED_DOCSTRING, FENCE_AT_THE_MARGIN, FENCE_IN_A_TEXT, DOCTEST])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "```python\n{}\n```",
+        "```\n{}\n```\nThat is all.",
+        "```python\n{}\n```\nUse it:\n```python\nprint(twice(2))\n```\nOutput:\n```\n4\n```",
+        "````python\n{}\n````",
+        "~~~~~python\n{}\n~~~~~",
+        "```python\n{}",
+        "[BEGIN]\n{}\n[DONE]",
+        "{}",
+    ],
+)
+def test_a_fence_within_a_program_does_not_end_it(program, form):
+    assert strict(form.format(program)) == program
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"````markdown\nHere:\n```python\n{FUNCTION}\n```\n````",
+        f"```markdown\nHere:\n```python\n{FUNCTION}\n```\n```",
+        f"~~~markdown\n```python\n{FUNCTION}\n```\n~~~",
+        f"```\nnot code, and never closed\n\n```python\n{FUNCTION}\n```",
+        f"```python\n{FUNCTION}\n```\n```text\nA ``` is a fence\n```",
+        "> ```python\n> def twice(x):\n>     return x + x\n> ```",
+        "\t```python\n\tdef twice(x):\n\t    return x + x\n\t```",
+        f"```{{.python .numbered}}\n{FUNCTION}\n```",
+        f"```Python3.11\n{FUNCTION}\n```",
+        f"```\npython\n{FUNCTION}\n```",
+        "```python def twice(x):\n    return x + x\n```",
+        f"[BEGIN]\n{FUNCTION}\n[DONE]",
+        f"{FUNCTION}\n[DONE]",
+        f"{FUNCTION} [DONE]",
+        f"Here: [BEGIN] {FUNCTION}\n[DONE] and more",
+        f"```python\n[BEGIN]\n{FUNCTION}\n[DONE]\n```",
+        f"[BEGIN]\n```python\n{FUNCTION}\n```\n[DONE]",
+        f"[BEGIN]\n{FUNCTION}\n[DONE]\n\nAnother task.\n[BEGIN]\ndef twice(x):\n    return 3\n[DONE]",
+        f"{FUNCTION}<|endoftext|>def twice(x):\n    return 3",
+    ],
+)
+def test_what_stands_around_a_program_is_no_part_of_it(reply):
+    assert strict(reply) == FUNCTION
+
+
+@pytest.mark.parametrize("form", ["{}", "```python\n{}\n```", "```pycon\n{}\n```"])
+def test_of_a_session_of_the_interpreter_what_it_defines_is_taken(form):
+    assert strict(form.format(">>> def twice(x):\n...     return x + x\n...\n>>> twice(2)\n4")) == FUNCTION
+
+
+@pytest.mark.parametrize(
+    "program", ["def twice(x):\n    return [DONE]", "def twice(x):\n    return [\n[DONE],\n[BEGIN]]"]
+)
+def test_names_that_look_like_markers_stay(program):
+    assert strict(program) == strict(f"```python\n{program}\n```") == program
+
+
 @pytest.mark.parametrize(
     "body",
     [
