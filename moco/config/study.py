@@ -89,7 +89,11 @@ class Study(Section):
 
     def digest(self) -> str:
         """Return the digest of all settings that change results; those of runtime and numerics have no part in it."""
-        return digest("study", self.slice())
+        content = self.slice()
+        for model in content["models"].values():
+            if "engine" in model:
+                model["engine"] = model["engine"] or content["engine"]
+        return digest("study", content)
 
     @field_validator("template_date", mode="before")
     @classmethod

@@ -29,7 +29,7 @@ def test_a_local_folder_is_described_from_its_files(tiny_checkpoint, tmp_path):
     assert info.fingerprint == checkpoint_digest(folder)
     assert info.parameters == count_parameters(folder)
     assert (info.context, info.prompt_mode) == (512, "chat")
-    assert info.engine == {"kind": "transformers", "dtype": "float32", "trust_remote_code": False}
+    assert info.engine == {"kind": "transformers", "dtype": "float32", "trust_remote_code": False, "attention": "auto"}
     assert info.folder(tmp_path) == folder
 
 

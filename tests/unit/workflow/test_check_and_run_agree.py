@@ -25,7 +25,7 @@ methods: {control_random: {}}
 def both(tmp_path, monkeypatch, capsys):
     """Return what a run and the check say of a configuration."""
     monkeypatch.chdir(tmp_path)
-    for name in ("PATH", "PYTHONHASHSEED", "MOCO_RUNTIME"):
+    for name in ("PATH", "PYTHONHASHSEED", "MOCO_STUDY"):
         monkeypatch.setenv(name, "")
     (tmp_path / "t.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n', encoding="utf-8")
 
@@ -36,7 +36,8 @@ def both(tmp_path, monkeypatch, capsys):
         checked = capsys.readouterr().err.splitlines()
         run = 0
         try:
-            start(load_configfile(path), SimpleNamespace(overwrite_configfiles=[path]))
+            workflow = SimpleNamespace(overwrite_configfiles=[path], config_settings=SimpleNamespace(config={}))
+            start(load_configfile(path), workflow)
         except SystemExit as stop:
             run = stop.code
         ran = [
@@ -100,5 +101,6 @@ def test_another_workflow_may_have_settings_of_its_own_in_its_file(both, tmp_pat
     both(STUDY)
     outer = tmp_path / "outer.yaml"
     outer.write_text("mode: 0644\nmoco: {}\n", encoding="utf-8")
-    start(load_configfile(tmp_path / "s.yaml"), SimpleNamespace(overwrite_configfiles=[outer]))
+    workflow = SimpleNamespace(overwrite_configfiles=[outer], config_settings=SimpleNamespace(config={}))
+    start(load_configfile(tmp_path / "s.yaml"), workflow)
     assert capsys.readouterr().err == ""
