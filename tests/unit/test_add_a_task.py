@@ -78,8 +78,8 @@ def test_the_page_ends_in_tables(tmp_path, zoo_cache):
     for table in ("moco_main", "data_quality"):
         assert "sums" in (results / f"tables/{table}.md").read_text(encoding="utf-8")
     quality = (results / "tables/data_quality.csv").read_text(encoding="utf-8").splitlines()
-    assert [line.split(",")[:6] for line in quality[1:]] == [
-        ["sums", "dev", "4", "4", "-", "-"],
-        ["sums", "test", "2", "2", "-", "seen 1"],
+    assert [line.split(",")[:7] for line in quality[1:]] == [
+        ["sums", "dev", "4", "4", "-", "0", "-"],
+        ["sums", "test", "2", "2", "-", "0", "seen 1"],
     ]
     assert (results / "tasks/sums/dropped.parquet").is_file()

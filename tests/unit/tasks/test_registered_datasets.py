@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.hub import LETTERS, ROWS, mark, write_repository
 from support.hub_server import GATED, commit_of, serve
+from support.study_files import use_study
 
 from moco.config.columns import STEPS
 from moco.config.load import study_from
@@ -288,9 +289,10 @@ def prepare_apart(tmp_path, environment, **source):
     """Prepare gsm8k in a process of its own, since the libraries read the hub's address when they are imported."""
     task = entry("gsm8k", source=source)
     command = [sys.executable, "-m", "moco", "prepare", "--results", str(tmp_path / "results"), "--task", "gsm8k"]
-    kept = {name: value for name, value in os.environ.items() if name != "MOCO_HUB_MIRROR"}
-    environment = {**kept, "HF_HOME": str(tmp_path / "home"), **environment}
-    command += ["--spec", json.dumps(task.slice())]
+    with pytest.MonkeyPatch.context() as patch:
+        use_study(patch, tmp_path, tasks={"gsm8k": task.model_dump(mode="json", exclude_unset=True)})
+        patch.delenv("MOCO_HUB_MIRROR")
+        environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), **environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     facts = tmp_path / "results/tasks/gsm8k/task.json"
     return done, json.loads(facts.read_text(encoding="utf-8"))["revisions"] if done.returncode == 0 else done.stderr
