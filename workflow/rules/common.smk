@@ -2,7 +2,7 @@ from moco.workflow.plan import WILDCARDS
 from moco.workflow.start import start
 
 SPLITS = ("train", "dev", "distill", "test")
-# What every rule asks: PLAN.{rule}.{name} is a function of the wildcards (moco/workflow/plan.py).
+# What rules ask: PLAN.{rule}.{name} is a function of the wildcards (moco/workflow/plan.py).
 PLAN = start(config, workflow)
 
 
