@@ -97,7 +97,7 @@ def test_with_items_everything_comes_out_again(tmp_path: Path):
     config = finished_study(tmp_path / "author")
     write_outputs(tmp_path / "author", config)
     reviewer = Reviewer(tmp_path / "reviewer", bundle_of(tmp_path / "author", config, "--with-tasks"))
-    assert reviewer.planned() == {"bundle": 1, "tabulate": 5, "plot": 2, "report": 1, "all": 1}
+    assert reviewer.planned() == {"bundle": 1, "tabulate": 6, "plot": 2, "report": 1, "all": 1}
     reviewer.snakemake()
     assert_equal_outputs(tmp_path / "author" / RESULTS, reviewer.results)
     reports = [(tmp_path / who / RESULTS / "report.html").read_text() for who in ("author", "reviewer")]
