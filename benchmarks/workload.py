@@ -30,9 +30,9 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.config.runtime import write_study_file
-from moco.engines.plain import PlainJob
 from moco.engines.render import Renderer
 from moco.home import STUDY
+from moco.jobs.generate import PlainJob
 from moco.models.info import ModelInfo
 from moco.models.resolve import resolve
 from moco.records import GENERATIONS, PERF, QUESTIONS, Provenance, read_rows, write_rows

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from moco import paths
 from moco.analysis.truncation import cut_replies
 from moco.errors import WorkError
-from moco.methods.costs import flops
 from moco.records import (
     ALL_COSTS,
     ALL_JOBS_PERF,
@@ -26,6 +25,7 @@ from moco.records import (
     read_table,
     write_table,
 )
+from moco.records.costs import flops
 
 _ABOUT = ("kind", "pool", "name", "level", "seed")
 

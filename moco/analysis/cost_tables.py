@@ -12,7 +12,7 @@ from moco.analysis.paid import load_jobs, load_paid
 from moco.analysis.render import Cell, Quantity, Table
 from moco.analysis.results import Spec
 from moco.methods.base import LEVELS
-from moco.methods.costs import CANDIDATES, FLOPS_PER_TOKEN, ROLES
+from moco.records.costs import CANDIDATES, FLOPS_PER_TOKEN, ROLES
 
 GIGA = 1e9
 

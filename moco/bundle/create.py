@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +10,50 @@ import yaml
 
 from moco import __version__, paths
 from moco.bundle.archive import write_archive
-from moco.bundle.contents import study_files
 from moco.bundle.licences import Terms, terms_of
 from moco.bundle.manifest import MANIFEST, RESULTS, STUDY, SUFFIXES, Entry, Manifest
 from moco.bundle.redact import Redaction
 from moco.bundle.verify import bundle_problems
 from moco.config.study import Study
+from moco.config.tasks import TaskEntry
 from moco.digest import file_digest
 from moco.errors import WorkError
 from moco.records import read_json, write_json
 from moco.records.files import replaced_file
-from moco.workflow.plan import Plan
 
 LARGEST_STATE = 64 << 20
 """Bytes; larger arrays of a fit are weights and stay out."""
 
 
-def create_bundle(study: Study, results: Path, output: Path, *, with_tasks: bool, home: Path) -> Manifest:
+def create_bundle(
+    study: Study,
+    tasks: Mapping[str, TaskEntry],
+    files: Iterable[str],
+    results: Path,
+    output: Path,
+    *,
+    with_tasks: bool,
+    home: Path,
+) -> Manifest:
     """Write a bundle and return its manifest.
 
     Args:
         study: The study, finished.
+        tasks: Its tasks, with what they take from others filled in.
+        files: What is packed, below the results folder.
         results: The study's results folder.
         output: Destination.
         with_tasks: Put questions and references in, where licences allow it.
         home: Folder of the configuration, whose commit is noted.
 
     Raises:
-        RequestError: Files of the study are missing.
+        WorkError: Files changed meanwhile.
     """
-    plan = Plan(study)
-    tasks = plan.matrix.tasks
-    terms = {name: terms_of(task.entry, with_tasks=with_tasks) for name, task in tasks.items()}
+    terms = {name: terms_of(entry, with_tasks=with_tasks) for name, entry in tasks.items()}
     redaction = Redaction(results, terms)
     with tempfile.TemporaryDirectory() as folder:
         staged = _Staged(results, Path(folder), terms, redaction)
-        for name in study_files(plan, results):
+        for name in files:
             staged.add(name)
         configuration = Path(folder) / STUDY
         configuration.write_text(resolved_yaml(study), encoding="utf-8")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from moco.config.datasets import dataset
 from moco.config.tasks import SyntheticSource, TaskEntry
-from moco.tasks.catalogue import dataset
 
 FREE = frozenset({"Apache-2.0", "CC BY 4.0", "CC BY-SA 4.0", "MIT", "ODC-BY"})
 """Licences under which anyone may pass items on."""

@@ -42,11 +42,16 @@ def run(options: argparse.Namespace) -> int:
 def _create(options: argparse.Namespace) -> int:
     from moco.bundle.create import create_bundle
     from moco.config.load import load_study
+    from moco.workflow.bundled import study_files
+    from moco.workflow.plan import Plan
 
     study = load_study(options.config)
+    plan, results = Plan(study), _results(options, study.study)
     manifest = create_bundle(
         study,
-        _results(options, study.study),
+        {name: task.entry for name, task in plan.matrix.tasks.items()},
+        study_files(plan, results),
+        results,
         options.output,
         with_tasks=options.with_tasks,
         home=options.config.resolve().parent,

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.evolution.distillation import DistillJob
+    from moco.jobs.distill import DistillJob
     from moco.progress import set_up_logging
 
     set_up_logging()

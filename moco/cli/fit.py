@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.methods.fitting import FitJob
+    from moco.jobs.fit import FitJob
     from moco.progress import set_up_logging
 
     set_up_logging()

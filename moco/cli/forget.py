@@ -46,7 +46,7 @@ def _failures(results: Path | None) -> list[Path]:
 
 def _files(options: argparse.Namespace) -> list[Path]:
     from moco.config.load import load_study
-    from moco.records.downstream import forget_files
+    from moco.workflow.downstream import forget_files
     from moco.workflow.plan import Plan
 
     plan = Plan(load_study(options.config))

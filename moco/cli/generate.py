@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.engines.plain import PlainJob
+    from moco.jobs.generate import PlainJob
     from moco.progress import set_up_logging
 
     set_up_logging()

@@ -21,7 +21,7 @@ def stage(options: argparse.Namespace) -> str:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.engines.logits import LogitsJob
+    from moco.jobs.logits import LogitsJob
     from moco.progress import set_up_logging
 
     if options.kind == "response" and None in (options.seed, options.block):

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the mixture."""
-    from moco.evolution.mixture import write_mixture
+    from moco.jobs.mix import write_mixture
 
     spec = job_slice(options, "mix")
     count = write_mixture(options.results, spec, options.results / paths.mixture(options.run, options.round))

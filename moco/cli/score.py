@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
         return _compare(options.cases, options.scorer, options.isolation, as_json=options.json)
     if options.replies is None:
         raise RequestError("nothing to score", remedy="give --replies, or --cases FILE")
-    from moco.engines.judging import job_tools
-    from moco.engines.performance import job_perf_path
+    from moco.jobs.judging import job_tools
+    from moco.jobs.performance import job_perf_path
     from moco.records import JOB_PERF, Provenance, write_rows
     from moco.workflow.scores import replies_of
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from moco.scoring.files import ScoreJob
+    from moco.jobs.score import ScoreJob
     from moco.workflow.scores import replies_of
 
     split = replies_of(options.replies).split
@@ -76,7 +76,7 @@ def _job(options: argparse.Namespace) -> Any:
 
 def record_failure(options: argparse.Namespace, reason: str) -> None:
     """Write a score file in which every item failed."""
-    from moco.engines.performance import write_failed_perf
+    from moco.jobs.performance import write_failed_perf
     from moco.records import Provenance
 
     job = _job(options)

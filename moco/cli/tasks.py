@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> None:
     import json
     from textwrap import fill
 
-    from moco.tasks.catalogue import dataset, dataset_names
+    from moco.config.datasets import dataset, dataset_names
     from moco.tasks.reference import facts, licence, where_from
 
     found = [dataset(name) for name in ([options.name] if options.name else dataset_names())]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from moco.config.datasets import Dataset, dataset, dataset_names
 from moco.errors import RequestError
 from moco.registry import did_you_mean
-from moco.tasks.catalogue import Dataset, dataset, dataset_names
 
 
 def with_registry(tasks: Mapping[str, Any]) -> tuple[dict[str, Any], list[RequestError]]:

@@ -70,7 +70,7 @@ def load_model(info: ModelInfo, root: Path, settings: EngineSettings, device: to
     if info.base is None:
         model = load(info.folder(root), dtype)
     else:
-        from moco.merging.adapters import load_adapted
+        from moco.models.adapters import load_adapted
 
         model = load_adapted(info, root, dtype, load)
     return model.to(device=device, dtype=dtype).eval()

@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 import torch
 
 from moco.errors import RequestError
-from moco.merging.adapters import load_adapted, stored_dtype
 from moco.merging.dare_ties import dare_ties
 from moco.merging.linear import linear
-from moco.merging.streaming import FLOATS, Combine, aligned_tensors, merge_streamed
-from moco.methods.base import Recipe
+from moco.merging.streaming import Combine, aligned_tensors, merge_streamed
+from moco.models.adapters import FLOATS, load_adapted, stored_dtype
 from moco.models.info import ModelInfo
+from moco.models.recipes import Recipe
 from moco.models.resolve import describe_merge, find_source
 from moco.models.weights import StoredTensor, output_layer, tensor_headers
 from moco.records import read_json

@@ -13,7 +13,7 @@ import torch
 
 from moco.errors import RequestError
 from moco.merging.streaming import Combine, Read
-from moco.methods.base import Recipe
+from moco.models.recipes import Recipe
 from moco.seeds import generator
 
 RESCALE = ("none", "1/density", "l1")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from moco.merging.streaming import Combine, Read
-from moco.methods.base import Recipe
+from moco.models.recipes import Recipe
 
 
 def linear(recipe: Recipe) -> Combine:

@@ -9,12 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from moco.errors import RequestError
+from moco.models.adapters import FLOATS
 from moco.models.weights import StoredTensor, embeddings, output_layer, parameters_of
 
 _SHARD_BYTES = 4_000_000_000
-
-FLOATS = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-"""Number types of tensors that are combined; all others are copied."""
 
 Read = Callable[[str], torch.Tensor]
 """Reads a tensor of one checkpoint by name."""

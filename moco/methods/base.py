@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from moco.config.decoding import Decoding
 from moco.config.fields import Section
 from moco.decoding.combine import Combination
+from moco.engines.responses import Response
 from moco.errors import RequestError
 from moco.methods.logits import LogitsKind
+from moco.models.recipes import Recipe
 from moco.registry import Registry
 
 if TYPE_CHECKING:
@@ -220,28 +222,6 @@ class JointRequest:
 
 
 @dataclass(frozen=True)
-class Response:
-    """One reply of a model, plain or requested by a method.
-
-    Attributes:
-        text: Visible reply, thinking text removed; empty when the thought was never closed.
-        finish: `stop` or `length`.
-        thought: `none`, `closed` or `unclosed`.
-        prompt_flag: `ok`, or `truncated` when the question's beginning was cut to fit the context.
-        mean_logprob: Mean raw log-probability of the chosen tokens; None for an empty reply.
-    """
-
-    text: str
-    key: str = ""
-    finish: str = "stop"
-    thought: str = "none"
-    prompt_flag: str = "ok"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    mean_logprob: float | None = None
-
-
-@dataclass(frozen=True)
 class JointResponse:
     """A joint reply, and how many prompt tokens each model read for it."""
 
@@ -256,41 +236,6 @@ class JointWork:
     models: tuple[str, ...]
     request: JointRequest
     combination: Combination
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is made from others: an operation, its inputs by fingerprint, their weights, options."""
-
-    operation: str
-    inputs: tuple[str, ...]
-    weights: tuple[float, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Fingerprints of all models it is made from: the inputs, then the base where `options` names one."""
-        return (*self.inputs, str(self.options["base"])) if "base" in self.options else self.inputs
-
-    @property
-    def is_its_input(self) -> bool:
-        """Whether what it makes is its only input: weight 1, of which nothing is dropped or scaled."""
-        unchanged = self.options.get("density", 1.0) == 1.0 == self.options.get("lambda", 1.0)
-        return len(self.inputs) == 1 and self.weights == (1.0,) and unchanged
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
-        return {
-            "operation": self.operation,
-            "inputs": list(self.inputs),
-            "weights": list(self.weights),
-            "options": dict(self.options),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
-        """Return the recipe that `as_json` wrote."""
-        return cls(data["operation"], tuple(data["inputs"]), tuple(data["weights"]), data["options"])
 
 
 @dataclass(frozen=True)

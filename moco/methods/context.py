@@ -9,9 +9,11 @@ import numpy as np
 
 from moco.config.decoding import Decoding
 from moco.decoding.combine import Combination
+from moco.engines.responses import Response
 from moco.errors import RequestError
-from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Recipe, Request, Response
+from moco.methods.base import JointRequest, JointResponse, JointWork, Member, Request
 from moco.methods.logits import Logits, LogitsKind, OptionLogits, ReferenceLogits, ResponseLogits
+from moco.models.recipes import Recipe
 from moco.progress import Progress
 from moco.scoring import Case, Extraction, Tools, score_cases, scorer_for
 from moco.scoring.groups import group_sizes, group_verdicts

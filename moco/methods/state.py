@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from moco.errors import FailedInput, WorkError
-from moco.methods.base import Recipe, State
+from moco.methods.base import State
+from moco.models.recipes import Recipe
 from moco.records import read_json, write_json
 
 FIT, FAILED, TENSORS = "fit.json", "failed.json", "state.safetensors"

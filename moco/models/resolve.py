@@ -20,10 +20,10 @@ from moco.config.models import (
 )
 from moco.digest import digest
 from moco.errors import RequestError, WorkError
-from moco.methods.base import Recipe
 from moco.models.context import Context, context_of
 from moco.models.fingerprint import adapter_digest, checkpoint_digest
 from moco.models.info import ModelInfo, relative_location
+from moco.models.recipes import Recipe
 from moco.models.vocabulary import has_tokenizer, tokenizer_digest
 from moco.models.weights import count_parameters, embeddings, equal_content, output_layer, parameters_of
 from moco.records import read_json

@@ -4,8 +4,8 @@
 """
 
 from moco.config.columns import STEPS
+from moco.config.datasets import Dataset, Side, dataset, dataset_names
 from moco.generated import rewrite
-from moco.tasks.catalogue import Dataset, Side, dataset, dataset_names
 
 MARK = "<!-- generated: python -m moco.tasks.reference -->"
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from moco import paths
+from moco.config.datasets import dataset_names
 from moco.config.study import Study
 from moco.config.tasks import TaskEntry, TaskSource
 from moco.digest import digest
 from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.scoring.judges import SETS
-from moco.tasks.catalogue import dataset_names
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ class Answer(MethodStage):
         if needs.answer.extracts:
             spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
         if needs.answer.live:
-            spec["decoding_source"] = self.matrix.source("moco.decoding.joint")
+            spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
         if needs.models:
             spec["made"] = {task: self._made_of(wildcards, task) for task in batch.tasks}
             spec["made_batches"] = {

@@ -48,7 +48,7 @@ class Mix(RoundStage):
             "variant": run.variant,
             "answers": self.answers(wildcards).removeprefix("<results>/"),
             "students": list(run.models(number)),
-            "source": self.matrix.source("moco.evolution.mixture"),
+            "source": self.matrix.source("moco.jobs.mix"),
         }
 
 
@@ -76,5 +76,5 @@ class Distill(RoundStage):
             "students": list(run.models(number)),
             "training": run.entry.training.slice(),
             "seed": run.seed,
-            "source": self.matrix.source("moco.evolution.distillation"),
+            "source": self.matrix.source("moco.jobs.distill"),
         }

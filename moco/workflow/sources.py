@@ -10,12 +10,12 @@ from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
 HASHED_PACKAGES = (
-    *("moco.prompts", "moco.decoding", "moco.optimize", "moco.merging", "moco.training", "moco.scoring"),
+    *("moco.prompts", "moco.decoding", "moco.merging", "moco.training", "moco.scoring"),
     *(f"moco.methods.{level}" for level in ("api", "text", "logit", "weight", "control", "shared")),
 )
 """Packages whose code decides results. All others carry them: contexts, jobs, the store, records, configuration.
 
-They count wherever they are imported; a module that a stage names itself (`moco.evolution.mixture`) counts anyway.
+They count wherever they are imported; a module that a stage names itself (`moco.jobs.mix`) counts anyway.
 """
 
 

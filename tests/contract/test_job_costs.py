@@ -7,10 +7,11 @@ import pytest
 from support.real_study import RealStudy
 
 from moco import paths
-from moco.methods.base import Recipe, Request, State
+from moco.jobs.fit import Candidates
+from moco.methods.base import Request, State
 from moco.methods.catalogue import method_class
-from moco.methods.fitting import Candidates
 from moco.models.info import ModelInfo
+from moco.models.recipes import Recipe
 from moco.records import CALLS, COSTS, PERF, read_rows
 
 TASKS = ("t", "u")

@@ -6,7 +6,7 @@ from support.real_study import RealStudy
 
 from moco import paths
 from moco.cli import main
-from moco.engines.judging import job_tools
+from moco.jobs.judging import job_tools
 from moco.methods.base import AnswerNeeds, FitNeeds, Method, Needs, State, method
 from moco.records import GENERATIONS, JOB_PERF, Provenance, read_json, read_rows, write_rows
 from moco.tasks.prepare import read_questions

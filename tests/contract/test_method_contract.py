@@ -23,10 +23,10 @@ from support.judges import tools
 from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.study import Study
 from moco.errors import RequestError
+from moco.jobs.lockstep import Lockstep
 from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds
 from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
-from moco.methods.lockstep import Lockstep
 from moco.methods.state import read_state, write_state
 from moco.scoring import Case, score_cases, scorer_for, task_types
 from moco.scoring.catalogue import RUNS_CODE

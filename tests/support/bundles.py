@@ -16,7 +16,6 @@ from moco import paths
 from moco.analysis.collect import collect
 from moco.bundle.archive import members
 from moco.config.load import load_study
-from moco.methods.costs import flops
 from moco.records import (
     ANSWERS,
     CALLS,
@@ -32,6 +31,7 @@ from moco.records import (
     write_json,
     write_rows,
 )
+from moco.records.costs import flops
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
 

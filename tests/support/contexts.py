@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from moco.config.decoding import Decoding
+from moco.engines.responses import Response
 from moco.errors import RequestError
-from moco.methods.answering import checked_answers
-from moco.methods.base import Method, Needs, Recipe, Response, State, pool_members
+from moco.jobs.answer import checked_answers
+from moco.methods.base import Method, Needs, State, pool_members
 from moco.methods.context import AnswerContext, FitContext, Generate
 from moco.methods.logits import Logits
+from moco.models.recipes import Recipe
 from moco.scoring import Case, score_cases, scorer_for
 from moco.scoring.judges import SETS
 from moco.tasks.item import Question, Reference

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from moco.config.decoding import Decoding
 from moco.digest import digest
-from moco.methods.base import JointResponse, JointWork, Recipe, Request, Response
+from moco.engines.responses import Response
+from moco.methods.base import JointResponse, JointWork, Request
 from moco.methods.logits import Logits, OptionLogits, ReferenceLogits, ResponseLogits
+from moco.models.recipes import Recipe
 from moco.prompts import blocks
 from moco.tasks.item import LETTERS, Question
 

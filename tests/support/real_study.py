@@ -9,12 +9,12 @@ import pytest
 
 from moco import paths
 from moco.config.load import study_from
-from moco.engines.logits import LogitsJob
-from moco.engines.plain import PlainJob
-from moco.methods.answering import AnswerJob
-from moco.methods.fitting import FitJob
+from moco.jobs.answer import AnswerJob
+from moco.jobs.fit import FitJob
+from moco.jobs.generate import PlainJob
+from moco.jobs.logits import LogitsJob
+from moco.jobs.score import ScoreJob
 from moco.models.resolve import resolve
-from moco.scoring.files import ScoreJob
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
 from moco.workflow.scores import replies_of

@@ -7,8 +7,8 @@ from typing import Any
 
 from moco import paths
 from moco.analysis.collect import collect
-from moco.methods.costs import flops
 from moco.records import CALLS, COSTS, GENERATIONS, JOB_PERF, SCORES, Provenance, write_json, write_rows
+from moco.records.costs import flops
 
 SIZE = 1_000_000
 """Parameters of a model, unless a test says otherwise."""

@@ -96,7 +96,9 @@ def test_edited_shared_module_plans_every_method_that_imports_it(project):
 
 
 def test_edited_selection_plans_the_methods_that_select_by_dev(project):
-    project.edit("moco/optimize/selection.py", "-(means[index] or 0.0), index)", "-(means[index] or 0.0), -index)")
+    project.edit(
+        "moco/methods/shared/selection.py", "-(means[index] or 0.0), index)", "-(means[index] or 0.0), -index)"
+    )
     planned = project.planned()
     assert planned.stages()["fit"] == 6
     assert not any("control_random" in message for message in planned.messages)

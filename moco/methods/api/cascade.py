@@ -8,7 +8,7 @@ from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.logits import ResponseLogits
-from moco.optimize.confidence import likelihood, quantile, quantile_probability, top_share
+from moco.methods.shared.confidence import likelihood, quantile, quantile_probability, top_share
 from moco.prompts import blocks
 
 ASK = blocks.instruction(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.routing import chosen_responses
-from moco.optimize.selection import dev_means, ranking
+from moco.methods.shared.routing import chosen_responses
+from moco.methods.shared.selection import dev_means, ranking
 from moco.prompts import blocks
 from moco.tasks.item import Question
 

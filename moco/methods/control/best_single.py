@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.selection import dev_means, ranking
+from moco.methods.shared.selection import dev_means, ranking
 
 
 @method("control_best_single", level="control", paper="control, no paper")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Response, State, method
+from moco.engines.responses import Response
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moco.methods.base import Answer, AnswerNeeds, Method, Needs, State, method
 from moco.methods.context import AnswerContext
-from moco.optimize.routing import chosen_responses
+from moco.methods.shared.routing import chosen_responses
 
 
 @method("control_random", level="control", paper="control, no paper")

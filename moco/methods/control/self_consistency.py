@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.selection import dev_means, ranking
-from moco.optimize.voting import ballot, drawn
+from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.voting import ballot, drawn
 
 
 @method(

@@ -6,8 +6,8 @@ from typing import Literal
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.selection import dev_means, ranking
-from moco.optimize.voting import Ballot, ballot, drawn
+from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.voting import Ballot, ballot, drawn
 from moco.tasks.item import Question
 
 

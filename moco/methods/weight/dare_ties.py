@@ -6,22 +6,12 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from moco.config.fields import identity
-from moco.methods.base import (
-    COMMON_BASE,
-    Answer,
-    AnswerNeeds,
-    FitNeeds,
-    Method,
-    MethodParams,
-    Needs,
-    Recipe,
-    State,
-    method,
-)
+from moco.methods.base import COMMON_BASE, Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.candidates import candidate_scores, dev_halves, mean_score
-from moco.optimize.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
-from moco.optimize.swarm import Swarm, SwarmSettings
+from moco.methods.shared.candidates import candidate_scores, dev_halves, mean_score
+from moco.methods.shared.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
+from moco.methods.shared.swarm import Swarm, SwarmSettings
+from moco.models.recipes import Recipe
 from moco.tasks.item import Question
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Recipe, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.optimize.candidates import candidate_scores, mean_score
-from moco.optimize.selection import dev_means, ranking
+from moco.methods.shared.candidates import candidate_scores, mean_score
+from moco.methods.shared.selection import dev_means, ranking
+from moco.models.recipes import Recipe
 
 _ROUNDING = 1e-9  # of the difference of two means
 

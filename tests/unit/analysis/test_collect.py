@@ -10,7 +10,6 @@ from moco import paths
 from moco.analysis.collect import collect
 from moco.analysis.results import load_scores
 from moco.errors import WorkError
-from moco.methods.costs import flops
 from moco.records import (
     ALL_COSTS,
     ALL_JOBS_PERF,
@@ -28,6 +27,7 @@ from moco.records import (
     write_rows,
     write_table,
 )
+from moco.records.costs import flops
 
 PLAIN = paths.generation("m", "both-0a1b2c", "test", 7, "s0")
 ANSWERS = paths.answers("p", "both-0a1b2c", "vote", 7, "test")

@@ -18,10 +18,10 @@ from moco.bundle.create import resolved_yaml
 from moco.bundle.licences import WITHHELD, terms_of
 from moco.bundle.redact import Redaction
 from moco.cli import main
+from moco.config.datasets import dataset, dataset_names
 from moco.config.load import load_study, study_from
 from moco.config.tasks import TaskEntry
 from moco.records import GENERATIONS, RESPONSE_LOGITS, Provenance, read_rows, write_rows
-from moco.tasks.catalogue import dataset, dataset_names
 from moco.workflow.plan import Plan
 
 ROOT = Path(__file__).parents[3]

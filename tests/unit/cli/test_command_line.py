@@ -83,7 +83,7 @@ def test_verbs_without_models_never_import_torch(verb, tmp_path):
         "tabulate": "moco.analysis.tables",
         "plot": "moco.analysis.figures",
         "report": "moco.analysis.report",
-        "score": "moco.scoring.files",
+        "score": "moco.jobs.score",
     }
     work = {
         "methods": "main(['methods', '--json'])",

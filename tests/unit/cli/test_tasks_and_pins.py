@@ -11,9 +11,9 @@ import yaml
 from support.hub_server import commit_of, serve
 
 from moco.cli import main
+from moco.config.datasets import dataset, dataset_names
 from moco.config.load import load_study
 from moco.tasks import reference
-from moco.tasks.catalogue import dataset, dataset_names
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 

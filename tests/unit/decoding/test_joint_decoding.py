@@ -9,10 +9,10 @@ import torch
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.decoding.combine import WeightedSum, mean_of_logits
-from moco.decoding.joint import JointInference, JointJob
 from moco.decoding.loop import Row, decode
-from moco.engines.inference import Inference, Job
 from moco.errors import RequestError
+from moco.jobs.inference import Inference, Job
+from moco.jobs.joint import JointInference, JointJob
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
 

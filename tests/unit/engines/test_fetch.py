@@ -10,8 +10,8 @@ import pytest
 from support.shards import reply, shard_files
 
 from moco.engines.backlog import Backlog
-from moco.engines.fetch import fetch
 from moco.engines.memory import work_in_batches
+from moco.jobs.fetch import fetch
 from moco.store.generations import GENERATED, Partition
 
 

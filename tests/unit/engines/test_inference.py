@@ -8,8 +8,8 @@ from support.shards import brief, reply
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.inference import Inference, Job, TextJob, make_reply
 from moco.errors import RequestError, WorkError
+from moco.jobs.inference import Inference, Job, TextJob, make_reply
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
 

@@ -11,10 +11,10 @@ from support.checkpoints import judge_checkpoints
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.engines.base import MeasureRequest
-from moco.engines.judging import job_tools
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.render import Renderer
 from moco.errors import RequestError
+from moco.jobs.judging import job_tools
 from moco.models.resolve import resolve
 
 CONTEXT = 96

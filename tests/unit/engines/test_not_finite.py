@@ -11,12 +11,12 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
 from moco.decoding.combine import mean_of_logits
-from moco.decoding.joint import JointInference, JointJob
 from moco.engines.base import MeasureRequest, TextRequest
-from moco.engines.inference import Inference, Job, TextJob
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.transformers import TransformersEngine
 from moco.errors import WorkError
+from moco.jobs.inference import Inference, Job, TextJob
+from moco.jobs.joint import JointInference, JointJob
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore
 

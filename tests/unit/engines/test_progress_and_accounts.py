@@ -7,10 +7,10 @@ import re
 import pytest
 
 from moco import progress
-from moco.engines import performance
-from moco.engines.fetch import fetch
-from moco.engines.performance import Account, Accounts, RequestProgress, job_perf_path
-from moco.engines.room import EngineRoom, Load
+from moco.jobs import performance
+from moco.jobs.fetch import fetch
+from moco.jobs.performance import Account, Accounts, RequestProgress, job_perf_path
+from moco.jobs.resident import Load, ResidentEngines
 from moco.progress import Progress
 from moco.records import JOB_PERF, Provenance, read_rows
 from moco.store.generations import GENERATED, Measured, Partition, Stored
@@ -147,7 +147,7 @@ def test_counters_of_methods_are_as_before(clock, lines):
 @pytest.fixture
 def job(clock, tmp_path):
     """A job of a model that was loaded once, a judge, and two candidates of a search."""
-    room = EngineRoom(tmp_path)
+    room = ResidentEngines(tmp_path)
     accounts = Accounts(room)
     for name in ("candidate-1", "candidate-2"):
         accounts.group(name, "candidates")

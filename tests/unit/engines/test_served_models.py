@@ -16,9 +16,9 @@ from support.study_files import use_study
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import ServerModel
-from moco.engines.inference import Inference, Job
 from moco.engines.served.client import _retry_after
 from moco.errors import RequestError, WorkError
+from moco.jobs.inference import Inference, Job
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore, Stored
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.inference import Inference, Job
+from moco.jobs.inference import Inference, Job
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
 

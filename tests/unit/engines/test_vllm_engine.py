@@ -16,9 +16,9 @@ from moco.config.engine import EngineSettings
 from moco.config.models import AdapterModel, LocalModel
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.render import Renderer
-from moco.engines.room import EngineRoom
 from moco.engines.transformers import TransformersEngine
 from moco.errors import WorkError
+from moco.jobs.resident import ResidentEngines
 from moco.models.resolve import resolve
 from moco.zoo.build import build
 from moco.zoo.skills import items
@@ -67,7 +67,7 @@ def _adapter(base: Path, folder: Path, rank: int) -> Path:
 
 @pytest.fixture(scope="module")
 def room(models, tmp_path_factory):
-    made = EngineRoom(tmp_path_factory.mktemp("room"), models.values)
+    made = ResidentEngines(tmp_path_factory.mktemp("room"), models.values)
     yield made
     made.close()
 

@@ -17,12 +17,12 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import AdapterModel, LocalModel
 from moco.engines.base import TextRequest, TokenRequest
-from moco.engines.inference import Inference, Job
-from moco.engines.room import EngineRoom
 from moco.engines.vllm.engine import Extent
 from moco.engines.vllm.environment import find_environment, installed
 from moco.engines.vllm.process import WORKER
 from moco.errors import RequestError, WorkError
+from moco.jobs.inference import Inference, Job
+from moco.jobs.resident import ResidentEngines
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore
 
@@ -55,7 +55,7 @@ def models(tiny_checkpoint, tiny_adapter, tmp_path_factory):
 
 @pytest.fixture
 def room(models, tmp_path):
-    made = EngineRoom(tmp_path, models.values)
+    made = ResidentEngines(tmp_path, models.values)
     yield made
     made.close()
 
@@ -93,7 +93,7 @@ def test_jobs_count_one_load_for_models_on_one_base(models, tmp_path):
 
 def test_a_worker_is_started_again_for_more_than_it_can_serve(models, tmp_path):
     known = [models["base"]]
-    room = EngineRoom(tmp_path, lambda: known)
+    room = ResidentEngines(tmp_path, lambda: known)
     list(room.engine(models["base"], VLLM).generate(requests(1)))
     known.append(models["lora1"])
     list(room.engine(models["lora1"], VLLM).generate(requests(1)))
@@ -108,7 +108,7 @@ def test_a_worker_is_started_again_for_more_than_it_can_serve(models, tmp_path):
 def test_workers_stay_side_by_side_while_memory_allows(models, tmp_path):
     for resident, loads in ((2.5, 2), (1.5, 4)):
         settings = EngineSettings(kind="vllm", dtype="float32", resident_gb=resident, cache_gb=1)
-        room = EngineRoom(tmp_path)
+        room = ResidentEngines(tmp_path)
         sessions = set()
         for name in ("base", "other", "base", "other"):
             engine = room.engine(models[name], settings)
@@ -156,7 +156,7 @@ def test_texts_are_scored_token_by_token(room, models):
 
 def test_seconds_add_up_and_belong_to_those_that_were_worked_on(models, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_STEP", "0.01")
-    room = EngineRoom(tmp_path)
+    room = ResidentEngines(tmp_path)
     engine = room.engine(models["base"], EngineSettings(kind="vllm", dtype="float32", batch_rows=2))
     started = time.perf_counter()
     rows = list(engine.generate(requests(6)))
@@ -168,7 +168,7 @@ def test_seconds_add_up_and_belong_to_those_that_were_worked_on(models, tmp_path
 
 def test_what_was_left_under_way_is_forgotten(models, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_STEP", "0.01")
-    room = EngineRoom(tmp_path)
+    room = ResidentEngines(tmp_path)
     engine = room.engine(models["base"], EngineSettings(kind="vllm", dtype="float32", batch_rows=1))
     replies = engine.generate(requests(50))
     next(replies)
@@ -206,7 +206,7 @@ def test_logprobs_that_are_not_finite_are_one_line(models, tmp_path, monkeypatch
     monkeypatch.setenv("FAKE_VLLM_LOGPROB", value)
     texts = [TextRequest("a", (5, 6), (7, 8, 9))]
     for ask in (lambda engine: engine.generate(requests(3)), lambda engine: engine.score_text(texts)):
-        room = EngineRoom(tmp_path)
+        room = ResidentEngines(tmp_path)
         with pytest.raises(WorkError, match=r"^models\.base: vllm stopped: .*not finite .*; set another engine\.dtype"):
             list(ask(room.engine(models["base"], VLLM)))
         room.close()
@@ -214,7 +214,7 @@ def test_logprobs_that_are_not_finite_are_one_line(models, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_worker_that_dies_is_one_line_and_the_next_request_starts_another(models, tmp_path, monkeypatch, number):
-    room = EngineRoom(tmp_path)
+    room = ResidentEngines(tmp_path)
     monkeypatch.setenv("FAKE_VLLM_DIES", str(int(number)))
     engine = room.engine(models["base"], VLLM)
     with pytest.raises(

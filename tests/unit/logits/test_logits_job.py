@@ -10,9 +10,9 @@ import pytest
 from support.real_study import RealStudy
 
 from moco import paths
-from moco.engines.inference import TextJob
 from moco.errors import FailedInput
-from moco.methods.logits_files import LOGITS_SCHEMAS, logits_by_item
+from moco.jobs.inference import TextJob
+from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
 from moco.methods.state import read_state
 from moco.records import ANSWERS, CALLS, GENERATIONS, JOB_PERF, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references

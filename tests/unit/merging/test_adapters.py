@@ -15,8 +15,8 @@ from moco.engines.base import TokenRequest
 from moco.engines.transformers import TransformersEngine, load_model
 from moco.errors import RequestError
 from moco.merging.build import build_merge
-from moco.methods.base import Recipe
 from moco.models.info import ModelInfo
+from moco.models.recipes import Recipe
 from moco.models.resolve import resolve
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from moco.errors import RequestError, WorkError
 from moco.merging import streaming
 from moco.merging.build import build_merge
 from moco.merging.linear import linear
-from moco.methods.base import Recipe
+from moco.models.recipes import Recipe
 from moco.models.resolve import resolve
 
 

@@ -17,7 +17,7 @@ from moco.errors import RequestError, WorkError
 from moco.merging import dare_ties, streaming
 from moco.merging.build import build_merge
 from moco.merging.dare_ties import keep_mask
-from moco.methods.base import Recipe
+from moco.models.recipes import Recipe
 from moco.models.resolve import resolve
 
 

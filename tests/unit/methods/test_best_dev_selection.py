@@ -5,7 +5,7 @@ from support.contexts import fit_context
 from support.engines import Engine
 from support.items import questions, right_reply, wrong_reply
 
-from moco.optimize.selection import dev_means, ranking
+from moco.methods.shared.selection import dev_means, ranking
 
 DEV = questions(4, split="dev")
 

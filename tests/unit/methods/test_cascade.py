@@ -9,7 +9,7 @@ from moco.methods.api.cascade import ASK, read_remark
 from moco.methods.base import State
 from moco.methods.catalogue import make_method
 from moco.methods.logits import ResponseLogits
-from moco.optimize.confidence import likelihood, quantile, quantile_probability, top_share
+from moco.methods.shared.confidence import likelihood, quantile, quantile_probability, top_share
 
 ID = "api_cascade"
 

@@ -6,8 +6,9 @@ from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.errors import RequestError
-from moco.methods.base import COMMON_BASE, Recipe
+from moco.methods.base import COMMON_BASE
 from moco.methods.catalogue import make_method
+from moco.models.recipes import Recipe
 
 ID = "weight_dare_ties"
 DEV = questions(20, split="dev")

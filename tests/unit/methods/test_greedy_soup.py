@@ -6,8 +6,8 @@ from support.engines import Engine, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.errors import RequestError
-from moco.methods.base import Recipe
 from moco.methods.catalogue import make_method
+from moco.models.recipes import Recipe
 
 ID = "weight_greedy_soup"
 DEV = questions(20, split="dev")

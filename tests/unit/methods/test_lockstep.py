@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from moco.methods.lockstep import Lockstep
+from moco.jobs.lockstep import Lockstep
 
 
 class Rounds:

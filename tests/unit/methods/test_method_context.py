@@ -8,8 +8,9 @@ from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
 from moco.errors import RequestError
-from moco.methods.base import FitNeeds, Needs, Recipe, Request, pool_members
+from moco.methods.base import FitNeeds, Needs, Request, pool_members
 from moco.methods.context import AnswerContext, FitContext
+from moco.models.recipes import Recipe
 from moco.seeds import generator
 
 

@@ -6,7 +6,7 @@ from support.items import questions
 
 from moco.methods.base import Request
 from moco.methods.catalogue import make_method
-from moco.methods.costs import FLOPS_PER_TOKEN, attributed, flops
+from moco.records.costs import FLOPS_PER_TOKEN, attributed, flops
 from moco.records.schemas import COSTS
 
 SIZES = {"a": 1_000, "b": 10_000, "soup": 500, "candidate-1": 700}

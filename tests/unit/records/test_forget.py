@@ -10,8 +10,8 @@ from moco import paths
 from moco.cli import main
 from moco.config.load import load_study
 from moco.records import ANSWERS, JOB_PERF, OPTION_LOGITS, SCORES, Provenance, Schema, write_json, write_rows
-from moco.records.downstream import RULES, job_of
 from moco.records.failures import forget_failures
+from moco.workflow.downstream import RULES, job_of
 from moco.workflow.plan import Plan
 
 WORKFLOW = Path(__file__).parents[3] / "workflow/rules"

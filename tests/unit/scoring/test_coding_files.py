@@ -8,8 +8,8 @@ from support.studies import reply
 from moco import paths
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
+from moco.jobs.score import ScoreJob
 from moco.records import GENERATIONS, SCORES, Provenance, read_rows, write_rows
-from moco.scoring.files import ScoreJob
 from moco.tasks.prepare import prepare
 
 pytestmark = pytest.mark.slow

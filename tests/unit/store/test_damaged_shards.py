@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from support.shards import BEYOND_REPLIES, DAMAGES, brief, reply, shard_files
 
-from moco.engines.fetch import fetch
 from moco.errors import WorkError
+from moco.jobs.fetch import fetch
 from moco.store import shard
 from moco.store.generations import GENERATED, MEASURED, Measured, Partition, Stored, StoredReply
 from moco.store.shard import write_shard

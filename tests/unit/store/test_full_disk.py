@@ -8,8 +8,8 @@ import sys
 import pytest
 from support.shards import brief, reply, shard_files
 
-from moco.engines.fetch import fetch
 from moco.errors import WorkError
+from moco.jobs.fetch import fetch
 from moco.records import write_json
 from moco.store.generations import GENERATED, Partition
 

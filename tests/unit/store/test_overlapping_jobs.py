@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 _JOB = """
 import json, sys, time
 from pathlib import Path
-from moco.engines.fetch import fetch
+from moco.jobs.fetch import fetch
 from moco.store.generations import GENERATED, Partition
 from support.shards import reply
 

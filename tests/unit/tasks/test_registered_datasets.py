@@ -11,9 +11,9 @@ from support.hub_server import GATED, commit_of, serve
 from support.study_files import use_study
 
 from moco.config.columns import STEPS
+from moco.config.datasets import dataset, dataset_names
 from moco.config.load import study_from
 from moco.errors import RequestError, WorkError
-from moco.tasks.catalogue import dataset, dataset_names
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.prepare import prepare, read_questions, read_references
 from moco.tasks.sources.columns import IMPLEMENTED

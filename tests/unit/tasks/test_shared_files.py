@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from moco.config.datasets import dataset
 from moco.config.load import study_from
 from moco.config.tasks import TaskEntry
-from moco.tasks.catalogue import dataset
 from moco.tasks.prepare import prepare, read_questions, read_references
 from moco.tasks.sources import load
 

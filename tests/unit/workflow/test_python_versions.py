@@ -43,7 +43,7 @@ OTHERS = interpreters()
 @pytest.mark.parametrize("minor", OTHERS)
 def test_source_hashes_are_those_of_this_python(minor):
     modules = [method_class(id).__module__ for id in method_ids()]
-    modules += [scorer_module(kind) for kind in task_types()] + ["moco.merging.build", "moco.decoding.joint"]
+    modules += [scorer_module(kind) for kind in task_types()] + ["moco.merging.build", "moco.jobs.joint"]
     command = [OTHERS[minor], "-c", HASHES, str(ROOT), *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [source_hash(module) for module in modules]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from moco.config.decoding import Decoding
 from moco.digest import digest
-from moco.engines.fetch import fetch
-from moco.engines.inference import Inference, Reply, make_reply
 from moco.errors import RequestError
+from moco.jobs.fetch import fetch
+from moco.jobs.inference import Inference, Reply, make_reply
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored
 from moco.store.keys import joint_key, prompt_digest

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
-from moco.engines.inference import Inference, Job, Reply, ScoredText, TextJob
-from moco.engines.performance import load_rows, reply_row, write_failed_perf
 from moco.home import home, store_root
+from moco.jobs.inference import Inference, Job, Reply, ScoredText, TextJob
+from moco.jobs.performance import load_rows, reply_row, write_failed_perf
 from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,

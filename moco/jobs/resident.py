@@ -34,7 +34,7 @@ class Load:
     seconds: float
 
 
-class EngineRoom:
+class ResidentEngines:
     """Loads engines on demand and remembers every load.
 
     Args:

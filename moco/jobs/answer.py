@@ -10,13 +10,14 @@ from typing import Any
 from moco import paths
 from moco.config.runtime import is_priced, records_items
 from moco.digest import canonical_json, digest
+from moco.engines.responses import Response
 from moco.errors import WorkError
+from moco.jobs.lazy_replies import AskedReplies
+from moco.jobs.lockstep import Lockstep
+from moco.jobs.method_job import Failure, MethodJob, perf_path
 from moco.methods import state as states
-from moco.methods.asking import AskedReplies
-from moco.methods.base import Answer, Response, State
+from moco.methods.base import Answer, State
 from moco.methods.context import AnswerContext, FailedItems, Generate, LogitsSource, PlainSource, Run
-from moco.methods.job import Failure, MethodJob, perf_path
-from moco.methods.lockstep import Lockstep
 from moco.methods.logits import Logits, LogitsKind
 from moco.records import (
     ANSWERS,

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from moco.digest import digest
-from moco.methods.base import Recipe, Request
+from moco.methods.base import Request
 from moco.methods.context import FitContext
+from moco.models.recipes import Recipe
 from moco.tasks.item import Question
 
 

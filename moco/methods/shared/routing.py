@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moco.methods.base import Response
+from moco.engines.responses import Response
 from moco.methods.context import AnswerContext
 
 

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from moco.engines.backlog import Backlog
-from moco.engines.performance import RequestProgress
 from moco.errors import Unreplied, WorkError
+from moco.jobs.performance import RequestProgress
 from moco.store.generations import Partition, Row
 
 log = logging.getLogger("moco")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moco.methods.context import FitContext
-from moco.optimize.swarm import Swarm, SwarmState, Vector
+from moco.methods.shared.swarm import Swarm, SwarmState, Vector
 
 UNITS = 1_000_000
 """Weights have six digits: they are counted in millionths, so that equal ones are equal and their sum is exact."""

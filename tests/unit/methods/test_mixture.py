@@ -2,7 +2,7 @@
 
 import pytest
 
-from moco.optimize.mixture import UNITS, as_weights, in_units, softmax
+from moco.methods.shared.mixture import UNITS, as_weights, in_units, softmax
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 60])

@@ -11,14 +11,14 @@ from typing import TypeVar
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
-from moco.engines.fetch import fetch
-from moco.engines.performance import Accounts
 from moco.engines.render import Renderer
-from moco.engines.room import EngineRoom
+from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
 from moco.engines.thoughts import visible_text
 from moco.errors import RequestError
-from moco.methods.base import Response
+from moco.jobs.fetch import fetch
+from moco.jobs.performance import Accounts
+from moco.jobs.resident import ResidentEngines
 from moco.models.info import ModelInfo
 from moco.registry import did_you_mean
 from moco.store.generations import GenerationStore, Stored, StoredReply
@@ -119,7 +119,7 @@ class Inference:
         self._root = root
         self._renderers: dict[str, Renderer] = {}
         self.parameters = {name: info.parameters for name, info in models.items()}
-        self.room = EngineRoom(root, lambda: self._models.values())
+        self.room = ResidentEngines(root, lambda: self._models.values())
         self.accounts = Accounts(self.room)
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:

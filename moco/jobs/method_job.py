@@ -11,33 +11,25 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.decoding.combine import Combination
-from moco.engines.inference import Inference, Reply
-from moco.engines.inference import Job as InferenceJob
-from moco.engines.performance import load_rows, reply_row
+from moco.engines.responses import Response
 from moco.errors import RequestError, WorkError
 from moco.home import home, store_root
-from moco.methods.base import (
-    JointRequest,
-    JointResponse,
-    JointWork,
-    Method,
-    Needs,
-    Request,
-    Response,
-    pool_members,
-)
+from moco.jobs.inference import Inference, Reply
+from moco.jobs.inference import Job as InferenceJob
+from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
+from moco.jobs.performance import load_rows, reply_row
+from moco.methods.base import JointRequest, JointResponse, JointWork, Method, Needs, Request, pool_members
 from moco.methods.catalogue import make_method
 from moco.methods.context import LogitsSource, PlainSource
-from moco.methods.costs import attributed
 from moco.methods.logits import Logits, LogitsKind
-from moco.methods.logits_files import LOGITS_SCHEMAS, logits_by_item
 from moco.models.info import ModelInfo
 from moco.records import GENERATIONS, SCORES, Provenance, Schema, read_by_task
+from moco.records.costs import attributed
 from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 
 if TYPE_CHECKING:
-    from moco.decoding.joint import JointReply
+    from moco.jobs.joint import JointReply
 
 
 @dataclass(frozen=True)
@@ -298,7 +290,7 @@ class MethodJob:
     def _decode_jointly(
         self, models: Sequence[str], requests: Sequence[JointRequest], combination: Combination
     ) -> list[JointResponse]:
-        from moco.decoding.joint import JointInference, JointJob
+        from moco.jobs.joint import JointInference, JointJob
 
         jobs = [
             JointJob(request.prompt, request.decoding or self.decoding, self.seed, request.sample)

@@ -8,16 +8,15 @@ from typing import Any
 from moco import paths
 from moco.config.runtime import engine_settings
 from moco.digest import digest
-from moco.engines.judging import job_tools, judge_infos
-from moco.engines.performance import write_failed_perf
 from moco.errors import FailedInput, RequestError, WorkError
 from moco.home import home, store_root, work_root
+from moco.jobs.judging import job_tools, judge_infos
+from moco.jobs.lockstep import Lockstep
+from moco.jobs.method_job import MethodJob, perf_path
+from moco.jobs.performance import write_failed_perf
 from moco.methods import state as states
-from moco.methods.base import Recipe
 from moco.methods.context import FitContext
-from moco.methods.costs import CANDIDATES
-from moco.methods.job import MethodJob, perf_path
-from moco.methods.lockstep import Lockstep
+from moco.models.recipes import Recipe
 from moco.records import (
     CALLS,
     COSTS,
@@ -28,6 +27,7 @@ from moco.records import (
     write_json,
     write_rows,
 )
+from moco.records.costs import CANDIDATES
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
 from moco.tasks.item import Reference

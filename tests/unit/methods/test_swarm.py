@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moco.errors import RequestError
-from moco.optimize.swarm import Swarm, SwarmSettings, partner_velocity
+from moco.methods.shared.swarm import Swarm, SwarmSettings, partner_velocity
 from moco.seeds import generator
 
 FIXED = SwarmSettings(randomness=False)

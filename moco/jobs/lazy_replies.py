@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from moco.methods.base import Request, Response
+from moco.engines.responses import Response
+from moco.jobs.logits_files import response_logits
+from moco.methods.base import Request
 from moco.methods.context import Generate
 from moco.methods.logits import ResponseLogits
-from moco.methods.logits_files import response_logits
 from moco.store.generations import Stored
 from moco.tasks.item import Question
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from moco.errors import RequestError
-from moco.merging.streaming import FLOATS
 from moco.models.info import ModelInfo
 from moco.models.weights import StoredTensor, tensor_headers
 
@@ -37,6 +36,9 @@ _NOT_REPEATABLE = ("pissa_niter", "corda", "lora_ga")
 
 Load = Callable[[Path, torch.dtype], Any]
 """Loads a causal language model from a folder in a number type."""
+
+FLOATS = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+"""Number types of tensors that are combined; all others are copied."""
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

@@ -10,9 +10,9 @@ from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.config.scoring import Scoring
 from moco.engines.base import MeasureRequest, Pooling
-from moco.engines.fetch import fetch
-from moco.engines.inference import Inference, Job
 from moco.home import home, store_root
+from moco.jobs.fetch import fetch
+from moco.jobs.inference import Inference, Job
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role

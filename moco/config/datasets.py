@@ -1,4 +1,4 @@
-"""Registered datasets: one YAML file each in `moco/tasks/registry`, with where it lies and what is known of it."""
+"""Registered datasets: one YAML file each in `moco/config/registry`, with where it lies and what is known of it."""
 
 from functools import cache
 from pathlib import Path

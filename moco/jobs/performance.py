@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import paths
-from moco.engines.room import EngineRoom
+from moco.jobs.resident import ResidentEngines
 from moco.progress import Progress, duration
 from moco.records import JOB_PERF, PERF, Provenance, write_rows
 from moco.store.generations import Keyed
@@ -117,7 +117,7 @@ class Accounts:
         room: Of the job's loaded models.
     """
 
-    def __init__(self, room: EngineRoom) -> None:
+    def __init__(self, room: ResidentEngines) -> None:
         self._room = room
         self._accounts: dict[str, Account] = {}
         self._names: dict[str, str] = {}
@@ -183,7 +183,7 @@ def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str
     return {"kind": "reply", "key": key, "model": model, "cached": cached, "seconds": seconds}
 
 
-def load_rows(room: EngineRoom) -> list[dict[str, Any]]:
+def load_rows(room: ResidentEngines) -> list[dict[str, Any]]:
     """Return one row per load of a job."""
     return [
         {"kind": "load", "key": None, "model": load.model, "cached": False, "seconds": load.seconds}

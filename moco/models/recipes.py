@@ -1,0 +1,40 @@
+"""Recipes: how a model is made from others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made from others: an operation, its inputs by fingerprint, their weights, options."""
+
+    operation: str
+    inputs: tuple[str, ...]
+    weights: tuple[float, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Fingerprints of all models it is made from: the inputs, then the base where `options` names one."""
+        return (*self.inputs, str(self.options["base"])) if "base" in self.options else self.inputs
+
+    @property
+    def is_its_input(self) -> bool:
+        """Whether what it makes is its only input: weight 1, of which nothing is dropped or scaled."""
+        unchanged = self.options.get("density", 1.0) == 1.0 == self.options.get("lambda", 1.0)
+        return len(self.inputs) == 1 and self.weights == (1.0,) and unchanged
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON values."""
+        return {
+            "operation": self.operation,
+            "inputs": list(self.inputs),
+            "weights": list(self.weights),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that `as_json` wrote."""
+        return cls(data["operation"], tuple(data["inputs"]), tuple(data["weights"]), data["options"])
