@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from moco.cli.jobs import add_job_options, job_slice
+from moco.cli.jobs import add_job_options, job_slice, plan
 
 STAGE = "fit"
 
@@ -19,7 +19,8 @@ def _job(options: argparse.Namespace) -> Any:
 
     set_up_logging()
     spec = job_slice(options, STAGE)
-    return FitJob(options.results, spec, options.pool, options.batch, options.method, options.seed)
+    needs = plan().matrix.needs(options.pool, options.method)
+    return FitJob(options.results, spec, needs, options.pool, options.batch, options.method, options.seed)
 
 
 def run(options: argparse.Namespace) -> None:

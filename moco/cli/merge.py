@@ -21,13 +21,21 @@ def run(options: argparse.Namespace) -> None:
     from moco.digest import digest
     from moco.home import home, store_root, work_root
     from moco.merging.build import build_merge
-    from moco.methods.state import recipe_of
+    from moco.methods.state import model_of
     from moco.models.info import ModelInfo
+    from moco.models.recipes import Trained
     from moco.store.artifacts import ArtifactStore
     from moco.store.checksums import copy_tree
 
     spec = job_slice(options, STAGE)
-    recipe = recipe_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
+    made = model_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
+    target = options.results / paths.checkpoint(options.model)
+    shutil.rmtree(target, ignore_errors=True)
+    if isinstance(made, Trained):
+        copy_tree(made.folder, target)
+        print(f"{options.model}: trained by the fit")
+        return
+    recipe = made
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]
 
     def build(output: Path, _scratch: Path) -> None:
@@ -36,8 +44,6 @@ def run(options: argparse.Namespace) -> None:
 
     store = ArtifactStore(store_root(options.results), work_root(options.results))
     folder, cached = store.make("merges", digest("merge", recipe.as_json(), spec["source"]), build)
-    target = options.results / paths.checkpoint(options.model)
-    shutil.rmtree(target, ignore_errors=True)
     copy_tree(folder, target)
     print(f"{options.model}: {recipe.operation} of {len(recipe.inputs)}" + (", from the store" if cached else ""))
 

@@ -12,11 +12,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def describe(id: str) -> dict[str, Any]:
     """Return what a method declares, as JSON values."""
-    from dataclasses import asdict
     from inspect import cleandoc
 
     from pydantic_core import PydanticUndefined
 
+    from moco.methods.base import PoolInfo
     from moco.methods.catalogue import make_method, method_class
 
     cls = method_class(id)
@@ -31,13 +31,11 @@ def describe(id: str) -> dict[str, Any]:
         for name, field in cls.Params.model_fields.items()
     }
     required = any(param["required"] for param in params.values())
-    needs = None if required else asdict(make_method(id, {}).needs(3))
-    if needs is not None:
-        needs = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in needs.items()}
+    needs = None if required else make_method(id, {}).needs(PoolInfo.of_size(3)).as_json()
     return {
         "id": id,
         "level": cls.level,
-        "paper": cls.paper,
+        "papers": list(cls.papers),
         "task_types": None if cls.task_types is None else sorted(cls.task_types),
         "doc": cleandoc(cls.__doc__ or ""),
         "module": cls.__module__,
@@ -81,7 +79,7 @@ def _details(entry: dict[str, Any]) -> str:
         "",
         *(f"    {line}".rstrip() for line in entry["doc"].splitlines()[2:]),
         "",
-        f"    paper: {entry['paper']}",
+        f"    papers: {', '.join('arXiv:' + paper for paper in entry['papers']) or 'none'}",
     ]
     types = "all" if entry["task_types"] is None else ", ".join(entry["task_types"])
     lines.append(f"    task types: {types}")

@@ -57,11 +57,11 @@ _SKELETON = '''"""One line on what the method does."""
 from collections.abc import Iterator
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext
 
 
-@method("{id}", level="{level}", paper="arXiv id of the paper")
+@method("{id}", level="{level}", papers=("0000.00000",))  # the arXiv id of the source
 class {cls}(Method):
     """One line that says what the method does with the pool.
 
@@ -73,7 +73,7 @@ class {cls}(Method):
 
         member: int = identity("Position of the member that answers.", 0, ge=0)
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """What the method reads and runs, known before any model exists."""
         return Needs(answer=AnswerNeeds(plain=1))
 

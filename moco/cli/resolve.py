@@ -49,8 +49,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _resolve_made(options: argparse.Namespace, spec: Mapping[str, Any], target: Path) -> None:
     from moco.home import home
-    from moco.methods.state import failure_of, recipe_of
+    from moco.methods.state import failure_of, model_of
     from moco.models.info import ModelInfo
+    from moco.models.recipes import Trained
     from moco.models.resolve import describe_merge, describe_student
     from moco.records import write_json
 
@@ -65,8 +66,14 @@ def _resolve_made(options: argparse.Namespace, spec: Mapping[str, Any], target: 
         info.write(target)
         print(f"{info.name}: student of {parent.name}, fingerprint {info.fingerprint[:16]}")
         return
-    recipe = recipe_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
+    made = model_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]
-    info = describe_merge(options.model, recipe, known, folder, home(options.results))
+    if isinstance(made, Trained):
+        parent = next(info for info in known if info.fingerprint == made.parent)
+        info = describe_student(options.model, parent, folder, home(options.results))
+        info.write(target)
+        print(f"{info.name}: trained from {parent.name}, fingerprint {info.fingerprint[:16]}")
+        return
+    info = describe_merge(options.model, made, known, folder, home(options.results))
     info.write(target)
-    print(f"{info.name}: merge of {len(recipe.inputs)}, fingerprint {info.fingerprint[:16]}")
+    print(f"{info.name}: merge of {len(made.inputs)}, fingerprint {info.fingerprint[:16]}")

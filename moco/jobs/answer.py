@@ -56,7 +56,7 @@ class AnswerJob(MethodJob):
         """
         places = [(task, number) for task in self.tasks for number in range(self._answers(task))]
         workers = [self._worker(task, split, self._run(number)) for task, number in places]
-        if self.needs.answer_runs_models or self._asked:
+        if self.needs.answer.runs_models or self._asked:
             results = Lockstep(self.execute).run(workers)
         else:
             results = [worker(None) for worker in workers]

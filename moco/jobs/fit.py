@@ -41,7 +41,7 @@ class FitJob(MethodJob):
         """Write the fit folder of every task; finished fits come from the store."""
         if self.needs.fit is None:
             raise RequestError("has nothing to fit", where=self.variant, remedy="run `moco answer`")
-        if self.needs.fit_runs_models:
+        if self.needs.fit.runs_models:
             in_store = Lockstep(self.execute).run([self._worker(task) for task in self.tasks])
         else:
             in_store = [self._worker(task)(None) for task in self.tasks]
@@ -98,11 +98,11 @@ class FitJob(MethodJob):
         if task in self.spec.get("groups", {}):
             spec["groups"] = self.spec["groups"][task]
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
-        further = [info.fingerprint for info in self.further_infos.values()]
+        helpers = [info.fingerprint for info in self.helpers.values()]
         # The folder holds files of these layouts.
         layouts = [[schema.name, schema.version] for schema in (CALLS, COSTS, PERF)]
         judges = [[info.fingerprint, dict(info.engine)] for info in judge_infos(self.results, self._scoring)]
-        return digest("fit", spec, self.seed, [*models, *further, *judges], inputs, layouts)
+        return digest("fit", spec, self.seed, [*models, *helpers, *judges], inputs, layouts)
 
     def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
         needs = self.needs.fit
@@ -127,9 +127,9 @@ class FitJob(MethodJob):
             scored=self.plain_reader(task, ["dev"], self._scored_samples()) if needs.dev_scores else None,
             scored_together=self._together,
             tools=job_tools(self.results, self.spec, self.inference) if needs.references else None,
-            fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.further_infos}.items()},
-            merge=candidates.make if needs.generates else None,
-            discard=candidates.discard if needs.generates else None,
+            fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.helpers}.items()},
+            merge=candidates.make if needs.merges else None,
+            discard=candidates.discard if needs.merges else None,
             workdir=scratch,
             **self.common(questions, generate),
         )
@@ -198,7 +198,7 @@ class Candidates:
         name = f"candidate-{digest(recipe.as_json(), self._scratch.parent.name)[:16]}"
         folder = self._scratch / name
         shutil.rmtree(folder, ignore_errors=True)
-        infos = [*self._job.infos.values(), *self._job.further_infos.values()]
+        infos = [*self._job.infos.values(), *self._job.helpers.values()]
         root = home(self._job.results)
         info = build_merge(name, recipe, infos, folder, root)
         self._job.inference.add(info, engine_settings(name, info.engine))

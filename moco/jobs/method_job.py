@@ -47,6 +47,7 @@ class MethodJob:
     Attributes:
         results: The results folder.
         spec: The job's slice of the study, as the plan makes it.
+        needs: What the method declares for the pool.
         pool: Slug of the pool.
         batch: Name of the batch.
         variant: Slug of the method variant.
@@ -55,6 +56,7 @@ class MethodJob:
 
     results: Path
     spec: Mapping[str, Any]
+    needs: Needs
     pool: str
     batch: str
     variant: str
@@ -68,11 +70,6 @@ class MethodJob:
         return make_method(self.spec["method"], self.spec["params"])
 
     @cached_property
-    def needs(self) -> Needs:
-        """What it declares."""
-        return self.method.needs(len(self.spec["pool"]))
-
-    @cached_property
     def decoding(self) -> Decoding:
         """The batch's decoding settings."""
         return Decoding.model_validate(self.spec["decoding"])
@@ -83,9 +80,9 @@ class MethodJob:
         return {name: self._info(name) for name in dict.fromkeys(self.spec["pool"])}
 
     @cached_property
-    def further_infos(self) -> dict[str, ModelInfo]:
-        """Resolved further models, by the names that `needs` gives them."""
-        return {name: self._info(model) for name, model in self.spec.get("further_models", {}).items()}
+    def helpers(self) -> dict[str, ModelInfo]:
+        """Resolved models that help, by role."""
+        return {role: self._info(model) for role, model in self.spec.get("helpers", {}).items()}
 
     def _info(self, name: str) -> ModelInfo:
         return ModelInfo.read(self.results / paths.model_json(name))
@@ -104,10 +101,13 @@ class MethodJob:
 
     def common(self, questions: Sequence[Question], generate: Callable[..., Any] | None) -> dict[str, Any]:
         """Return what both contexts get."""
+        texts = self.spec.get("descriptions")
         members = pool_members(
             self.spec["pool"],
-            self.spec.get("descriptions"),
-            {name: info.parameters for name, info in self.infos.items()},
+            lambda place, name: {
+                "description": texts[place] if texts else "",
+                "parameters": self.infos[name].parameters,
+            },
         )
         return {
             "pool": members,

@@ -5,9 +5,10 @@ A method is one class in one file. `needs` says, before any model exists, what `
 touch comes from its context: it never opens a file of another stage, picks a device, or draws unnamed randomness.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from moco.config.decoding import Decoding
@@ -16,7 +17,7 @@ from moco.decoding.combine import Combination
 from moco.engines.responses import Response
 from moco.errors import RequestError
 from moco.methods.logits import LogitsKind
-from moco.models.recipes import Recipe
+from moco.models.recipes import Recipe, Trained
 from moco.registry import Registry
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 LEVELS = ("api", "text", "logit", "weight", "control")
 Level = Literal["api", "text", "logit", "weight", "control"]
 COMMON_BASE = "@base"
-"""Stands in `Needs.further_models` for the base that all adapters of the pool share; no model has such a name."""
+"""Stands in a `Helper` for the base that all adapters of the pool share; no model has such a name."""
+ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}")
 
 
 class MethodParams(Section):
@@ -45,7 +47,9 @@ class FitNeeds:
         references: It scores answers of its own, or reads references.
         logits: Kinds of cached logits it reads: `options`, `reference`, `response` (of the plain responses it reads).
         generates: It makes requests of its own.
-        training: It trains weights.
+        live: It steps several models jointly.
+        merges: It makes candidates, models that it asks and drops again.
+        trains: It trains weights.
         corpora: Names of outside corpora that it reads.
     """
 
@@ -55,8 +59,15 @@ class FitNeeds:
     references: bool = False
     logits: tuple[LogitsKind, ...] = ()
     generates: bool = False
-    training: bool = False
+    live: bool = False
+    merges: bool = False
+    trains: bool = False
     corpora: tuple[str, ...] = ()
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether `fit` loads a model."""
+        return self.generates or self.live or self.merges or self.trains
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,24 @@ class AnswerNeeds:
     live: bool = False
     extracts: bool = False
 
+    @property
+    def runs_models(self) -> bool:
+        """Whether `answer` loads a model."""
+        return self.generates or self.live
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A model outside the pool that a method uses in a role.
+
+    Attributes:
+        model: Its name in the study, as the method's parameters give it, or `COMMON_BASE`.
+        offers: What it must offer: `text` (it writes), `weights`, `logits`, `embeddings`, `rewards`.
+    """
+
+    model: str
+    offers: frozenset[str] = frozenset({"text"})
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -96,7 +125,7 @@ class Needs:
         capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`.
         same: What all members must share: `architecture`, `tokenizer`.
         models: Names of the models that a fit makes; each becomes a model of its own.
-        further_models: Models of the study that merges are made of beside the pool's, by name or `COMMON_BASE`.
+        helpers: Models outside the pool by role (`base`, `encoder`, `judge`), under which requests name them.
         descriptions: Every member needs a description.
         gpus: GPUs for live models where GPUs are used; None: as many as the largest member needs.
     """
@@ -109,7 +138,7 @@ class Needs:
     capabilities: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
-    further_models: tuple[str, ...] = ()
+    helpers: Mapping[str, Helper] = field(default_factory=dict)
     descriptions: bool = False
     gpus: int | None = None
 
@@ -124,20 +153,20 @@ class Needs:
         fit = self.fit
         logits = (*self.answer.logits, *(fit.logits if fit else ()))
         implied = {"top_logits" if kind == "response" else "logits" for kind in logits}
-        implied |= {"logits"} if self.answer.live else set()
-        implied |= {"weights"} if self.further_models else set()
-        implied |= {"trainable"} if fit is not None and fit.training else set()
+        implied |= {"logits"} if self.answer.live or (fit is not None and fit.live) else set()
+        implied |= {"weights"} if fit is not None and fit.merges else set()
+        implied |= {"trainable"} if fit is not None and fit.trains else set()
         return self.capabilities | implied
 
-    @property
-    def fit_runs_models(self) -> bool:
-        """Whether `fit` loads a model."""
-        return self.fit is not None and (self.fit.generates or self.fit.training)
+    def as_json(self) -> dict[str, Any]:
+        """Return the needs as JSON values."""
+        return {name: _plain_values(value) for name, value in asdict(self).items()}
 
-    @property
-    def answer_runs_models(self) -> bool:
-        """Whether `answer` loads a model."""
-        return self.answer.generates or self.answer.live
+
+def _plain_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain_values(each) for key, each in value.items()}
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,8 @@ class Member:
         copies: How many copies the pool holds.
         description: What the model is good at.
         parameters: Number of parameters, where known.
+        family: Its architecture, where declared; `needs` sees it, contexts do not.
+        tokenizer: Its tokenizer group, likewise.
     """
 
     index: int
@@ -159,25 +190,49 @@ class Member:
     copies: int = 1
     description: str = ""
     parameters: float | None = None
+    family: str | None = None
+    tokenizer: str | None = None
 
     def sample(self, sample: int) -> int:
         """Return the sample index under which this copy's sample is stored: equal models are different samples."""
         return sample * self.copies + self.copy
 
 
+@dataclass(frozen=True)
+class PoolInfo:
+    """A pool as it is known before any model exists.
+
+    Attributes:
+        members: In pool order, with what the study declares of them.
+    """
+
+    members: tuple[Member, ...]
+
+    def __len__(self) -> int:
+        """Return the number of members, copies counted."""
+        return len(self.members)
+
+    @classmethod
+    def of_size(cls, size: int) -> "PoolInfo":
+        """Return a pool of different models of which nothing is known."""
+        return cls(pool_members([f"model{place}" for place in range(size)]))
+
+
 def pool_members(
-    models: Sequence[str],
-    descriptions: Sequence[str] | None = None,
-    parameters: Mapping[str, float | None] | None = None,
+    models: Sequence[str], about: Callable[[int, str], Mapping[str, Any]] | None = None
 ) -> tuple[Member, ...]:
-    """Return the members of a pool, with copies numbered."""
+    """Return the members of a pool, with copies numbered.
+
+    Args:
+        models: In pool order.
+        about: Gives what is known of the member at a place: `description`, `parameters`, `family`, `tokenizer`.
+    """
     seen: dict[str, int] = {}
     members = []
     for index, model in enumerate(models):
         copy = seen.get(model, 0)
         seen[model] = copy + 1
-        text = descriptions[index] if descriptions else ""
-        members.append(Member(index, model, copy, models.count(model), text, (parameters or {}).get(model)))
+        members.append(Member(index, model, copy, models.count(model), **(about(index, model) if about else {})))
     return tuple(members)
 
 
@@ -186,7 +241,7 @@ class Request:
     """One generation of a method's own.
 
     Attributes:
-        member: Position in the pool, or the name of a model that the fit made or merged.
+        member: Position in the pool, a helper's role, or the name of a model that the fit made or merged.
         uid: The item it serves.
         prompt: One user turn.
         purpose: What it is for, as tables and transcripts name it: `refine`, `judge`, `summarise`.
@@ -245,12 +300,12 @@ class State:
     Attributes:
         data: JSON values.
         tensors: Named arrays.
-        models: Recipe of each model that `needs` names.
+        models: Each model that `needs` names: a recipe, or trained weights.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
-    models: Mapping[str, Recipe] = field(default_factory=dict)
+    models: Mapping[str, Recipe | Trained] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -282,7 +337,7 @@ class Method(ABC):
     id: ClassVar[str]
     level: ClassVar[Level]
     task_types: ClassVar[frozenset[str] | None]
-    paper: ClassVar[str]
+    papers: ClassVar[tuple[str, ...]]
 
     class Params(MethodParams):
         """Settings; none by default."""
@@ -291,8 +346,8 @@ class Method(ABC):
         self.params = params
 
     @abstractmethod
-    def needs(self, models: int) -> Needs:
-        """Return what the method needs with a pool of `models` members; must not import torch."""
+    def needs(self, pool: PoolInfo) -> Needs:
+        """Return what the method needs with a pool; must not import torch."""
 
     def fit(self, ctx: "FitContext") -> State:
         """Learn from dev; only called when `needs` declares a fit."""
@@ -307,18 +362,18 @@ METHODS: Registry[type[Method]] = Registry("method", group="moco.methods")
 
 
 def method(
-    id: str, *, level: Level, paper: str, task_types: set[str] | None = None
+    id: str, *, level: Level, papers: Sequence[str], task_types: set[str] | None = None
 ) -> Callable[[type[Method]], type[Method]]:
     """Register a method.
 
     Args:
         id: Published id, `<level>_<name>`.
         level: api, text, logit, weight or control.
-        paper: arXiv id of the source, or a word on where the idea comes from.
+        papers: arXiv ids of the sources, the main one first; only a control may have none.
         task_types: Task types it applies to; None: all.
 
     Raises:
-        RequestError: The class has no docstring, or the id does not begin with its level.
+        RequestError: The class has no docstring, the id does not begin with its level, or a paper is no arXiv id.
     """
 
     def register(cls: type[Method]) -> type[Method]:
@@ -326,7 +381,13 @@ def method(
             raise RequestError(f"method id {id!r} must begin with its level", remedy=f"call it {level}_...")
         if not (cls.__doc__ or "").strip():
             raise RequestError(f"method {id!r} has no docstring", remedy="say in its first line what it does")
-        cls.id, cls.level, cls.paper = id, level, paper
+        if isinstance(papers, str) or not all(map(ARXIV_ID.fullmatch, papers)):
+            raise RequestError(
+                f"papers of method {id!r} are no arXiv ids: {papers!r}", remedy='write them as ("2203.11171",)'
+            )
+        if not papers and level != "control":
+            raise RequestError(f"method {id!r} names no paper", remedy="give the arXiv id of its source")
+        cls.id, cls.level, cls.papers = id, level, tuple(papers)
         cls.task_types = frozenset(task_types) if task_types is not None else None
         METHODS.add(id, cls)
         return cls

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from moco import methods
 from moco.config.problems import InvalidStudy, Problem, problems_of
 from moco.errors import MocoError, RequestError
-from moco.methods.base import LEVELS, METHODS, Method
+from moco.methods.base import LEVELS, METHODS, Method, PoolInfo
 from moco.registry import fault
 
 _ANY_SIZE = 2  # of a pool
@@ -72,7 +72,7 @@ def make_method(id: str, params: dict[str, Any], *, where: str = "") -> Method:
         raise InvalidStudy(found, "") from None
     try:
         made = cls(settings)
-        made.needs(_ANY_SIZE)
+        made.needs(PoolInfo.of_size(_ANY_SIZE))
     except MocoError:
         raise
     except Exception as error:

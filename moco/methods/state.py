@@ -1,16 +1,19 @@
-"""The folder of a fitted method: `fit.json`, arrays as safetensors, recipes, and the calls the fit rests on with their cost."""
+"""The folder of a fitted method: `fit.json`, arrays as safetensors, `models`, and the calls the fit rests on with their cost."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moco.errors import FailedInput, WorkError
 from moco.methods.base import State
-from moco.models.recipes import Recipe
+from moco.models.recipes import Recipe, Trained
 from moco.records import read_json, write_json
 
 FIT, FAILED, TENSORS = "fit.json", "failed.json", "state.safetensors"
 CALLS, COSTS = "calls.parquet", "costs.parquet"
+MODELS = "models"
+"""Folder of what makes the models of a fit: a recipe, or trained weights with their parent, by name."""
 
 
 def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:
@@ -19,8 +22,12 @@ def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:
         from safetensors.numpy import save_file
 
         save_file(dict(state.tensors), folder / TENSORS)
-    for name, recipe in state.models.items():
-        write_json(folder / "recipes" / f"{name}.json", recipe.as_json())
+    for name, model in state.models.items():
+        if isinstance(model, Recipe):
+            write_json(folder / MODELS / f"{name}.json", model.as_json())
+        else:
+            shutil.copytree(model.folder, folder / MODELS / name)
+            write_json(folder / MODELS / f"{name}.json", {"parent": model.parent})
     write_json(folder / FIT, {**about, "data": dict(state.data), "models": sorted(state.models)})
 
 
@@ -36,12 +43,11 @@ def read_state(folder: Path) -> State:
         from safetensors.numpy import load_file
 
         tensors = load_file(folder / TENSORS)
-    recipes = {name: Recipe.from_json(read_json(folder / "recipes" / f"{name}.json")) for name in content["models"]}
-    return State(content["data"], tensors, recipes)
+    return State(content["data"], tensors, {name: _model(folder, name) for name in content["models"]})
 
 
-def recipe_of(folder: Path, name: str) -> Recipe:
-    """Return the recipe of a model that a fit made.
+def model_of(folder: Path, name: str) -> Recipe | Trained:
+    """Return a model that a fit made: its recipe, or its trained weights.
 
     Raises:
         FailedInput: The fit is a recorded failure.
@@ -49,7 +55,12 @@ def recipe_of(folder: Path, name: str) -> Recipe:
     reason = failure_of(folder)
     if reason is not None:
         raise FailedInput(f"fit: {reason}")
-    return Recipe.from_json(read_json(folder / "recipes" / f"{name}.json"))
+    return _model(folder, name)
+
+
+def _model(folder: Path, name: str) -> Recipe | Trained:
+    content = read_json(folder / MODELS / f"{name}.json")
+    return Trained(folder / MODELS / name, content["parent"]) if "parent" in content else Recipe.from_json(content)
 
 
 def failure_of(folder: Path) -> str | None:

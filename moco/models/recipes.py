@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -38,3 +39,16 @@ class Recipe:
     def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
         """Return the recipe that `as_json` wrote."""
         return cls(data["operation"], tuple(data["inputs"]), tuple(data["weights"]), data["options"])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights that were trained: an adapter, or a whole model.
+
+    Attributes:
+        folder: Holds them, as peft or transformers saves them.
+        parent: Fingerprint of the model that they were trained from; of an adapter the model it rests on.
+    """
+
+    folder: Path
+    parent: str

@@ -14,7 +14,7 @@ from moco.config.study import Comparison, Study
 from moco.config.tasks import SyntheticSource
 from moco.digest import canonical_json
 from moco.errors import MocoError
-from moco.methods.base import COMMON_BASE
+from moco.methods.base import COMMON_BASE, PoolInfo
 from moco.paths import LONGEST_SLUG
 from moco.registry import did_you_mean
 from moco.scoring import task_types
@@ -234,7 +234,8 @@ def _methods(study: Study) -> Iterator[Problem]:
         except MocoError as error:
             yield Problem(error.where or f"methods.{name}", error.what, error.remedy)
             continue
-        for model in method.needs(_ANY_SIZE).further_models:
+        for helper in method.needs(PoolInfo.of_size(_ANY_SIZE)).helpers.values():
+            model = helper.model
             if model != COMMON_BASE and model not in study.models:
                 what = f"names {model!r}, which is not a model of this study"
                 yield Problem(f"methods.{name}", what, did_you_mean(model, study.models))

@@ -5,6 +5,7 @@ from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
+from moco.digest import digest
 from moco.methods.base import Needs
 from moco.methods.logits import LogitsKind
 from moco.scoring import scorer_module
@@ -41,7 +42,11 @@ class MethodStage(Stage):
             },
             "scorer": self.study.scorer,
             "decoding": decoding.slice(),
+            "needs": digest(self.needs(wildcards).as_json()),
         }
+        helpers = self.matrix.helpers(wildcards.pool, wildcards.method)
+        if helpers:
+            spec["helpers"] = helpers
         if self.needs(wildcards).descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(wildcards.pool) or ())
         return spec
@@ -150,7 +155,7 @@ class Fit(MethodStage):
 
     def running(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the fit may run: the pool's, and those that judge."""
-        runs = self.needs(wildcards).fit_runs_models
+        runs = self._fit(wildcards).runs_models
         parts = self.matrix.parts(wildcards.pool, wildcards.method) if runs else []
         judges = self._judges(wildcards) if self._fit(wildcards).references else []
         return list(dict.fromkeys([*parts, *judges]))
@@ -161,14 +166,12 @@ class Fit(MethodStage):
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides a fit."""
-        needs, fit, batch = self.needs(wildcards), self._fit(wildcards), self.batch(wildcards)
+        fit, batch = self._fit(wildcards), self.batch(wildcards)
         spec = self.common_slice(wildcards)
         if fit.dev_scores or fit.references:
             spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
             spec |= scoring_of(self, batch, self.study.scorer)
-        if needs.further_models:
-            spec["further_models"] = self.matrix.further_models(wildcards.pool, wildcards.method)
-        if fit.generates and needs.models:
+        if fit.merges:
             spec["merge_source"] = self.matrix.source(MERGE_MODULE)
         return spec
 

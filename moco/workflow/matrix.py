@@ -6,12 +6,12 @@ Nothing here imports torch, pandas or pyarrow: Snakemake reads the plan again in
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from moco import paths
 from moco.config.study import Comparison, PoolEntry, Study
 from moco.errors import RequestError
-from moco.methods.base import COMMON_BASE, Method, Needs
+from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, pool_members
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
 from moco.scoring.judges import Role, judges
@@ -160,17 +160,15 @@ class Matrix:
         """Return what a variant needs with a pool."""
         if (pool, variant) not in self._needs:
             method = _known(variant, self.variants, "method")
-            self._needs[pool, variant] = method.needs(len(self.pool(pool).models))
+            self._needs[pool, variant] = method.needs(self.pool_info(pool))
         return self._needs[pool, variant]
 
-    def further_models(self, pool: str, variant: str) -> dict[str, str]:
-        """Return the study's models that a variant's merges are made of beside the pool's, by their names in `needs`.
-
-        The common base is missing where the pool has none.
-        """
+    def helpers(self, pool: str, variant: str) -> dict[str, str]:
+        """Return the study's models that help a variant, by role; the common base is missing where the pool has none."""
         common = self.common_base(pool)
-        named = ((name, common if name == COMMON_BASE else name) for name in self.needs(pool, variant).further_models)
-        return {name: model for name, model in named if model is not None}
+        helpers = self.needs(pool, variant).helpers.items()
+        named = ((role, common if helper.model == COMMON_BASE else helper.model) for role, helper in helpers)
+        return {role: model for role, model in named if model is not None}
 
     def asked_models(self, pool: str, variant: str) -> frozenset[str]:
         """Return the models whose plain responses an answer job asks for itself: priced ones, where it reads lazily."""
@@ -201,6 +199,20 @@ class Matrix:
             run, number = self._round_pools[name]
             return PoolEntry(models=run.models(number), descriptions=self.study.pools[run.entry.pool].descriptions)
         return _known(name, self.study.pools, "pool")
+
+    def pool_info(self, pool: str) -> PoolInfo:
+        """Return what is known of a pool before any of its models exists."""
+        texts, nodes = self.descriptions(pool), self.nodes
+
+        def about(place: int, model: str) -> dict[str, Any]:
+            return {
+                "description": texts[place] if texts else "",
+                "parameters": nodes.parameters(model),
+                "family": nodes.declared(model, "architecture"),
+                "tokenizer": nodes.declared(model, "tokenizer"),
+            }
+
+        return PoolInfo(pool_members(self.pool(pool).models, about))
 
     def descriptions(self, pool: str) -> tuple[str, ...] | None:
         """Return one description per member, or None when some are missing."""
@@ -379,7 +391,7 @@ class Matrix:
 
     def parts(self, pool: str, variant: str) -> list[str]:
         """Return the models that a variant may make models of with a pool."""
-        return list(dict.fromkeys([*self.pool(pool).models, *self.further_models(pool, variant).values()]))
+        return list(dict.fromkeys([*self.pool(pool).models, *self.helpers(pool, variant).values()]))
 
     @cached_property
     def kept(self) -> tuple[str, ...]:
@@ -408,7 +420,7 @@ class Matrix:
             for model in self.pool(pool).models:
                 add(model)
         for cell in (*self.cells, *self.round_cells):
-            for model in self.further_models(cell.pool, cell.variant).values():
+            for model in self.helpers(cell.pool, cell.variant).values():
                 add(model)
         for kind in dict.fromkeys(task.type for task in self.tasks.values()):
             for rules in self.scorers:

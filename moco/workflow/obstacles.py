@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from moco.config.study import Study
-from moco.methods.base import COMMON_BASE, Method, Needs
+from moco.methods.base import Method, Needs
 from moco.scoring.judges import SETS, has_scores
 from moco.workflow.batches import Batch
 from moco.workflow.nodes import Nodes
@@ -39,15 +39,15 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
         return f"needs at least {needs.min_models} models, the pool has {len(members)}"
     if needs.max_models is not None and len(members) > needs.max_models:
         return f"takes at most {needs.max_models} models, the pool has {len(members)}"
-    further = matrix.further_models(pool, variant)
-    if COMMON_BASE in needs.further_models and COMMON_BASE not in further:
+    helpers = matrix.helpers(pool, variant)
+    if helpers.keys() != needs.helpers.keys():
         return "needs a model named as `base`, since not all members are adapters on one model"
-    models = (*members, *further.values())
+    models = (*members, *helpers.values())
     for name in models:
         lacking = _lacking(nodes, name, needs)
         if lacking is not None:
             return f"{name} is a {nodes.kind(name)} model without {lacking}"
-    for name in members if needs.answer.live else ():
+    for name in members if needs.answer.live or (needs.fit is not None and needs.fit.live) else ():
         if nodes.engine(name).kind == "vllm":
             return f"{name} runs in vllm, which cannot be stepped with others"
     if needs.descriptions and not matrix.descriptions(pool):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
 def judged(tmp_path, tiny_checkpoint, clean_environment):
     """Return a maker of studies: a task that a reward model scores, a model, and a method that scores its own replies."""
 
-    @method("control_judged", level="control", paper="none")
+    @method("control_judged", level="control", papers=())
     class Judged(Method):
         """Remembers what the judge says of one reply."""
 

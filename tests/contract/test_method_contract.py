@@ -24,7 +24,7 @@ from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.jobs.lockstep import Lockstep
-from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds
+from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
 from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.state import read_state, write_state
@@ -61,7 +61,7 @@ def settings_of(id):
 def types_of(id, settings=None):
     declared = method_class(id).task_types
     kinds = [kind for kind in task_types() if kind not in RUNS_CODE and (declared is None or kind in declared)]
-    needs = make_method(id, settings or {}).needs(2)
+    needs = make_method(id, settings or {}).needs(PoolInfo.of_size(2))
     options = "options" in (*needs.answer.logits, *(needs.fit.logits if needs.fit else ()))
     return [kind for kind in kinds if kind == "multiple_choice"] if options else kinds
 
@@ -73,7 +73,7 @@ def case(id, settings, pool, kind):
 
 def large_enough(id, settings, pool):
     models = POOLS[pool]
-    return len(models) >= make_method(id, settings).needs(len(models)).min_models
+    return len(models) >= make_method(id, settings).needs(PoolInfo.of_size(len(models))).min_models
 
 
 CASES = [
@@ -85,9 +85,13 @@ CASES = [
     if large_enough(id, settings, pool)
 ]
 THREES = [entry for entry in CASES if entry.values[1].models == POOLS["three"]]
-RANKING = [entry for entry in THREES if (fit := entry.values[0].needs(3).fit) is not None and fit.dev_scores]
-LAZY = [entry for entry in CASES if entry.values[0].needs(3).answer.plain_mode == "lazy"]
-UNFITTED = [entry for entry in CASES if entry.values[0].needs(len(entry.values[1].models)).fit is None]
+RANKING = [
+    entry for entry in THREES if (fit := entry.values[0].needs(PoolInfo.of_size(3)).fit) is not None and fit.dev_scores
+]
+LAZY = [entry for entry in CASES if entry.values[0].needs(PoolInfo.of_size(3)).answer.plain_mode == "lazy"]
+UNFITTED = [
+    entry for entry in CASES if entry.values[0].needs(PoolInfo.of_size(len(entry.values[1].models))).fit is None
+]
 every_method = pytest.mark.parametrize("id", method_ids())
 every_case = pytest.mark.parametrize(("method", "world"), CASES)
 
@@ -105,7 +109,7 @@ def test_metadata_is_complete(id):
     first = inspect.cleandoc(cls.__doc__).splitlines()[0]
     assert first.endswith(".")
     assert len(first) <= 120
-    assert cls.paper.strip()
+    assert cls.papers or cls.level == "control"
     assert cls.level in LEVELS
     assert id == cls.id
     if cls.__module__.startswith("moco."):  # a plug-in's module is where its package wants it
@@ -144,8 +148,8 @@ def test_unknown_params_are_refused(id):
 @every_case
 def test_needs_depend_on_settings_and_pool_size_only(method, world):
     n = len(world.models)
-    assert method.needs(n) == fresh(method).needs(n)
-    needs = method.needs(n)
+    assert method.needs(PoolInfo.of_size(n)) == fresh(method).needs(PoolInfo.of_size(n))
+    needs = method.needs(PoolInfo.of_size(n))
     assert needs.min_models <= n
     assert needs.same <= {"architecture", "tokenizer"}
     assert needs.capabilities <= {"weights", "logits", "top_logits", "tokenizer", "trainable"}
@@ -160,7 +164,7 @@ def test_needs_depend_on_settings_and_pool_size_only(method, world):
 @every_case
 def test_gives_one_answer_per_question_by_models_of_the_pool(method, world):
     state = world.fit(method)
-    assert set(state.models) == set(method.needs(len(world.models)).models)
+    assert set(state.models) == set(method.needs(PoolInfo.of_size(len(world.models))).models)
     rows = world.answer(method, state)
     assert set(rows) == {item.uid for item in world.test}
     for row in rows.values():
@@ -285,7 +289,7 @@ def test_the_planner_refuses_task_types_that_it_does_not_declare(id):
 @every_method
 def test_the_planner_refuses_a_batch_without_a_split_to_fit_on(id):
     matrix = Matrix(study_of(id))
-    fit = matrix.variants[id].needs(1).fit
+    fit = matrix.variants[id].needs(PoolInfo.of_size(1)).fit
     obstacle = matrix.type_obstacle(id, Batch("x", ("t",), types_of(id)[0], ("test",), "default"))
     assert (obstacle is None) == (fit is None or not fit.splits)
 
@@ -293,7 +297,7 @@ def test_the_planner_refuses_a_batch_without_a_split_to_fit_on(id):
 @every_method
 def test_the_planner_refuses_a_pool_that_is_too_small(id):
     matrix = Matrix(study_of(id))
-    assert (matrix.pool_obstacle("p", id) is None) == (matrix.variants[id].needs(1).min_models <= 1)
+    assert (matrix.pool_obstacle("p", id) is None) == (matrix.variants[id].needs(PoolInfo.of_size(1)).min_models <= 1)
 
 
 # What it may touch
@@ -310,14 +314,14 @@ def reduced(needs):
         if fit is not None and getattr(fit, name) and getattr(fit, name) != nothing:
             smaller = getattr(fit, name) - 1 if name == "plain" else nothing
             yield f"fit.{name}", replace(needs, fit=replace(fit, **{name: smaller}))
-    if needs.further_models:
-        yield "fit.further_models", replace(needs, further_models=())
+    if needs.helpers:
+        yield "fit.helpers", replace(needs, helpers={})
 
 
 DECLARATIONS = [
     pytest.param(*entry.values, name, needs, id=f"{entry.id},{name}")
     for entry in THREES
-    for name, needs in reduced(entry.values[0].needs(3))
+    for name, needs in reduced(entry.values[0].needs(PoolInfo.of_size(3)))
 ]
 
 
@@ -340,15 +344,15 @@ def test_uses_what_it_declares_and_is_stopped_without(method, world, name, needs
 
 @every_case
 def test_reads_no_more_than_it_declares(method, world):
-    needs = method.needs(len(world.models))
+    needs = method.needs(PoolInfo.of_size(len(world.models)))
     engine = Engine(world.replies)
     state = world.fit(method, engine)
     fit_reads, fit_requests = list(engine.reads), len(engine.requests)
     engine.reads.clear()
     assert all(kind != "dev_scores" or needs.fit.dev_scores for kind, _, _ in fit_reads)
-    assert needs.fit_runs_models or not fit_requests
+    assert (needs.fit is not None and needs.fit.runs_models) or not fit_requests
     world.answer(method, state, engine)
-    assert needs.answer_runs_models or len(engine.requests) == fit_requests
+    assert needs.answer.runs_models or len(engine.requests) == fit_requests
     for kind, model, sample in engine.reads:
         assert kind in ("plain", "logits")
         if kind == "logits":
@@ -363,7 +367,7 @@ def test_lazy_plain_responses_are_named_and_then_read(method, world):
     """A priced model is paid for each reply that is named, and only what was named can be read."""
     engine = Engine(world.replies)
     state = world.fit(method)
-    needs = method.needs(len(world.models))
+    needs = method.needs(PoolInfo.of_size(len(world.models)))
     ctx = answer_context(
         models=world.models, questions=world.test, replies=engine, needs=needs, fitted=state.models, method=method.id
     )
@@ -488,7 +492,7 @@ from moco.methods.catalogue import make_method, method_ids
 from moco.scoring import task_types
 for id in method_ids():
     for n in (1, 2, 3, 8):
-        make_method(id, {}).needs(n)
+        make_method(id, {}).needs(PoolInfo.of_size(n))
 assert not {"torch", "transformers", "snakemake"} & set(sys.modules), "needs imports torch"
 from support.contexts import World
 for id in method_ids():

@@ -9,7 +9,7 @@ from moco.config.decoding import Decoding
 from moco.engines.responses import Response
 from moco.errors import RequestError
 from moco.jobs.answer import checked_answers
-from moco.methods.base import Method, Needs, State, pool_members
+from moco.methods.base import Method, Needs, PoolInfo, State, pool_members
 from moco.methods.context import AnswerContext, FitContext, Generate
 from moco.methods.logits import Logits
 from moco.models.recipes import Recipe
@@ -80,9 +80,7 @@ def _common(
     if live:
         settings["live"] = generate
     return {
-        "pool": pool_members(
-            models, settings.pop("descriptions", None) or [f"knows what {name} knows" for name in models]
-        ),
+        "pool": pool_members(models, _about(settings.pop("descriptions", None))),
         "questions": items,
         "generate": generate if generates else None,
         "decoding": Decoding(max_new_tokens=16),
@@ -140,7 +138,7 @@ def fit_context(
     references: Mapping[str, Reference] | None = None,
     dev_scores: DevScores | None = None,
     workdir: Path | None = None,
-    further_models: Sequence[str] = (),
+    helpers: Sequence[str] = (),
     **settings: Any,
 ) -> FitContext:
     """Return the context of a `fit`.
@@ -153,7 +151,7 @@ def fit_context(
         references: By item; those of the constructed items when left out.
         dev_scores: One score for all items, or scores by item, for every model; scored plain replies when left out.
         workdir: Work folder.
-        further_models: Known beside the pool's; with `needs`, those that it declares.
+        helpers: Roles of models beside the pool's; with `needs`, those that it declares.
         settings: Of the context: `method`, `seed`, `scorer`, `decoding`, `generate`.
     """
     engine = _engine(replies)
@@ -167,15 +165,15 @@ def fit_context(
     }
     scores = _dev_scores(engine, models, questions, gold, dev_scores, settings.get("scorer", "strict"))
     samples = None if everything else declared.plain if declared else 0
-    further = further_models if needs is None else needs.further_models
-    generates = everything or needs.fit_runs_models
-    merges = everything or bool(declared and declared.generates)
+    roles = helpers if needs is None else tuple(needs.helpers)
+    generates = everything or bool(declared and declared.generates)
+    merges = everything or bool(declared and declared.merges)
     return FitContext(
         plain=_plain(engine, models, questions, samples, {}) if everything or samples else None,
         logits=_logits(engine, models, questions, None if everything else declared.logits if declared else (), samples),
         references=by_split,
         dev_scores=scores if everything or (declared and declared.dev_scores) else None,
-        fingerprints={name: fingerprint(name) for name in (*models, *further)},
+        fingerprints={name: fingerprint(name) for name in (*models, *roles)},
         merge=engine.merge if merges else None,
         discard=engine.discard if merges else None,
         workdir=workdir,
@@ -219,6 +217,10 @@ def _dev_scores(
     return read
 
 
+def _about(descriptions: Sequence[str] | None) -> Callable[[int, str], Mapping[str, Any]]:
+    return lambda place, model: {"description": descriptions[place] if descriptions else f"knows what {model} knows"}
+
+
 def _refuse(ctx: AnswerContext, name: str) -> None:
     def refuse(*_arguments: Any) -> Any:
         raise RequestError(f"the method uses {name} that its `needs` does not declare")
@@ -258,19 +260,24 @@ class World:
         self.dev = questions(self.items, self.type, split="dev", task=self.task)
         self.test = questions(self.items, self.type, split="test", task=self.task)
 
+    @property
+    def pool(self) -> PoolInfo:
+        """What is known of the pool."""
+        return PoolInfo(pool_members(self.models))
+
     def _needs(self, method: Method) -> Needs | None:
-        return (self.needs or method.needs(len(self.models))) if self.restrict else None
+        return (self.needs or method.needs(self.pool)) if self.restrict else None
 
     def fit(self, method: Method, engine: Engine | None = None, **settings: Any) -> State:
         """Return what a method learns; an empty state when it declares no fit."""
-        declared = method.needs(len(self.models)).fit
+        declared = method.needs(self.pool).fit
         if declared is None:
             return State()
         items = [
             item for split in declared.splits for item in questions(self.items, self.type, split=split, task=self.task)
         ]
         settings = {"dev_scores": self.dev_scores, "method": method.id, "scorer": self.scorer, **settings}
-        settings["further_models"] = method.needs(len(self.models)).further_models
+        settings["helpers"] = tuple(method.needs(self.pool).helpers)
         ctx = fit_context(
             models=self.models,
             questions=items,

@@ -63,7 +63,7 @@ class RealStudy:
         for wildcards in self.jobs(pool, method):
             stage = self.plan.fit
             self.make(*stage.plain(wildcards), *stage.scores(wildcards), *stage.logits(wildcards))
-            job = FitJob(self.results, stage.slice(wildcards), *_names(wildcards))
+            job = FitJob(self.results, stage.slice(wildcards), stage.needs(wildcards), *_names(wildcards))
             job.run()
         assert job is not None, f"{method} applies to nothing"
         return job
@@ -84,7 +84,9 @@ class RealStudy:
 
     def answer_job(self, wildcards: SimpleNamespace) -> AnswerJob:
         """Return an answer job."""
-        return AnswerJob(self.results, self.plan.answer.slice(wildcards), *_names(wildcards))
+        return AnswerJob(
+            self.results, self.plan.answer.slice(wildcards), self.plan.answer.needs(wildcards), *_names(wildcards)
+        )
 
     def run(self, pool: str, method: str) -> AnswerJob:
         """Fit a method, if it learns, and answer."""

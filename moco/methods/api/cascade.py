@@ -5,7 +5,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    Request,
+    State,
+    method,
+)
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.logits import ResponseLogits
 from moco.methods.shared.confidence import likelihood, quantile, quantile_probability, top_share
@@ -20,7 +31,7 @@ _REMARK = re.compile(
 )
 
 
-@method("api_cascade", level="api", paper="2305.05176, 2404.10136")
+@method("api_cascade", level="api", papers=("2305.05176", "2404.10136"))
 class Cascade(Method):
     """Answers with the first member, in pool order, that is sure enough; the last one answers whatever remains.
 
@@ -52,7 +63,7 @@ class Cascade(Method):
             "Take a member's threshold from the dev items that reach it, not from all of them.", False
         )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Plain responses with their logits; in mode just_ask requests of its own instead."""
         if self.params.mode == "just_ask":
             return Needs(answer=AnswerNeeds(plain=1, plain_mode="lazy", generates=True), min_models=2)

@@ -5,7 +5,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    Request,
+    State,
+    method,
+)
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.routing import chosen_responses
 from moco.methods.shared.selection import dev_means, ranking
@@ -19,7 +30,7 @@ _NEGATED = re.compile(r"\b(?:not|never|isn't|except|without)\s*$", re.I)
 _MANY_FALLBACKS = 0.05
 
 
-@method("api_prompt_routing", level="api", paper="2601.21257")
+@method("api_prompt_routing", level="api", papers=("2601.21257",))
 class PromptRouting(Method):
     """Lets the member best on dev choose, from one description per member, which of them answers.
 
@@ -36,7 +47,7 @@ class PromptRouting(Method):
 
         max_new_tokens: int = identity("Longest reply of the router, in tokens; more for models that think.", 16, ge=1)
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the router; every member has a description and plain responses."""
         return Needs(
             fit=FitNeeds(dev_scores=True),

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 
 
-@method("control_best_single", level="control", paper="control, no paper")
+@method("control_best_single", level="control", papers=())
 class BestSingle(Method):
     """Answers every item with the plain response of the member that scores best on dev.
 
     What a user without any collaboration would do; equal means go to the earlier member.
     """
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores, then one plain response per member."""
         return Needs(fit=FitNeeds(dev_scores=True), answer=AnswerNeeds(plain=1, plain_mode="lazy"))
 

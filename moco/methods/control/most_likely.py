@@ -5,11 +5,11 @@ from statistics import fmean
 
 from moco.config.fields import identity
 from moco.engines.responses import Response
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 
 
-@method("control_most_likely", level="control", paper="none: a baseline of this project")
+@method("control_most_likely", level="control", papers=())
 class MostLikely(Method):
     """Answers with the plain response that has the highest mean log-probability under its own model.
 
@@ -22,7 +22,7 @@ class MostLikely(Method):
 
         calibrated: bool = identity("Compare with each member's own mean on dev.", True)
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """One plain response per member, on dev too where they are calibrated."""
         fit = FitNeeds(plain=1) if self.params.calibrated else None
         return Needs(fit=fit, answer=AnswerNeeds(plain=1))

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from moco.methods.base import Answer, AnswerNeeds, Method, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, Method, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext
 from moco.methods.shared.routing import chosen_responses
 
 
-@method("control_random", level="control", paper="control, no paper")
+@method("control_random", level="control", papers=())
 class Random(Method):
     """For every item, answers with the plain response of a member drawn at random.
 
     The lower bound of routing: a router that knows nothing.
     """
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """One plain response per member."""
         return Needs(answer=AnswerNeeds(plain=1, plain_mode="lazy"))
 

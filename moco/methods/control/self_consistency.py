@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.methods.shared.voting import ballot, drawn
@@ -13,7 +13,7 @@ from moco.methods.shared.voting import ballot, drawn
     "control_self_consistency",
     level="control",
     task_types={"multiple_choice", "exact_match", "f1_match"},
-    paper="2203.11171",
+    papers=("2203.11171",),
 )
 class SelfConsistency(Method):
     """Answers with the most frequent answer among several samples of the member that scores best on dev.
@@ -26,7 +26,7 @@ class SelfConsistency(Method):
 
         samples: int = identity("Samples that vote.", 4, ge=1)
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the member; its samples vote."""
         return Needs(
             fit=FitNeeds(dev_scores=True),

@@ -6,14 +6,14 @@ from typing import Literal
 
 from moco.config.fields import identity
 from moco.decoding.combine import WeightedSum, mean_of_logits
-from moco.methods.base import Answer, AnswerNeeds, JointRequest, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, JointRequest, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext
 from moco.tasks.item import Question
 
 _ROUNDING = 1e-9
 
 
-@method("logit_logit_fusion", level="logit", paper="2601.21257")
+@method("logit_logit_fusion", level="logit", papers=("2601.21257",))
 class LogitFusion(Method):
     """Decodes every answer from the average of the members' next-token logits, or weighs options by it.
 
@@ -40,7 +40,7 @@ class LogitFusion(Method):
             "What stands for an option in mode options: its letter, or its whole text.", "label"
         )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Live models with one tokenizer; in mode options cached logits of options, and no model."""
         size = None if self.params.weights is None else len(self.params.weights)
         answer = AnswerNeeds(live=True) if self.params.mode == "average" else AnswerNeeds(logits=("options",))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.methods.shared.voting import Ballot, ballot, drawn
@@ -15,7 +15,7 @@ from moco.tasks.item import Question
     "text_majority_vote",
     level="text",
     task_types={"multiple_choice", "exact_match", "f1_match"},
-    paper="2203.11171 (self-consistency, over models instead of samples)",
+    papers=("2203.11171",),
 )
 class MajorityVote(Method):
     """Answers with the most frequent answer among the members' plain responses.
@@ -33,7 +33,7 @@ class MajorityVote(Method):
             "Who wins a tie: a tied answer drawn at random, or that of the tied voter best on dev.", "random"
         )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Plain responses; dev scores only where they break ties."""
         fit = FitNeeds(dev_scores=True) if self.params.tie == "dev" else None
         return Needs(fit=fit, answer=AnswerNeeds(plain=1, extracts=True))

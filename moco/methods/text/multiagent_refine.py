@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Sequence
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, Request, State, method
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    Request,
+    State,
+    method,
+)
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.prompts import blocks
@@ -33,7 +44,7 @@ def summary_prompt(item: Question, answers: Sequence[str]) -> str:
     )
 
 
-@method("text_multiagent_refine", level="text", paper="2305.14325")
+@method("text_multiagent_refine", level="text", papers=("2305.14325",))
 class MultiagentRefine(Method):
     """All members answer, rewrite their answers in rounds, and the member best on dev writes the final one.
 
@@ -52,7 +63,7 @@ class MultiagentRefine(Method):
             "Skip further rounds of an item once all its answers are readable and agree.", False
         )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the summariser; round 1 is shared."""
         return Needs(
             fit=FitNeeds(dev_scores=True),

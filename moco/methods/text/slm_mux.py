@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.methods.shared.voting import Ballot, ballot, drawn
@@ -13,7 +13,7 @@ from moco.tasks.item import Question
 _EQUAL = 1e-9
 
 
-@method("text_slm_mux", level="text", task_types={"multiple_choice", "exact_match", "f1_match"}, paper="2510.05077")
+@method("text_slm_mux", level="text", task_types={"multiple_choice", "exact_match", "f1_match"}, papers=("2510.05077",))
 class SlmMux(Method):
     """Answers with the majority answer of the member whose samples agree most with each other.
 
@@ -36,7 +36,7 @@ class SlmMux(Method):
             "samples",
         )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Several plain samples per member; dev scores where they break ties."""
         fit = FitNeeds(dev_scores=True) if self.params.tie == "dev" else None
         return Needs(fit=fit, answer=AnswerNeeds(plain=self.params.samples_per_model, extracts=True))

@@ -6,7 +6,19 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from moco.config.fields import identity
-from moco.methods.base import COMMON_BASE, Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import (
+    COMMON_BASE,
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Helper,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    State,
+    method,
+)
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.candidates import candidate_scores, dev_halves, mean_score
 from moco.methods.shared.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
@@ -15,7 +27,7 @@ from moco.models.recipes import Recipe
 from moco.tasks.item import Question
 
 
-@method("weight_dare_ties", level="weight", paper="2311.03099")
+@method("weight_dare_ties", level="weight", papers=("2311.03099", "2306.01708", "2410.11163"))
 class DareTies(Method):
     """Adds the members' thinned differences to their base, keeping per weight the sign that prevails.
 
@@ -86,17 +98,17 @@ class DareTies(Method):
                 rules="numeric" if self.original_rules else "window",
             )
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """The base beside the pool, and one model made; dev references where weights are searched."""
         searches = self.params.mode == "optimized"
         return Needs(
-            fit=FitNeeds(references=True, generates=True) if searches else FitNeeds(splits=()),
+            fit=FitNeeds(references=True, generates=True, merges=True) if searches else FitNeeds(splits=()),
             answer=AnswerNeeds(fitted_plain=1),
             min_models=2,
             capabilities=frozenset({"weights"}),
             same=frozenset({"architecture", "tokenizer"}),
             models=("merged",),
-            further_models=(self.params.base or COMMON_BASE,),
+            helpers={"base": Helper(self.params.base or COMMON_BASE, frozenset({"weights"}))},
         )
 
     def fit(self, ctx: FitContext) -> State:
@@ -148,7 +160,7 @@ class DareTies(Method):
         """Return the recipe of a mixture; members without weight and settings without effect are left out."""
         params = self.params
         options = {
-            "base": ctx.fingerprint(params.base or COMMON_BASE),
+            "base": ctx.fingerprint("base"),
             "density": params.density,
             "normalize": params.normalize,
             "lambda": params.scale,

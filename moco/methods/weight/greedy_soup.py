@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moco.config.fields import identity
-from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, State, method
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.candidates import candidate_scores, mean_score
 from moco.methods.shared.selection import dev_means, ranking
@@ -13,7 +13,7 @@ from moco.models.recipes import Recipe
 _ROUNDING = 1e-9  # of the difference of two means
 
 
-@method("weight_greedy_soup", level="weight", paper="2203.05482")
+@method("weight_greedy_soup", level="weight", papers=("2203.05482",))
 class GreedySoup(Method):
     """Averages the weights of members, best first, and keeps each one that does not lower the dev score.
 
@@ -34,10 +34,10 @@ class GreedySoup(Method):
         greedy_selection: bool = identity("Compare candidates by greedy decoding instead of the task's own.", True)
         compare_uniform: bool = identity("Record the dev score of the average of all members too.", True)
 
-    def needs(self, models: int) -> Needs:
+    def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores to rank, dev references to score candidates, and one model made."""
         return Needs(
-            fit=FitNeeds(dev_scores=True, references=True, generates=True),
+            fit=FitNeeds(dev_scores=True, references=True, generates=True, merges=True),
             answer=AnswerNeeds(fitted_plain=1),
             min_models=2,
             capabilities=frozenset({"weights"}),

@@ -412,7 +412,7 @@ def test_plain_copies_of_a_model_are_allowed(tmp_path, capsys):
 def test_a_method_that_fits_no_task_type_is_named(tmp_path, capsys):
     from moco.methods.base import Answer, Method, Needs, method
 
-    @method("text_choosy", level="text", task_types={"multiple_choice"}, paper="none")
+    @method("text_choosy", level="text", task_types={"multiple_choice"}, papers=("2203.11171",))
     class Choosy(Method):
         """Answers multiple choice only."""
 

@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
+from moco.errors import RequestError
+from moco.methods.base import Method, method
 from moco.registry import did_you_mean
 
 GOOD = """
 from moco.methods.base import Answer, Method, Needs, method
 
-@method("text_{name}", level="text", paper="none")
+@method("text_{name}", level="text", papers=("2203.11171",))
 class Mine(Method):
     '''Does something.'''
 
@@ -116,3 +118,18 @@ def test_two_methods_of_one_id_are_refused_where_they_are_used(plug_in, tmp_path
 )
 def test_what_is_suggested_is_never_the_same_word(name, known, remedy):
     assert did_you_mean(name, known) == remedy
+
+
+@pytest.mark.parametrize(
+    ("level", "papers", "fault"),
+    [
+        ("text", "2203.11171", "no arXiv ids"),
+        ("text", ("a paper of 2022",), "no arXiv ids"),
+        ("text", (), "names no paper"),
+    ],
+)
+def test_papers_are_arxiv_ids_and_only_controls_have_none(level, papers, fault):
+    with pytest.raises(RequestError, match=fault):
+        method(f"{level}_unpublished", level=level, papers=papers)(
+            type("Unpublished", (Method,), {"__doc__": "Nothing."})
+        )

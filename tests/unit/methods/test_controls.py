@@ -4,7 +4,7 @@ import pytest
 from support.contexts import World, answer_context, fit_context
 from support.items import questions
 
-from moco.methods.base import State
+from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 from moco.seeds import generator
 
@@ -58,7 +58,10 @@ def test_random_with_copies_draws_samples():
 def test_best_single_repeats_the_member_best_on_dev(scores, chosen):
     method = make_method("control_best_single", {})
     ctx = fit_context(
-        models=["a", "b", "c"], questions=questions(3, split="dev"), dev_scores=scores, needs=method.needs(3)
+        models=["a", "b", "c"],
+        questions=questions(3, split="dev"),
+        dev_scores=scores,
+        needs=method.needs(PoolInfo.of_size(3)),
     )
     state = method.fit(ctx)
     assert state.data["member"] == chosen

@@ -6,7 +6,7 @@ from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.errors import RequestError
-from moco.methods.base import COMMON_BASE
+from moco.methods.base import COMMON_BASE, PoolInfo
 from moco.methods.catalogue import make_method
 from moco.models.recipes import Recipe
 
@@ -41,7 +41,7 @@ class Weighing(Engine):
 def fit(right=lambda _weights: 10, models=THREE, items=DEV, workdir=None, engine=None, **params):
     method = make_method(ID, {"base": "base", **params})
     engine = engine or Weighing(right, items)
-    needs = method.needs(len(models))
+    needs = method.needs(PoolInfo.of_size(len(models)))
     ctx = fit_context(
         models=models,
         questions=items if needs.fit.splits else [],
@@ -79,9 +79,9 @@ def test_the_average_has_equal_weights_and_asks_for_nothing():
     assert state.models == {"merged": Recipe("dare_ties", inputs, (0.333334, 0.333333, 0.333333), options())}
     assert state.data["models"] == THREE
     assert engine.requests == engine.merged == engine.reads == []
-    needs = make_method(ID, {}).needs(3)
+    needs = make_method(ID, {}).needs(PoolInfo.of_size(3))
     assert needs.fit.splits == ()
-    assert not needs.fit_runs_models
+    assert not needs.fit.runs_models
 
 
 def test_settings_of_the_drop_are_in_the_recipe_where_something_is_dropped():
@@ -99,11 +99,11 @@ def test_copies_of_a_model_are_one_input_with_their_weights_together():
 
 
 def test_the_base_is_named_or_that_of_the_adapters():
-    assert make_method(ID, {}).needs(2).further_models == (COMMON_BASE,)
-    assert make_method(ID, {"base": "b"}).needs(2).further_models == ("b",)
+    assert make_method(ID, {}).needs(PoolInfo.of_size(2)).helpers["base"].model == COMMON_BASE
+    assert make_method(ID, {"base": "b"}).needs(PoolInfo.of_size(2)).helpers["base"].model == "b"
     method = make_method(ID, {})
-    ctx = fit_context(models=THREE, questions=[], needs=method.needs(3), method=ID)
-    assert method.fit(ctx).models["merged"].options["base"] == fingerprint(COMMON_BASE)
+    ctx = fit_context(models=THREE, questions=[], needs=method.needs(PoolInfo.of_size(3)), method=ID)
+    assert method.fit(ctx).models["merged"].options["base"] == fingerprint("base")
 
 
 def test_answers_are_the_plain_responses_of_the_merge_and_name_its_members():
@@ -327,7 +327,7 @@ def test_settings_that_cannot_work_are_refused(params):
 
 
 def test_it_asks_for_models_that_can_be_merged():
-    needs = make_method(ID, {"mode": "optimized"}).needs(3)
+    needs = make_method(ID, {"mode": "optimized"}).needs(PoolInfo.of_size(3))
     assert needs.same == {"architecture", "tokenizer"}
     assert needs.capabilities == {"weights"}
     assert needs.models == ("merged",)

@@ -6,6 +6,7 @@ from support.engines import Engine, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.errors import RequestError
+from moco.methods.base import PoolInfo
 from moco.methods.catalogue import make_method
 from moco.models.recipes import Recipe
 
@@ -32,7 +33,7 @@ def fit(models, right, dev=None, items=DEV, **params):
         models=models,
         questions=items,
         replies=engine,
-        needs=method.needs(len(models)),
+        needs=method.needs(PoolInfo.of_size(len(models))),
         dev_scores=dev,
         method=ID,
     )
@@ -194,7 +195,7 @@ def test_answers_are_the_plain_responses_of_the_soup_and_name_its_members():
 
 
 def test_it_asks_for_models_that_can_be_averaged():
-    needs = make_method(ID, {}).needs(3)
+    needs = make_method(ID, {}).needs(PoolInfo.of_size(3))
     assert needs.same == {"architecture", "tokenizer"}
     assert needs.capabilities == {"weights"}
     assert needs.models == ("soup",)

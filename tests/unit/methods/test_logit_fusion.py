@@ -3,7 +3,7 @@ from support.contexts import World, answer_context
 from support.engines import Engine
 from support.items import questions
 
-from moco.methods.base import State
+from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 from moco.methods.logits import OptionLogits
 
@@ -60,9 +60,9 @@ def test_a_veto_counts():
 
 def test_weights_decide_and_their_number_decides_which_pools_fit():
     assert choose(["a", "b", "c"], SURE, weights=[0.0, 1.0, 1.0])[0].extracted == "B"
-    needs = make_method(ID, {"weights": [1, 1, 1]}).needs(3)
+    needs = make_method(ID, {"weights": [1, 1, 1]}).needs(PoolInfo.of_size(3))
     assert (needs.min_models, needs.max_models) == (3, 3)
-    assert make_method(ID, {}).needs(1).min_models == 1
+    assert make_method(ID, {}).needs(PoolInfo.of_size(1)).min_models == 1
 
 
 def test_equal_options_give_the_first():
@@ -80,9 +80,9 @@ def test_one_joint_request_per_item_and_no_other():
 
 
 def test_what_it_needs_follows_the_mode():
-    average, options = (make_method(ID, {"mode": mode}).needs(3) for mode in ("average", "options"))
+    average, options = (make_method(ID, {"mode": mode}).needs(PoolInfo.of_size(3)) for mode in ("average", "options"))
     assert average.answer.live
     assert average.same == {"tokenizer"}
-    assert not options.answer_runs_models
+    assert not options.answer.runs_models
     assert options.answer.logits == ("options",)
     assert options.same == frozenset()

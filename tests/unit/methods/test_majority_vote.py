@@ -3,7 +3,7 @@ from support.contexts import World, answer_context, fit_context
 from support.engines import Engine
 from support.items import questions, references
 
-from moco.methods.base import State
+from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 from moco.scoring import scorer_for
 
@@ -162,20 +162,23 @@ def test_a_tie_goes_to_the_answer_of_the_tied_voter_best_on_dev(means, winner):
 
 
 def test_dev_means_are_learnt_only_where_they_break_ties():
-    assert make_method(ID, {}).needs(3).fit is None
+    assert make_method(ID, {}).needs(PoolInfo.of_size(3)).fit is None
     method = make_method(ID, {"tie": "dev"})
-    assert method.needs(3).fit.dev_scores
+    assert method.needs(PoolInfo.of_size(3)).fit.dev_scores
     ctx = fit_context(
-        models=["a", "b"], questions=questions(4, split="dev"), dev_scores={"a": 0.25, "b": 0.75}, needs=method.needs(2)
+        models=["a", "b"],
+        questions=questions(4, split="dev"),
+        dev_scores={"a": 0.25, "b": 0.75},
+        needs=method.needs(PoolInfo.of_size(2)),
     )
     assert method.fit(ctx).data == {"dev_means": [0.25, 0.75]}
 
 
 def test_it_makes_no_request_of_its_own():
     for tie in ("random", "dev"):
-        needs = make_method(ID, {"tie": tie}).needs(3)
-        assert not needs.answer_runs_models
-        assert not needs.fit_runs_models
+        needs = make_method(ID, {"tie": tie}).needs(PoolInfo.of_size(3))
+        assert not needs.answer.runs_models
+        assert needs.fit is None or not needs.fit.runs_models
 
 
 def test_it_is_one_sample_per_member_however_many_vote():

@@ -8,7 +8,7 @@ from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
 from moco.errors import RequestError
-from moco.methods.base import FitNeeds, Needs, Request, pool_members
+from moco.methods.base import FitNeeds, Helper, Needs, Request, pool_members
 from moco.methods.context import AnswerContext, FitContext
 from moco.models.recipes import Recipe
 from moco.seeds import generator
@@ -40,7 +40,10 @@ def test_sample_j_of_copy_c_of_n_is_stored_under_j_times_n_plus_c(models, sample
 
 
 def test_members_are_numbered_with_their_copies_descriptions_and_sizes():
-    members = pool_members(["a", "b", "a"], ["first", "second", "third"], {"a": 5.0, "b": None})
+    texts, sizes = ["first", "second", "third"], {"a": 5.0, "b": None}
+    members = pool_members(
+        ["a", "b", "a"], lambda place, model: {"description": texts[place], "parameters": sizes[model]}
+    )
     assert [(m.index, m.model, m.copy, m.copies, m.description, m.parameters) for m in members] == [
         (0, "a", 0, 2, "first", 5.0),
         (1, "b", 0, 1, "second", None),
@@ -275,7 +278,7 @@ def test_a_restricted_context_gives_only_what_is_declared():
 
 
 def test_a_further_model_has_a_fingerprint_only_where_it_is_declared():
-    needs = Needs(fit=FitNeeds(), further_models=("base",))
+    needs = Needs(fit=FitNeeds(), helpers={"base": Helper("base")})
     ctx = fit_context(models=["a", "b"], questions=[], needs=needs)
     assert ctx.fingerprint("base") == fingerprint("base")
     with pytest.raises(RequestError, match="the method uses model other that its `needs` does not declare"):

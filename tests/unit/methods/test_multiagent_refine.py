@@ -7,7 +7,7 @@ from support.engines import Engine, varied
 from support.items import questions
 
 from moco.errors import RequestError
-from moco.methods.base import State
+from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 from moco.methods.text.multiagent_refine import refine_prompt, summary_prompt
 from moco.prompts import blocks
@@ -31,7 +31,9 @@ def run(models=MODELS, items=3, replies=numbered, summariser=0, kind="exact_matc
     method = make_method(ID, params)
     engine = replies if isinstance(replies, Engine) else Engine(replies)
     chosen = questions(items, kind)
-    ctx = answer_context(models=models, questions=chosen, replies=engine, method=ID, needs=method.needs(len(models)))
+    ctx = answer_context(
+        models=models, questions=chosen, replies=engine, method=ID, needs=method.needs(PoolInfo.of_size(len(models)))
+    )
     answers = list(method.answer(ctx, State({"summariser": summariser})))
     return answers, engine, ctx
 
@@ -163,7 +165,10 @@ def test_fit_chooses_the_best_on_dev_and_the_first_of_equals():
     method = make_method(ID, {})
     for scores, best in (({"a": 0.5, "b": 0.75}, 1), ({"a": 0.5, "b": 0.5}, 0), ({"a": {}, "b": 0.0}, 1)):
         ctx = fit_context(
-            models=["a", "b"], questions=questions(4, split="dev"), dev_scores=scores, needs=method.needs(2)
+            models=["a", "b"],
+            questions=questions(4, split="dev"),
+            dev_scores=scores,
+            needs=method.needs(PoolInfo.of_size(2)),
         )
         assert method.fit(ctx).data["summariser"] == best
 

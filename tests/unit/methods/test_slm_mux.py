@@ -2,7 +2,7 @@ import pytest
 from support.contexts import answer_context
 from support.items import questions
 
-from moco.methods.base import State
+from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 
 ID = "text_slm_mux"
@@ -66,5 +66,5 @@ def test_a_consistent_member_overrules_the_majority_of_answers():
 
 
 def test_dev_is_read_only_where_it_breaks_ties():
-    assert make_method(ID, {}).needs(3).fit.dev_scores
-    assert make_method(ID, {"tie": "order"}).needs(3).fit is None
+    assert make_method(ID, {}).needs(PoolInfo.of_size(3)).fit.dev_scores
+    assert make_method(ID, {"tie": "order"}).needs(PoolInfo.of_size(3)).fit is None

@@ -135,7 +135,7 @@ def test_a_cell_is_every_method_on_every_pool_and_batch_where_it_applies():
 def test_reasons_why_a_method_does_not_apply():
     from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, method
 
-    @method("text_choosy", level="text", task_types={"multiple_choice"}, paper="none")
+    @method("text_choosy", level="text", task_types={"multiple_choice"}, papers=("2203.11171",))
     class Choosy(Method):
         """Wants everything."""
 
@@ -199,8 +199,8 @@ def test_adapters_on_one_model_have_a_common_base():
     made = matrix(models=models, pools=pools, methods={"d": {"method": "weight_dare_ties"}, "control_random": {}})
     assert {pool: made.common_base(pool) for pool in pools} == {"one": "a", "mixed": None, "two": None, "full": None}
     assert {cell.pool for cell in made.cells if cell.variant == "d"} == {"one"}
-    assert made.further_models("one", "d") == {"@base": "a"}
-    assert made.further_models("full", "d") == made.further_models("one", "control_random") == {}
+    assert made.helpers("one", "d") == {"base": "a"}
+    assert made.helpers("full", "d") == made.helpers("one", "control_random") == {}
     reasons = {entry.reason for entry in made.not_applicable if entry.variant == "d"}
     assert reasons == {"needs a model named as `base`, since not all members are adapters on one model"}
 

@@ -188,7 +188,7 @@ def test_a_further_model_is_made_resolved_and_an_input_of_fit_and_merge(mode):
     assert made.fit.models(fit) == jsons
     assert made.fit.checkpoints(fit) == (weights if mode == "optimized" else [])
     assert bool(made.fit.questions(fit)) == bool(made.fit.references(fit)) == (mode == "optimized")
-    assert made.fit.slice(fit)["further_models"] == {"base": "base"}
+    assert made.fit.slice(fit)["helpers"] == {"base": "base"}
     assert "base" not in {model for model, _ in made.matrix.singles}
 
 
@@ -204,7 +204,7 @@ def test_adapters_bring_their_base():
     made = plan(models=models, pools={"p": ["x", "y"]}, methods={"weight_dare_ties": {}}, tasks=ONE_TASK)
     assert made.matrix.ingredients("p--t--weight_dare_ties--s1--merged") == ["x", "y", "base"]
     fit = job(batch=batch_of(made, "t"), method="weight_dare_ties")
-    assert made.fit.slice(fit)["further_models"] == {"@base": "base"}
+    assert made.fit.slice(fit)["helpers"] == {"base": "base"}
 
 
 def test_the_code_of_merging_decides_fits_that_score_merges_and_no_others():

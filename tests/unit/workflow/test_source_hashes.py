@@ -74,14 +74,14 @@ def package(tmp_path, monkeypatch):
     """A package of the same name with a method, shared modules and others."""
     files = {
         "methods/text/m.py": "from moco.prompts.blocks import ask\nimport moco.records\n\nx = 1\n",
-        "methods/text/lazy.py": "def answer():\n    from moco.optimize import deep\n\n    return deep\n",
+        "methods/text/lazy.py": "def answer():\n    from moco.methods.shared import deep\n\n    return deep\n",
         "methods/text/plain.py": "x = 1\n",
         "methods/base.py": "x = 1\n",
         "prompts/__init__.py": "",
-        "prompts/blocks.py": "from moco.optimize.deep import y\nask = 1\n",
+        "prompts/blocks.py": "from moco.methods.shared.deep import y\nask = 1\n",
         "prompts/unused.py": "z = 1\n",
-        "optimize/__init__.py": "",
-        "optimize/deep.py": "from moco.prompts import blocks\ny = 1\n",
+        "methods/shared/__init__.py": "",
+        "methods/shared/deep.py": "from moco.prompts import blocks\ny = 1\n",
         "records.py": "r = 1\n",
     }
     for name, text in files.items():
@@ -102,7 +102,7 @@ METHOD, LAZY, PLAIN = "moco.methods.text.m", "moco.methods.text.lazy", "moco.met
     [
         ("methods/text/m.py", {METHOD}),
         ("prompts/blocks.py", {METHOD, LAZY}),
-        ("optimize/deep.py", {METHOD, LAZY}),
+        ("methods/shared/deep.py", {METHOD, LAZY}),
         ("prompts/unused.py", set()),
         ("records.py", set()),
         ("methods/base.py", set()),
