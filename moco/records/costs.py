@@ -19,13 +19,14 @@ from typing import Any
 FLOPS_PER_TOKEN = {"answer": 2, "fit": 2, "train": 6}
 """FLOPs per parameter and token, by stage: a forward pass takes 2, a training step 6."""
 
-ROLES = ("member", "fitted", "candidate")
-"""What a model is to a method: of its pool, made by its fit, or tried by its search."""
+ROLES = ("member", "helper", "fitted", "candidate")
+"""What a model is to a method: of its pool, helping it, made by its fit, or tried by its search."""
 
 CANDIDATES = "candidates of the search"
 """What all candidates of a search go by together."""
 
-_SHARED = ("plain", "logits")
+SHARED = ("plain", "logits")
+"""Kinds of calls that read what all methods share; they belong to no round."""
 
 
 def flops(stage: str, parameters: int | None, tokens: int) -> float | None:
@@ -85,8 +86,8 @@ def _row(
     calls: list[Mapping[str, Any]],
 ) -> dict[str, Any]:
     prompt, completion = (sum(call[name] or 0 for call in calls) for name in ("prompt_tokens", "completion_tokens"))
-    shared = any(call["kind"] in _SHARED for call in calls)
-    rounds = {call["round"] for call in calls if call["kind"] not in _SHARED}
+    shared = any(call["kind"] in SHARED for call in calls)
+    rounds = {call["round"] for call in calls if call["kind"] not in SHARED}
     return {
         "stage": stage,
         "scope": scope,
