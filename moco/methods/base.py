@@ -97,6 +97,16 @@ class AnswerNeeds:
         return self.generates or self.live
 
 
+CAPABILITY_OF = {
+    "text": "generate",
+    "weights": "weights",
+    "logits": "logits",
+    "embeddings": "embed",
+    "rewards": "reward",
+}
+"""What a helper may offer, with the capability by which its model says so."""
+
+
 @dataclass(frozen=True)
 class Helper:
     """A model outside the pool that a method uses in a role.
@@ -108,6 +118,16 @@ class Helper:
 
     model: str
     offers: frozenset[str] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        """Refuse an offer that no model makes."""
+        if unknown := self.offers - CAPABILITY_OF.keys():
+            raise RequestError(f"a helper offers {min(unknown)!r}", remedy=f"choose from {', '.join(CAPABILITY_OF)}")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Capabilities that its model must have."""
+        return frozenset(CAPABILITY_OF[offer] for offer in self.offers)
 
 
 @dataclass(frozen=True)

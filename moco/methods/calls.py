@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from moco.engines.responses import Response
-from moco.records.costs import SHARED
+
+SHARED = -1
+"""Round of calls that read what all methods share."""
 
 
 class Calls:
@@ -26,7 +28,7 @@ class Calls:
         if (uid, purpose, model, sample) not in self._read:
             self._read.add((uid, purpose, model, sample))
             about = {"purpose": purpose, "member": member, "model": model, "sample": sample, "prompt": None}
-            self._add(uid, response, {"kind": kind, "round": -1, **about})
+            self._add(uid, response, {"kind": kind, "round": SHARED, **about})
 
     def ask(
         self, uid: str, response: Response, kind: str, purpose: str, member: int, model: str, sample: int, prompt: str
@@ -38,7 +40,7 @@ class Calls:
     def again(self, rows: Sequence[dict[str, Any]], rounds: int) -> None:
         """Note calls that were made before an interruption, and the rounds that they took."""
         for row in rows:
-            if row["kind"] in SHARED:
+            if row["round"] == SHARED:
                 self._read.add((row["uid"], row["purpose"], row["model"], row["sample"]))
             self._of_item[row["uid"]] = row["call"] + 1
         self.rows += rows

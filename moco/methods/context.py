@@ -27,7 +27,6 @@ from moco.methods.resources import (
 )
 from moco.models.recipes import Recipe, Trained
 from moco.progress import Progress
-from moco.records import read_json, write_json
 from moco.scoring import Case, Extraction, Verdict, score_cases
 from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
@@ -432,6 +431,8 @@ class FitContext(_Context[FitResources]):
         """
         if self.workdir is None:
             return work()
+        from moco.records import read_json, write_json
+
         path = self.workdir / "remembered" / f"{name}.json"
         if not path.exists():
             calls, rounds = len(self.calls), self._calls.rounds

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from moco.decoding.combine import Combination
 from moco.engines.responses import Response
 from moco.errors import RequestError
-from moco.methods.base import AnswerNeeds, Choice, FitNeeds, JointRequest, Member, Needs, Request
+from moco.methods.base import CAPABILITY_OF, AnswerNeeds, Choice, FitNeeds, JointRequest, Member, Needs, Request
 from moco.methods.logits import Logits, LogitsKind
 from moco.models.recipes import Recipe, Trained
 from moco.scoring import Scorer, Tools
@@ -229,7 +229,7 @@ class Guard:
         """Refuse a model that is not the method's, or that need not offer what is asked of it."""
         name = self.name_of(member)
         if isinstance(member, int):
-            self._require(offer == "text" or offer in self._needs.offers, f"{offer} of {name}")
+            self._require(offer == "text" or CAPABILITY_OF[offer] in self._needs.offers, f"{offer} of {name}")
         elif member in self._needs.helpers:
             self._require(offer in self._needs.helpers[member].offers, f"{offer} of helper {member}")
         else:

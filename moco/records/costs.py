@@ -25,8 +25,7 @@ ROLES = ("member", "helper", "fitted", "candidate")
 CANDIDATES = "candidates of the search"
 """What all candidates of a search go by together."""
 
-SHARED = ("plain", "logits")
-"""Kinds of calls that read what all methods share; they belong to no round."""
+_SHARED = ("plain", "logits")
 
 
 def flops(stage: str, parameters: int | None, tokens: int) -> float | None:
@@ -86,8 +85,8 @@ def _row(
     calls: list[Mapping[str, Any]],
 ) -> dict[str, Any]:
     prompt, completion = (sum(call[name] or 0 for call in calls) for name in ("prompt_tokens", "completion_tokens"))
-    shared = any(call["kind"] in SHARED for call in calls)
-    rounds = {call["round"] for call in calls if call["kind"] not in SHARED}
+    shared = any(call["kind"] in _SHARED for call in calls)
+    rounds = {call["round"] for call in calls if call["kind"] not in _SHARED}
     return {
         "stage": stage,
         "scope": scope,

@@ -170,7 +170,7 @@ def test_scoring_and_discarding_need_a_declaration_too():
 
 @pytest.mark.parametrize("act", MEASURING)
 def test_whatever_is_asked_of_models_is_a_request_of_its_own(act):
-    needs = Needs(capabilities=frozenset({"logits", "embeddings", "rewards"}))
+    needs = Needs(capabilities=frozenset({"logits", "embed", "reward"}))
     ctx = context(needs=needs)
     with pytest.raises(RequestError, match="requests of its own"):
         MEASURING[act](ctx, 0)
