@@ -4,13 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from moco.config.engine import EngineSettings
-from moco.config.models import CAPABILITIES, AdapterModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import CAPABILITIES, OFFERS, AdapterModel, ModelEntry, ServerModel, ZooModel
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.registry import did_you_mean
 
 if TYPE_CHECKING:
     from moco.zoo.roster import ZooModel as RosterModel
+
+
+_IN_WORDS = {"top_logits": "log-probabilities", "text": "replies"}
+"""Capabilities whose names are no words."""
 
 
 def is_made(name: str) -> bool:
@@ -84,6 +88,16 @@ class Nodes:
     def capabilities(self, name: str) -> frozenset[str]:
         """Return what a model offers to methods."""
         return CAPABILITIES if is_made(name) else (self.zoo_model(name) or self.entry(name)).capabilities
+
+    def lacks(self, name: str, wanted: frozenset[str]) -> str | None:
+        """Return what a model does not offer of what methods want, in a word; None where it offers all."""
+        offered = self.capabilities(name)
+        missing = sorted(each for each in wanted if OFFERS.get(each, each) not in offered)
+        if not missing:
+            return None
+        if self.is_served(name) and not {"weights", "trainable"}.isdisjoint(missing):
+            return "weights"
+        return _IN_WORDS.get(missing[0], missing[0])
 
     def declared(self, name: str, aspect: str) -> str | None:
         """Return a model's declared architecture or tokenizer group; adapters have their base's."""
