@@ -32,9 +32,6 @@ OFFERED: dict[Purpose, frozenset[str]] = {
 }
 """What a model offers by its purpose: encoders and reward models do not write."""
 
-OFFERS = {"text": "generate", "embeddings": "embed", "rewards": "reward"}
-"""What methods want of a model (`moco.methods.base.Helper`) as a capability; `weights` and `logits` are called alike."""
-
 ENDPOINT = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$"
 """No user, password or query: an endpoint is written into files, and none of these may be."""
 

@@ -245,10 +245,10 @@ def _helper(matrix: Matrix, variant: str, role: str, helper: Helper) -> Iterator
         what = f"names {helper.model!r}, which is not a model of this study"
         yield Problem(f"methods.{variant}", what, did_you_mean(helper.model, models))
     elif _known_roster(helper.model, models[helper.model]):
-        lacking = matrix.nodes.lacks(helper.model, helper.offers)
+        lacking = matrix.nodes.lacks(helper.model, helper.capabilities)
         if lacking is not None:
             able = [each for each in models if _known_roster(each, models[each])]
-            able = [each for each in able if matrix.nodes.lacks(each, helper.offers) is None]
+            able = [each for each in able if matrix.nodes.lacks(each, helper.capabilities) is None]
             remedy = f"name one that does, for instance {able[0]}" if able else "declare one that does"
             what = (
                 f"takes {helper.model} for its {role}, which is a {models[helper.model].kind} model without {lacking}"

@@ -32,7 +32,7 @@ class MethodStage(Stage):
         """Return the models of the pool, in order."""
         return list(self.matrix.pool(wildcards.pool).models)
 
-    def asked(self, wildcards: Wildcards) -> list[str]:
+    def askable(self, wildcards: Wildcards) -> list[str]:
         """Return the models that a job with requests of its own may run: members, and helpers that it asks."""
         helpers = self.matrix.helpers_with(wildcards.pool, wildcards.method, *ASKED)
         return list(dict.fromkeys([*self.members(wildcards), *helpers]))
@@ -182,7 +182,7 @@ class Fit(MethodStage):
     def running(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the fit may run, merge or train, one after another, and those that judge."""
         fit = self._fit(wildcards)
-        asked = self.asked(wildcards) if fit.runs_models else []
+        asked = self.askable(wildcards) if fit.runs_models else []
         parts = self.matrix.parts(wildcards.pool, wildcards.method) if fit.merges or fit.trains else []
         judges = self._judges(wildcards) if fit.references else []
         return list(dict.fromkeys([*asked, *parts, *judges]))
@@ -200,6 +200,8 @@ class Fit(MethodStage):
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides a fit; that of all batches by their names, with all their tasks."""
         spec = self.method_slice(wildcards)
+        if self._fit(wildcards).live:
+            spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
         if self._fit(wildcards).merges:
             spec["merge_source"] = self.matrix.source(MERGE_MODULE)
         parts = {part.batch: self._part_slice(part) for part in self.parts(wildcards)}
@@ -290,7 +292,7 @@ class Answer(MethodStage):
         """Return the models that the job asks, one after another, those that the fit made included."""
         if not self.needs(wildcards).answer.generates:
             return sorted(self._priced(wildcards))
-        return [*self.asked(wildcards), *self._made(wildcards)]
+        return [*self.askable(wildcards), *self._made(wildcards)]
 
     def living(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the job keeps in memory together, to step them token by token."""

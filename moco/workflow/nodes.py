@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from moco.config.engine import EngineSettings
-from moco.config.models import CAPABILITIES, OFFERS, AdapterModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import CAPABILITIES, AdapterModel, ModelEntry, ServerModel, ZooModel
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.registry import did_you_mean
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from moco.zoo.roster import ZooModel as RosterModel
 
 
-_IN_WORDS = {"top_logits": "log-probabilities", "text": "replies"}
+_IN_WORDS = {
+    "generate": "replies",
+    "embed": "embeddings",
+    "reward": "rewards",
+    "top_logits": "log-probabilities",
+}
 """Capabilities whose names are no words."""
 
 
@@ -90,9 +95,8 @@ class Nodes:
         return CAPABILITIES if is_made(name) else (self.zoo_model(name) or self.entry(name)).capabilities
 
     def lacks(self, name: str, wanted: frozenset[str]) -> str | None:
-        """Return what a model does not offer of what methods want, in a word; None where it offers all."""
-        offered = self.capabilities(name)
-        missing = sorted(each for each in wanted if OFFERS.get(each, each) not in offered)
+        """Return what a model does not offer of these capabilities, in a word; None where it offers all."""
+        missing = sorted(wanted - self.capabilities(name))
         if not missing:
             return None
         if self.is_served(name) and not {"weights", "trainable"}.isdisjoint(missing):

@@ -39,7 +39,7 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
     if helpers.keys() != needs.helpers.keys():
         return "needs a model named as `base`, since not all members are adapters on one model"
     wanted = [(name, needs.offers) for name in members]
-    wanted += [(name, needs.helpers[role].offers) for role, name in helpers.items()]
+    wanted += [(name, needs.helpers[role].capabilities) for role, name in helpers.items()]
     for name, offers in wanted:
         lacking = nodes.lacks(name, offers)
         if lacking is not None:
