@@ -233,7 +233,7 @@ class Guard:
         elif member in self._needs.helpers:
             self._require(offer in self._needs.helpers[member].offers, f"{offer} of helper {member}")
         else:
-            self._require(member in self._made, f"model {name}")
+            self._require(member in self._made, f"model {member}")
 
     def _require(self, declared: bool, what: str) -> None:
         if not declared:
