@@ -234,7 +234,12 @@ def _methods(study: Study) -> Iterator[Problem]:
         except MocoError as error:
             yield Problem(error.where or f"methods.{name}", error.what, error.remedy)
             continue
-        for role, helper in method.needs(PoolInfo.of_size(_ANY_SIZE)).helpers.items():
+        needs = method.needs(PoolInfo.of_size(_ANY_SIZE))
+        for corpus in needs.fit.corpora if needs.fit else ():
+            if corpus not in study.corpora:
+                what = f"reads corpus {corpus!r}, which this study does not list"
+                yield Problem(f"methods.{name}", what, did_you_mean(corpus, study.corpora))
+        for role, helper in needs.helpers.items():
             if helper.model != COMMON_BASE:
                 yield from _helper(matrix, name, role, helper)
 

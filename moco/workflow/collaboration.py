@@ -7,6 +7,7 @@ from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
+from moco.config.expand import expand
 from moco.digest import digest
 from moco.methods.base import FitNeeds, Needs
 from moco.methods.logits import LogitsKind
@@ -16,6 +17,9 @@ from moco.scoring.judges import SETS, scoring_slice
 from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
+
+TRAINING_MODULE = "moco.training.sft"
+"""The module whose code decides what training makes."""
 
 ASKED = ("text", "logits", "embeddings", "rewards")
 """What helpers are run for; those that offer weights alone are parts of merges."""
@@ -175,6 +179,10 @@ class Fit(MethodStage):
         samples = self.member_samples(wildcards.pool, self._fit(wildcards).plain)
         return self._of_parts(wildcards, lambda part, _, fit: self.logits_files(part, fit.splits, fit.logits, samples))
 
+    def corpora(self, wildcards: Wildcards) -> list[str]:
+        """Return the files of the corpora that the fit reads."""
+        return [str(expand(self.study.corpora[name].path)) for name in self._fit(wildcards).corpora]
+
     def checkpoints(self, wildcards: Wildcards) -> list[str]:
         """Return the checkpoints of the models that the job runs."""
         return self.weights([*self.running(wildcards), *self.living(wildcards)])
@@ -204,6 +212,10 @@ class Fit(MethodStage):
             spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
         if self._fit(wildcards).merges:
             spec["merge_source"] = self.matrix.source(MERGE_MODULE)
+        if self._fit(wildcards).trains:
+            spec["training_source"] = self.matrix.source(TRAINING_MODULE)
+        if self._fit(wildcards).corpora:
+            spec["corpora"] = {name: self.study.corpora[name].slice() for name in self._fit(wildcards).corpora}
         parts = {part.batch: self._part_slice(part) for part in self.parts(wildcards)}
         if wildcards.batch != paths.ALL:
             return spec | parts[wildcards.batch]

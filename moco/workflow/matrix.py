@@ -420,6 +420,12 @@ class Matrix:
         origin = self.made_model(made)
         return self.parts(origin.pool, origin.variant)
 
+    def is_trained(self, made: str) -> bool:
+        """Return whether a model that a fit makes may be an adapter that was trained on a model as it is."""
+        origin = self.made_model(made)
+        fit = self.needs(origin.pool, origin.variant).fit
+        return fit is not None and fit.trains
+
     def parts(self, pool: str, variant: str) -> list[str]:
         """Return the models that a variant may make models of with a pool: its members, and helpers with weights."""
         return list(dict.fromkeys([*self.pool(pool).models, *self.helpers_with(pool, variant, "weights")]))

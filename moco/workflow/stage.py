@@ -98,6 +98,7 @@ class Stage:
             # A merge of one adapter is that adapter, and runs on its base: any of its parts may be the one.
             parts = self.matrix.ingredients(name) if is_made(name) else [name]
             bases = [base for part in parts if (base := self.nodes.base(part)) is not None]
+            bases += parts if is_made(name) and self.matrix.is_trained(name) else []  # an adapter rests on one of them
             needed.update(dict.fromkeys(self.weights(dict.fromkeys(bases))))
             if is_made(name) or isinstance(self.nodes.entry(name), ZooModel):
                 needed[results(paths.checkpoint(name))] = None

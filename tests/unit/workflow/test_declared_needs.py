@@ -8,7 +8,7 @@ from support.plans import SKILLS, batch_of, job, plan
 from moco import paths
 from moco.config.load import study_from
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Helper, Method, Needs, method
-from moco.workflow.check import structural_problems
+from moco.workflow.check import machine_problems, structural_problems
 from moco.workflow.plan import WILDCARDS
 
 pytestmark = pytest.mark.usefixtures("clean_environment", "registries")
@@ -218,3 +218,55 @@ def test_check_says_what_a_helper_does_not_offer(model, offer, lacking):
     kind = models[model]["kind"]
     assert problem.what == f"takes {model} for its tutor, which is a {kind} model without {lacking}"
     assert "\n" not in problem.remedy
+
+
+CORPORA = {"wiki": {"path": "/nowhere/wiki.jsonl"}, "news": {"path": "/nowhere/news.csv", "columns": ["body"]}}
+
+
+def test_a_corpus_is_an_input_of_the_fit_that_reads_it_and_its_declaration_decides_it():
+    probe(fit=FitNeeds(corpora=("wiki",)))
+    made = probed(corpora=CORPORA)
+    where = job(batch=batch_of(made, "q"), method="text_probe")
+    assert made.fit.corpora(where) == ["/nowhere/wiki.jsonl"]
+    assert list(made.fit.slice(where)["corpora"]) == ["wiki"]
+    changed = {**CORPORA, "wiki": {**CORPORA["wiki"], "columns": ["title"]}}
+    assert probed(corpora=changed).fit.digest(where) != made.fit.digest(where)
+    other = {**CORPORA, "news": {"path": "/elsewhere.csv"}}
+    assert probed(corpora=other).fit.digest(where) == made.fit.digest(where)
+
+
+def study_of(**changes):
+    content = {"study": "s", "models": MODELS, "pools": {"p": ["a", "b"]}, "tasks": {"t": TASKS["t"]}}
+    return study_from({**content, "methods": {"text_probe": {}}, **changes}, "s.yaml")
+
+
+def test_check_refuses_a_corpus_that_the_study_does_not_list():
+    probe(fit=FitNeeds(corpora=("wiki", "wikis")))
+    [problem] = structural_problems(study_of(corpora=CORPORA))
+    assert (problem.key, problem.what) == (
+        "methods.text_probe",
+        "reads corpus 'wikis', which this study does not list",
+    )
+    assert "wiki" in problem.remedy
+
+
+def test_check_says_that_the_file_of_a_corpus_is_missing(tmp_path):
+    probe(fit=FitNeeds(corpora=("wiki",)))
+    there = tmp_path / "there.jsonl"
+    there.write_text('{"text": "x"}\n')
+    corpora = {"wiki": {"path": str(there)}, "news": CORPORA["news"]}
+    found = machine_problems(study_of(corpora=corpora), tmp_path)
+    assert [(each.key, each.what) for each in found if each.key.startswith("corpora")] == [
+        ("corpora.news.path", "/nowhere/news.csv does not exist")
+    ]
+
+
+def test_the_code_of_training_decides_fits_that_train_and_no_others():
+    probe(fit=FitNeeds(trains=True), models=("pupil",))
+    made = probed(methods={"text_probe": {}, "control_best_single": {}})
+    found = {name: made.fit.slice(job(batch=batch_of(made, "q"), method=name)) for name in made.matrix.variants}
+    assert {name for name, spec in found.items() if "training_source" in spec} == {"text_probe"}
+    slug = "p--q--text_probe--s1--pupil"
+    assert made.generate.checkpoints(job(model=slug)) == [
+        f"<results>/checkpoints/{name}" for name in ("a", "b", slug)
+    ], "an adapter that was trained rests on one of these"
