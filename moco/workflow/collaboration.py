@@ -199,6 +199,11 @@ class Fit(MethodStage):
         """Return the models that the fit may keep in memory together, to step them token by token."""
         return self.stepped(wildcards) if self._fit(wildcards).live else []
 
+    def learning(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that the fit may train."""
+        trains = self._fit(wildcards).trains
+        return self.matrix.parts(wildcards.pool, wildcards.method) if trains else []
+
     def threads(self, wildcards: Wildcards) -> int:
         """Return the processes that score replies at once."""
         if not self._fit(wildcards).references:

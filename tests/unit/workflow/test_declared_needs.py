@@ -158,13 +158,20 @@ def test_a_model_that_a_fit_made_is_an_input_of_the_answers_that_ask_it(scope):
 
 
 def test_live_models_of_a_fit_and_made_ones_of_an_answer_are_in_memory_together():
-    probe(fit=FitNeeds(live=True, trains=True), models=("pupil",), answer=AnswerNeeds(live=True))
+    probe(fit=FitNeeds(live=True, references=True, merges=True), models=("pupil",), answer=AnswerNeeds(live=True))
     made = probed(tasks={"t": TASKS["t"]}, site={"use_gpu": True})
     where = job(batch=batch_of(made, "t"), method="text_probe")
     assert made.fit.gpu(where) == 2
     assert made.fit.mem(where, 1) == "40GB", "1 and 2 billion numbers of 8 bytes, half as much again, and 4 GB"
     assert made.answer.gpu(where) == 3
     assert made.answer.mem(where, 1) == "64GB", "the pupil is as large as the largest that it may come from"
+
+
+def test_training_takes_room_for_gradients_and_averages():
+    probe(fit=FitNeeds(trains=True), models=("pupil",))
+    made = probed(tasks={"t": TASKS["t"]})
+    where = job(batch=batch_of(made, "t"), method="text_probe")
+    assert made.fit.mem(where, 1) == "52GB", "2 billion parameters of 16 bytes, half as much again, and 4 GB"
 
 
 def test_helpers_that_are_asked_are_inputs_and_need_memory_and_those_with_weights_alone_are_parts():
