@@ -429,5 +429,5 @@ def test_a_helper_must_offer_what_it_is_declared_for_and_no_more(probed):
     register("misjudged", Needs(AnswerNeeds(generates=True), helpers=judge))
     assert (
         probed("misjudged").plan.matrix.pool_obstacle("p", "control_misjudged")
-        == "encoder is a local model without reward"
+        == "encoder is a local model without rewards"
     )
