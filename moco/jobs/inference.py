@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import fsum
 from pathlib import Path
 from typing import TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
+from moco.engines.base import Engine, LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
 from moco.engines.render import Renderer
 from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
@@ -96,6 +96,35 @@ class _Prepared:
     flag: str = "ok"
     thinking: bool = False
     tokens: tuple[int, ...] = ()
+
+
+class _Counted:
+    """A model that is loaded when it is first asked, and what it has read since.
+
+    Args:
+        load: Loads it.
+    """
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._load, self._before = load, 0
+
+    @cached_property
+    def engine(self) -> Engine:
+        engine = self._load()
+        self._before = engine.read_tokens
+        return engine
+
+    def read(self) -> int:
+        """Return the tokens of prompts and given texts that were read."""
+        return self.engine.read_tokens - self._before if "engine" in self.__dict__ else 0
+
+
+def _generate(loaded: _Counted, missing: Sequence[TokenRequest]) -> Iterator[Stored]:
+    return loaded.engine.generate(missing)
+
+
+def _score_text(loaded: _Counted, missing: Sequence[TextRequest]) -> Iterator[Stored]:
+    return loaded.engine.score_text(missing)
 
 
 class Inference:
@@ -220,7 +249,10 @@ class Inference:
                 model, self._replies(model), asked, partial(self._ask, model), label, turn, failed
             )
         requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
-        return self._through_store(model, self._replies(model), requests, partial(self._generate, model), label)
+        loaded = self._counted(model)
+        return self._through_store(
+            model, self._replies(model), requests, partial(_generate, loaded), label, read=loaded.read
+        )
 
     def _replies(self, model: str) -> Partition[StoredReply]:
         return self.store.partition(self.info(model).fingerprint)
@@ -228,8 +260,8 @@ class Inference:
     def _ask(self, model: str, missing: Sequence[ServedRequest]) -> Iterator[Stored]:
         return self.room.served(self.info(model), self._settings[model]).generate(missing)
 
-    def _generate(self, model: str, missing: Sequence[TokenRequest]) -> Iterator[Stored]:
-        return self.room.engine(self.info(model), self._settings[model]).generate(missing)
+    def _counted(self, model: str) -> _Counted:
+        return _Counted(lambda: self.room.engine(self.info(model), self._settings[model]))
 
     def _through_store(
         self,
@@ -240,6 +272,7 @@ class Inference:
         label: str,
         turn: AbstractContextManager[object] | None = None,
         failed: dict[str, str] | None = None,
+        read: Callable[[], int] | None = None,
     ) -> tuple[dict[str, Row], set[str]]:
         with self.accounts.of(model) as account:
             stored, fresh = fetch(
@@ -251,8 +284,9 @@ class Inference:
                 flush_seconds=self._settings[model].flush_seconds,
                 turn=turn,
                 failed=failed,
+                read=read,
             )
-            account.add(stored.values(), fresh)
+            account.add(stored.values(), fresh, None if read is None else read())
         return stored, fresh
 
     def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:
@@ -274,15 +308,12 @@ class Inference:
                     requests[index] = self._text_request(model, rendered.tokens, text)
                     flags[index] = rendered.flag
             by_key = {request.key: request for request in requests.values()}
-            stored, fresh = self._through_store(
-                model, self._replies(model), by_key, partial(self._score_texts, model), label
-            )
+            loaded = self._counted(model)
+            ask = partial(_score_text, loaded)
+            stored, fresh = self._through_store(model, self._replies(model), by_key, ask, label, read=loaded.read)
             for index, request in requests.items():
                 scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
         return [scored[index] for index in range(len(jobs))]
-
-    def _score_texts(self, model: str, missing: Sequence[TextRequest]) -> Iterator[Stored]:
-        return self.room.engine(self.info(model), self._settings[model]).score_text(missing)
 
     def _text_request(self, model: str, prompt: tuple[int, ...], text: tuple[int, ...]) -> TextRequest:
         engine = self._settings[model].key()

@@ -154,6 +154,18 @@ def test_texts_are_scored_token_by_token(room, models):
     assert {row.finish for row in found.values()} == {"scored"}
 
 
+def test_what_texts_begin_with_is_asked_once_and_what_was_read_is_counted(room, models):
+    engine = room.engine(models["base"], VLLM)
+    texts = [TextRequest("a", (5, 6), (7, 8, 9)), TextRequest("b", (5, 6), (7, 9)), TextRequest("c", (5,), (6,))]
+    found = {row.key: (row.tokens, row.logprobs) for row in engine.score_text(texts)}
+    # The stand-in lists what is asked for from the first token on.
+    assert found == {"a": ([7, 8, 9], [-1.0] * 3), "b": ([7, 9], [-1.0, -2.0]), "c": ([6], [-1.0])}
+    # After 5, after 5 6, after 5 6 7, and after 5 6 7 8.
+    assert engine.read_tokens == 1 + 2 + 3 + 4
+    list(engine.score_text(texts))
+    assert engine.read_tokens == 10 + 4
+
+
 def test_seconds_add_up_and_belong_to_those_that_were_worked_on(models, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_STEP", "0.01")
     room = ResidentEngines(tmp_path)

@@ -7,9 +7,11 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from support.real_study import RealStudy
 
 from moco import paths
+from moco.config.engine import EngineSettings
 from moco.errors import FailedInput
 from moco.jobs.inference import TextJob
 from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
@@ -108,6 +110,62 @@ def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
         assert list(found.text_tokens) == [len(each.stored.tokens) for each in scored[4:]]
         assert found.scored_tokens == sum(len(each.stored.tokens) for each in scored)
         assert all(each.cached for each in scored)
+
+
+ITEMS = 40
+
+
+def option_study(folder, checkpoint, **settings):
+    """Forty items with four options each."""
+    content = {
+        "study": "s",
+        "models": {
+            name: {"kind": "local", "path": str(checkpoint("base", seed)), "family": "llama", "tokenizer": "zoo"}
+            for name, seed in (("a", 0), ("b", 1))
+        },
+        "pools": {"p": ["a", "b"]},
+        "tasks": {"q": {"source": {**SKILLS, "form": "choice", "items": {"dev": 6, "test": ITEMS}}}},
+        "methods": {"options": {"method": "logit_logit_fusion", "mode": "options"}},
+    }
+    made = RealStudy(folder, content)
+    [path] = [each for each in made.planned("logits") if "/a/" in each and "/test/" in each]
+    work = made.job(path)
+    work._inference.add(work._info, EngineSettings(**settings))
+    work.run()
+    [job] = read_rows(made.results / paths.job_perf(path), JOB_PERF)
+    return made, logits_of(made.results / path, "options", "q"), job
+
+
+def test_options_are_scored_with_every_prompt_read_once(tiny_checkpoint, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    study, logits, job = option_study(tmp_path / "usual", tiny_checkpoint)
+    questions = read_questions(study.results / paths.task_folder("q"), "test")
+    assert len(questions) == len(logits) == ITEMS
+    folder = tiny_checkpoint("base", 0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    prompt_tokens = text_tokens = 0
+    for question in questions:
+        turns = [{"role": "user", "content": question.prompt}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+        prompt_tokens += len(prompt)
+        alone = []
+        for option in ("A", "B", "C", "D", *question.options):
+            ids = tokenizer(option, add_special_tokens=False)["input_ids"]
+            text_tokens += len(ids)
+            with torch.inference_mode():
+                steps = torch.log_softmax(network(torch.tensor([prompt + ids])).logits[0], dim=-1)
+            alone.append(math.fsum(float(steps[len(prompt) - 1 + at, token]) for at, token in enumerate(ids)))
+        found = logits[question.uid]
+        assert [*found.label_logprobs, *found.text_logprobs] == pytest.approx(alone, abs=1e-6 * len(ids))
+    # One prompt for eight texts; what is asked of a text's last token is known before it is read.
+    assert prompt_tokens < job["read_tokens"] <= 1.3 * (prompt_tokens + text_tokens)
+    _, narrow, again = option_study(tmp_path / "narrow", tiny_checkpoint, batch_rows=3)
+    assert narrow == logits
+    # Eight texts in batches of three.
+    assert again["read_tokens"] == job["read_tokens"] + 2 * prompt_tokens
 
 
 def test_reference_logits_are_those_of_the_gold_answers(study):
