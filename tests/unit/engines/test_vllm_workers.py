@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.engines import plain_request
 from support.fake_vllm import fake_environment, processes_of
 
 from moco.config.decoding import Decoding
@@ -21,7 +22,7 @@ from moco.engines.vllm.engine import Extent
 from moco.engines.vllm.environment import find_environment, installed
 from moco.engines.vllm.process import WORKER
 from moco.errors import RequestError, WorkError
-from moco.jobs.inference import Inference, Job
+from moco.jobs.inference import Inference
 from moco.jobs.resident import ResidentEngines
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore
@@ -82,11 +83,11 @@ def test_jobs_count_one_load_for_models_on_one_base(models, tmp_path):
         GenerationStore(tmp_path / "store"),
         tmp_path,
     )
-    jobs = [Job(name, f"What is {number}?", GREEDY, seed=1) for number in range(3) for name in names]
-    first = inference.run(jobs)
+    jobs = [plain_request(name, f"What is {number}?", GREEDY) for number in range(3) for name in names]
+    first = inference.run(jobs, 1)
     assert [load.model for load in inference.room.loaded] == ["base"]
     assert len({reply.response.text for reply in first}) > 3
-    again = inference.run(jobs)
+    again = inference.run(jobs, 1)
     assert all(reply.cached for reply in again)
     inference.room.close()
 

@@ -13,8 +13,8 @@ from support.real_study import RealStudy
 from moco import paths
 from moco.config.engine import EngineSettings
 from moco.errors import FailedInput
-from moco.jobs.inference import TextJob
 from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
+from moco.methods.base import Choice
 from moco.methods.state import read_state
 from moco.records import ANSWERS, CALLS, GENERATIONS, JOB_PERF, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references
@@ -103,8 +103,8 @@ def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
     for question in questions:
         found = logits[question.uid]
         assert found.labels == ("A", "B", "C", "D")
-        texts = [TextJob("a", question.prompt, text) for text in (*found.labels, *question.options)]
-        scored = job._inference.score_texts(texts)
+        texts = (*found.labels, *question.options)
+        [scored] = job._inference.score_texts([Choice("a", question.uid, question.prompt, texts, "options")])
         sums = [pytest.approx(sum(each.stored.logprobs), abs=1e-6) for each in scored]
         assert [*found.label_logprobs, *found.text_logprobs] == sums
         assert list(found.text_tokens) == [len(each.stored.tokens) for each in scored[4:]]
@@ -179,7 +179,8 @@ def test_reference_logits_are_those_of_the_gold_answers(study):
         assert {uid: found.text for uid, found in logits.items()} == {
             uid: str(gold.gold) if task == "t" else gold.gold["key"] for uid, gold in references.items()
         }
-        scored = job._inference.score_texts([TextJob("a", item.prompt, logits[item.uid].text) for item in questions])
+        golds = [Choice("a", item.uid, item.prompt, (logits[item.uid].text,), "gold") for item in questions]
+        scored = [one for [one] in job._inference.score_texts(golds)]
         assert [list(logits[item.uid].logprobs) for item in questions] == [each.stored.logprobs for each in scored]
         for file in (study.results / path).parent.glob("reference*"):
             file.unlink()
