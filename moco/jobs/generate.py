@@ -72,7 +72,7 @@ class PlainJob:
             for reply in replies
             if reply.failed is None
         }
-        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *load_rows(inference.room)], provenance)
+        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *load_rows(inference.resident)], provenance)
         inference.accounts.close(self.path, self._about, provenance)
 
     @property

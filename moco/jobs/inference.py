@@ -124,8 +124,8 @@ class Inference:
         self._root = root
         self._renderers: dict[str, Renderer] = {}
         self.parameters = {name: info.parameters for name, info in models.items()}
-        self.room = ResidentEngines(root, lambda: self._models.values())
-        self.accounts = Accounts(self.room)
+        self.resident = ResidentEngines(root, lambda: self._models.values())
+        self.accounts = Accounts(self.resident)
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:
         """Make a further model known, for instance a candidate of a search."""
@@ -137,7 +137,7 @@ class Inference:
         """Forget a model and unload it."""
         info = self._models.pop(name)
         self._renderers.pop(name, None)
-        self.room.drop(info.fingerprint)
+        self.resident.drop(info.fingerprint)
 
     def knows(self, name: str) -> bool:
         """Return whether a model is known."""
@@ -166,7 +166,7 @@ class Inference:
 
     def live(self, names: Sequence[str]) -> list[LiveEngine]:
         """Return the loaded engines of several models, all in memory at once."""
-        return self.room.together([(self.info(name), self._settings[name]) for name in names])
+        return self.resident.together([(self.info(name), self._settings[name]) for name in names])
 
     def run(
         self, requests: Sequence[Request], seed: int, label: str = "requests", *, record: bool = False
@@ -227,10 +227,10 @@ class Inference:
         return self.store.partition(self.info(model).fingerprint)
 
     def _ask(self, model: str, missing: Sequence[Any]) -> Iterator[Stored]:
-        return self.room.served(self.info(model), self._settings[model]).generate(missing)
+        return self.resident.served(self.info(model), self._settings[model]).generate(missing)
 
     def _counted(self, model: str) -> _Counted:
-        return _Counted(lambda: self.room.engine(self.info(model), self._settings[model]))
+        return _Counted(lambda: self.resident.engine(self.info(model), self._settings[model]))
 
     def _through_store(
         self,
@@ -316,7 +316,7 @@ class Inference:
         measured = self._measured(
             model,
             requests,
-            lambda missing: self.room.reward_model(info, self._settings[model]).reward(missing),
+            lambda missing: self.resident.reward_model(info, self._settings[model]).reward(missing),
             "rewards",
         )
         lengths = [len(renderer.continuation(reply)) for _, reply in pairs]
@@ -342,7 +342,7 @@ class Inference:
         measured = self._measured(
             model,
             requests,
-            lambda missing: self.room.encoder(info, self._settings[model]).embed(missing),
+            lambda missing: self.resident.encoder(info, self._settings[model]).embed(missing),
             "vectors",
         )
         return [one.values for one in measured]

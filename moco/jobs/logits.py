@@ -87,7 +87,7 @@ class LogitsJob:
             stored.key: reply_row(self.model, stored.key, cached=cached, seconds=stored.seconds)
             for stored, cached in work
         }
-        loads = load_rows(self._inference.room)
+        loads = load_rows(self._inference.resident)
         write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *loads], provenance)
         about = {"system": self.model, "tasks": list(self.spec["tasks"]), "splits": [self.split], "seed": self.seed}
         self._inference.accounts.close(self.path, about, provenance)

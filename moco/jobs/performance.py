@@ -130,11 +130,11 @@ class Accounts:
     """What every model did in one job.
 
     Args:
-        room: Of the job's loaded models.
+        resident: Of the job's loaded models.
     """
 
-    def __init__(self, room: ResidentEngines) -> None:
-        self._room = room
+    def __init__(self, resident: ResidentEngines) -> None:
+        self._resident = resident
         self._accounts: dict[str, Account] = {}
         self._names: dict[str, str] = {}
 
@@ -155,13 +155,13 @@ class Accounts:
         return self._accounts.setdefault(self._names.get(model, model), Account())
 
     def _loading(self) -> float:
-        return sum(load.seconds for load in self._room.loaded)
+        return sum(load.seconds for load in self._resident.loaded)
 
     def finished(self) -> dict[str, Account]:
         """Return the accounts by model; joint replies go by the names of all their models."""
         for account in self._accounts.values():
             account.loads, account.load_seconds = 0, 0.0
-        for load in self._room.loaded:
+        for load in self._resident.loaded:
             account = self.account(load.model)
             account.loads += 1
             account.load_seconds += load.seconds
@@ -199,9 +199,9 @@ def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str
     return {"kind": "reply", "key": key, "model": model, "cached": cached, "seconds": seconds}
 
 
-def load_rows(room: ResidentEngines) -> list[dict[str, Any]]:
+def load_rows(resident: ResidentEngines) -> list[dict[str, Any]]:
     """Return one row per load of a job."""
     return [
         {"kind": "load", "key": None, "model": load.model, "cached": False, "seconds": load.seconds}
-        for load in room.loaded
+        for load in resident.loaded
     ]

@@ -243,7 +243,7 @@ class VllmModel:
         )
 
     def close(self) -> None:
-        """Leave the worker to others: the room ends it."""
+        """Leave the worker to others: it ends with the engines that stay loaded."""
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""

@@ -144,7 +144,7 @@ def test_a_second_run_loads_nothing(make):
     first = JointInference(make(), ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
     inference = make(batch_rows=2)
     again = JointInference(inference, ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
-    assert inference.room.loads == 0
+    assert inference.resident.loads == 0
     assert all(each.reply.cached for each in again)
     assert [each.reply.response for each in again] == [each.reply.response for each in first]
 
@@ -152,7 +152,7 @@ def test_a_second_run_loads_nothing(make):
 def test_models_of_a_joint_decode_stay_in_memory_together(make):
     inference = make(resident_gb=0)
     JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2))
-    assert inference.room.loads == 2
+    assert inference.resident.loads == 2
 
 
 def test_different_vocabularies_are_refused_before_weights_load(make):
@@ -161,4 +161,4 @@ def test_different_vocabularies_are_refused_before_weights_load(make):
     inference.add(info, EngineSettings())
     with pytest.raises(RequestError, match="one and other have different vocabularies"):
         JointInference(inference, ["one", "other"]).run(jobs(GREEDY), mean_of_logits(2))
-    assert inference.room.loads == 0
+    assert inference.resident.loads == 0

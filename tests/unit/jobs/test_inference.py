@@ -36,7 +36,7 @@ def make(tiny_checkpoint, resolved, tmp_path):
 def counted(inference: Inference, model: str) -> list:
     """Note every request that reaches an engine."""
     seen: list = []
-    engine = inference.room.engine(inference.info(model), inference.settings(model))
+    engine = inference.resident.engine(inference.info(model), inference.settings(model))
     real = engine.generate
 
     def generate(requests):
@@ -51,11 +51,11 @@ def test_a_second_run_loads_no_model_and_says_the_same(make):
     requests = [plain_request("one", question, HOT) for question in QUESTIONS]
     first = make()
     replies = first.run(requests, 1)
-    assert first.room.loads == 1
+    assert first.resident.loads == 1
     assert not any(reply.cached for reply in replies)
     second = make(batch_rows=2, flush_seconds=1)
     again = second.run(requests, 1)
-    assert second.room.loads == 0
+    assert second.resident.loads == 0
     assert all(reply.cached for reply in again)
     assert [reply.response for reply in again] == [reply.response for reply in replies]
     assert [reply.seconds for reply in again] == [reply.seconds for reply in replies]
@@ -95,8 +95,8 @@ def test_replies_come_in_the_order_of_the_requests_and_models_are_loaded_once(ma
     inference = make(resident_gb=0)
     requests = [plain_request(model, question, HOT) for question in QUESTIONS for model in ("one", "two", "one")]
     replies = inference.run(requests, 1)
-    assert [load.model for load in inference.room.loaded] == ["one", "two"]
-    assert all(load.seconds > 0 for load in inference.room.loaded)
+    assert [load.model for load in inference.resident.loaded] == ["one", "two"]
+    assert all(load.seconds > 0 for load in inference.resident.loaded)
     alone = {}
     for request in dict.fromkeys(requests):
         alone[request] = make().run([request], 1)[0].response
@@ -110,16 +110,16 @@ def test_models_stay_loaded_while_memory_allows(make):
         for model in ("one", "two"):
             roomy.run([plain_request(model, question, GREEDY)], 1)
             narrow.run([plain_request(model, question + "!", GREEDY)], place)
-    assert roomy.room.loads == 2
-    assert narrow.room.loads == 10
-    roomy.room.close()
+    assert roomy.resident.loads == 2
+    assert narrow.resident.loads == 10
+    roomy.resident.close()
     roomy.run([plain_request("one", "new", GREEDY)], 1)
-    assert roomy.room.loads == 3
+    assert roomy.resident.loads == 3
 
 
 def test_interrupted_work_is_in_the_store(make):
     inference = make(batch_rows=1)
-    engine = inference.room.engine(inference.info("one"), inference.settings("one"))
+    engine = inference.resident.engine(inference.info("one"), inference.settings("one"))
     engine.generate = interrupted(engine.generate, after=3)
     requests = [plain_request("one", question, HOT) for question in QUESTIONS]
     with pytest.raises(KeyboardInterrupt):
@@ -129,7 +129,7 @@ def test_interrupted_work_is_in_the_store(make):
 
 def test_a_reply_that_never_comes_is_an_error(make):
     inference = make()
-    engine = inference.room.engine(inference.info("one"), inference.settings("one"))
+    engine = inference.resident.engine(inference.info("one"), inference.settings("one"))
     engine.generate = lambda _requests: iter(())
     with pytest.raises(WorkError, match="one: 2 requests are missing after the work; run again"):
         inference.run([plain_request("one", question, HOT) for question in QUESTIONS[:2]], 1)
@@ -168,14 +168,14 @@ def test_texts_are_scored_once_and_stored(make):
     choices = [Choice("one", "item", question, ("A", "forty two", ""), "options") for question in QUESTIONS[:3]]
     first = make()
     scored = [one for options in first.score_texts(choices) for one in options]
-    assert first.room.loads == 1
+    assert first.resident.loads == 1
     assert [len(each.stored.logprobs) for each in scored] == [len(each.stored.tokens) for each in scored]
     assert [each.stored.text for each in scored] == ["A", "forty two", ""] * 3
     assert not any(each.cached for each in scored)
     second = make(batch_rows=1)
     turned = [replace(choice, options=choice.options[::-1]) for choice in choices[::-1]]
     again = [one for options in second.score_texts(turned) for one in options]
-    assert second.room.loads == 0
+    assert second.resident.loads == 0
     assert all(each.cached for each in again)
     assert [each.stored for each in again] == [each.stored for each in scored[::-1]]
 

@@ -37,7 +37,7 @@ folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 info = ModelInfo.read(folder / "model.json")
 settings = EngineSettings(**json.loads(sys.argv[4]))
 inference = Inference({info.name: info}, {info.name: settings}, GenerationStore(folder / "store"), folder)
-engine = inference.room.engine(info, settings)
+engine = inference.resident.engine(info, settings)
 real, begun = engine._generate_batch, []
 
 def batch(requests):

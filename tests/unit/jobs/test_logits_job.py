@@ -55,7 +55,7 @@ def study(tiny_checkpoint, tmp_path_factory):
         job = made.job(path)
         job.run()
         if job.kind == "response":
-            assert job._inference.room.loads == 0
+            assert job._inference.resident.loads == 0
     return made
 
 
@@ -240,7 +240,7 @@ def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
     again = study.job(path)
     again.results = results
     again.run()
-    assert again._inference.room.loads == 1
+    assert again._inference.resident.loads == 1
     assert "set aside, its requests will be generated again" in caplog.text
     assert pq.read_table(results / path) == pq.read_table(pa.BufferReader(before))
 
@@ -249,16 +249,16 @@ def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
 @pytest.mark.parametrize("method", ["api_cascade", "options", "text_majority_vote", "text_slm_mux"])
 def test_methods_on_cached_responses_and_logits_load_no_model(study, pool, method):
     if study.plan.matrix.needs(pool, method).fit is not None:
-        assert study.fit(pool, method).inference.room.loads == 0
-    assert study.answer(pool, method).inference.room.loads == 0
+        assert study.fit(pool, method).inference.resident.loads == 0
+    assert study.answer(pool, method).inference.resident.loads == 0
 
 
 def test_prompt_routing_loads_its_router_only(study):
     fit = study.fit("p", "api_prompt_routing")
-    assert fit.inference.room.loads == 0
+    assert fit.inference.resident.loads == 0
     job = study.answer("p", "api_prompt_routing")
-    loaded = {key[0] for key in job.inference.room._engines}
-    assert job.inference.room.loads == 1
+    loaded = {key[0] for key in job.inference.resident._engines}
+    assert job.inference.resident.loads == 1
     assert loaded == {job.infos["a" if _router(study) == 0 else "b"].fingerprint}
 
 
@@ -289,7 +289,7 @@ def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
 
 def test_fusion_decodes_both_tasks_in_one_round_with_one_load_per_model(study):
     job = study.answer("copies", "logit_logit_fusion")
-    assert job.inference.room.loads <= 2
+    assert job.inference.resident.loads <= 2
     where = ("copies", study.batch("copies", "logit_logit_fusion", "t"), "logit_logit_fusion", 1, "test")
     calls = read_frame(study.results / paths.calls(*where), CALLS)
     calls = calls[calls["task"] == "t"]
