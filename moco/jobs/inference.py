@@ -11,7 +11,7 @@ from typing import TypeVar
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.engines.base import LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
-from moco.engines.render import Renderer
+from moco.engines.render import Rendered, Renderer, for_server
 from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
 from moco.engines.thoughts import visible_text
@@ -62,13 +62,17 @@ class ScoredText:
 
     Attributes:
         stored: Token ids and log-probabilities.
-        prompt_flag: `ok`, or `truncated` when the prompt's beginning was cut to fit the context.
+        prompt_flag: As of a `Response`.
         cached: It was in the store.
+        prompt_cut_tokens: Likewise.
+        sent: Likewise.
     """
 
     stored: StoredReply
     prompt_flag: str
     cached: bool
+    prompt_cut_tokens: int = 0
+    sent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class _Prepared:
     flag: str = "ok"
     thinking: bool = False
     tokens: tuple[int, ...] = ()
+    text: str = ""
+    left_out: int = 0
 
 
 class Inference:
@@ -192,29 +198,38 @@ class Inference:
                 if item.key in failed:
                     replies[index] = Reply(Response("", item.key), False, 0.0, failed[item.key])
                     continue
-                replies[index] = make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh)
+                replies[index] = make_reply(
+                    stored[item.key],
+                    item.flag,
+                    item.thinking,
+                    cached=item.key not in fresh,
+                    left_out=item.left_out,
+                    sent=item.text,
+                )
         return [replies[index] for index in range(len(jobs))]
 
     def _prepare(self, job: Job) -> _Prepared:
         info = self.info(job.model)
         if info.server is not None:
-            prompt = messages_digest(job.prompt)
+            sent = for_server(job.prompt, info.context, job.decoding.max_new_tokens)
+            prompt = messages_digest(sent.text)
             key, seed = request_key(info.fingerprint, prompt, job.decoding, SERVED, job.seed, job.sample)
-            return _Prepared(job, key, seed)
+            flag = "shortened" if sent.left_out else "ok"
+            return _Prepared(job, key, seed, flag, text=sent.text, left_out=sent.left_out)
         rendered = self.renderer(job.model).render(job.prompt, job.decoding.max_new_tokens)
         engine = self._settings[job.model].key()
         key, seed = request_key(
             info.fingerprint, prompt_digest(rendered.tokens), job.decoding, engine, job.seed, job.sample
         )
-        return _Prepared(job, key, seed, rendered.flag, rendered.thinking, rendered.tokens)
+        return _Prepared(
+            job, key, seed, rendered.flag, rendered.thinking, rendered.tokens, rendered.text, rendered.left_out
+        )
 
     def _fetch(
         self, model: str, prepared: Sequence[_Prepared], label: str, failed: dict[str, str] | None
     ) -> tuple[dict[str, StoredReply], set[str]]:
         if self.info(model).server is not None:
-            asked = {
-                item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
-            }
+            asked = {item.key: ServedRequest(item.key, item.text, item.job.decoding, item.seed) for item in prepared}
             turn = one_at_a_time(self._replies(model).folder, model)
             return self._through_store(
                 model, self._replies(model), asked, partial(self._ask, model), label, turn, failed
@@ -266,19 +281,22 @@ class Inference:
             by_model.setdefault(job.model, {}).setdefault(job.prompt, []).append(index)
         for model, by_prompt in by_model.items():
             requests: dict[int, TextRequest] = {}
-            flags: dict[int, str] = {}
+            prompts: dict[int, Rendered] = {}
             for prompt, indices in by_prompt.items():
                 texts = {index: self.renderer(model).continuation(jobs[index].text) for index in indices}
                 rendered = self.renderer(model).render(prompt, max(1, *map(len, texts.values())))
                 for index, text in texts.items():
                     requests[index] = self._text_request(model, rendered.tokens, text)
-                    flags[index] = rendered.flag
+                    prompts[index] = rendered
             by_key = {request.key: request for request in requests.values()}
             stored, fresh = self._through_store(
                 model, self._replies(model), by_key, partial(self._score_texts, model), label
             )
             for index, request in requests.items():
-                scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
+                read = prompts[index]
+                sent = read.text if read.left_out else None
+                cached = request.key not in fresh
+                scored[index] = ScoredText(stored[request.key], read.flag, cached, read.left_out, sent)
         return [scored[index] for index in range(len(jobs))]
 
     def _score_texts(self, model: str, missing: Sequence[TextRequest]) -> Iterator[Stored]:
@@ -369,8 +387,19 @@ class Inference:
         return [stored[request.key] for request in requests]
 
 
-def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> Reply:
-    """Return a stored reply as methods see it."""
+def make_reply(
+    row: StoredReply, flag: str, thinking: bool, *, cached: bool, left_out: int = 0, sent: str | None = None
+) -> Reply:
+    """Return a stored reply as methods see it.
+
+    Args:
+        row: As it is stored.
+        flag: What was done to its prompt.
+        thinking: The chat template opened a thought.
+        cached: It was in the store.
+        left_out: Tokens of the prompt that were left out.
+        sent: The prompt as it was sent.
+    """
     text, thought = visible_text(row.text, thinking=thinking)
     response = Response(
         text=text,
@@ -381,5 +410,7 @@ def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> 
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
         mean_logprob=round(fsum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
+        prompt_cut_tokens=left_out,
+        sent=sent if left_out else None,
     )
     return Reply(response, cached, row.seconds)

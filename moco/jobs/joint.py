@@ -36,6 +36,7 @@ class _Prepared:
     seed: int | None
     flag: str
     thinking: bool
+    left_out: int
 
     @property
     def width(self) -> int:
@@ -109,7 +110,13 @@ class JointInference:
         )
         return [
             JointReply(
-                make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh),
+                make_reply(
+                    stored[item.key],
+                    item.flag,
+                    item.thinking,
+                    cached=item.key not in fresh,
+                    left_out=item.left_out,
+                ),
                 {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
             )
             for item in prepared
@@ -122,9 +129,10 @@ class JointInference:
             for name, each in zip(models, rendered, strict=True)
         ]
         key, seed = joint_key(combination.key(), members, job.decoding, job.seed, job.sample)
-        flag = "truncated" if any(each.flag == "truncated" for each in rendered) else "ok"
+        flag = max((each.flag for each in rendered), key=("ok", "shortened", "truncated").index)
+        left_out = max(each.left_out for each in rendered)
         prompts = tuple(each.tokens for each in rendered)
-        return _Prepared(key, prompts, job.decoding, seed, flag, rendered[0].thinking)
+        return _Prepared(key, prompts, job.decoding, seed, flag, rendered[0].thinking, left_out)
 
     def _generate(
         self, missing: Sequence[_Prepared], models: Sequence[str], combination: "Combination"
