@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from support.contexts import World, answer_context
-from support.engines import Engine, ScriptedError
+from support.engines import Engine, ScriptedError, varied
 from support.items import questions, references, right_reply, wrong_reply
 from support.judges import tools
 
 from moco.analysis.comparison import UNAVERAGED_TYPES
+from moco.config.decoding import Decoding
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.jobs.answer import JobAnswerResources
@@ -31,6 +33,7 @@ from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
+from moco.prompts import blocks
 from moco.scoring import Case, score_cases, scorer_for, task_types
 from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import SETS
@@ -571,3 +574,60 @@ def test_two_tasks_take_no_more_rounds_than_one_and_load_each_model_once_per_rou
         assert all(count <= len(engine.rounds) for count in engine.loads.values())
         asked = sum(len(single.requests) for _, single in alone)
         assert len(engine.requests) == asked
+
+
+# What its prompts keep
+
+CONTEXT, REPLY = 4_096, 512
+
+
+@pytest.fixture(scope="module")
+def small_reader(tiny_checkpoint, resolved):
+    from moco.engines.render import Renderer
+
+    folder = tiny_checkpoint("base")
+    return Renderer(replace(resolved(folder), context=CONTEXT), folder.parent)
+
+
+def of_length(text, renderer):
+    """Lengthen a text to at least as many tokens as the longest reply has."""
+    while len(renderer.continuation(text)) < REPLY:
+        text = f"{text} and then {len(text)} makes {3 * len(text)}."
+    return text
+
+
+@pytest.mark.parametrize(
+    ("id", "settings"), [pytest.param(id, each, id=f"{id},{each}") for id in method_ids() for each in settings_of(id)]
+)
+def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, settings, small_reader):
+    method, copies, said = make_method(id, settings), 16, set()
+
+    def reply(model, prompt, sample):
+        text = of_length(f"{varied(model, prompt, sample)}. Copy {sample}", small_reader)
+        said.add(text)
+        return text
+
+    descriptions = [of_length(f"Model {number} knows this:", small_reader) for number in range(copies)]
+    kinds = types_of(id, settings)
+    kind = "multiple_choice" if "multiple_choice" in kinds else kinds[0]
+    world = World(("a",) * copies, kind, items=2, dev_scores={"a": 0.5})
+    engine, decoding = Engine(reply), Decoding(max_new_tokens=REPLY)
+    world.answer(method, world.fit(method, engine), engine, decoding=decoding, descriptions=descriptions)
+    items = {item.uid: item for item in (*world.dev, *world.test)}
+    others = re.compile("|".join(re.escape(text) for text in sorted({*said, *descriptions}, key=len, reverse=True)))
+    too_long = 0
+    for asked in engine.requests:
+        sent = small_reader.render(asked.prompt, asked.decoding.max_new_tokens)
+        assert sent.flag != "truncated"
+        assert len(sent.tokens) + asked.decoding.max_new_tokens <= CONTEXT
+        assert blocks.question(items[asked.uid]) in sent.text
+        assert (blocks.answer_format(kind) in sent.text) == (blocks.answer_format(kind) in asked.prompt)
+        place = 0
+        for words in others.split(asked.prompt):
+            assert words in sent.text[place:]
+            place = sent.text.index(words, place) + len(words)
+        too_long += sent.flag == "shortened"
+    shows_others = [asked for asked in engine.requests if len(others.findall(asked.prompt)) > CONTEXT // REPLY]
+    assert too_long >= len(shows_others)
+    if id in ("text_multiagent_refine", "api_prompt_routing"):
+        assert shows_others
