@@ -70,25 +70,25 @@ class GraphRouter(nn.Module):  # type: ignore[misc]
     def models(
         self, descriptions: torch.Tensor, questions: torch.Tensor, features: torch.Tensor, visible: torch.Tensor
     ) -> torch.Tensor:
-        """Return the models' final states, models by width.
+        """Return the models' final states under several masks: masks by models by width.
 
         Args:
             descriptions: Vectors, models by size.
             questions: Vectors of the questions behind the edges, questions by size.
             features: Of all edges, questions by models by features.
-            visible: Which edges carry messages, questions by models.
+            visible: Which edges carry messages, masks by questions by models.
         """
         asked, state = self.question(questions), self.model(descriptions)
-        weights = (visible / visible.sum(0).clamp(min=1)).unsqueeze(-1)
+        weights = visible / visible.sum(1, keepdim=True).clamp(min=1)
         for layer, (message, edge, norm) in enumerate(zip(self.message, self.edge, self.norm, strict=True)):
             sent = torch.relu(message(asked).unsqueeze(1) + edge(features))
-            state = norm(state + (weights * sent).sum(0))
+            state = norm(state + torch.einsum("kqm,qmw->kmw", weights, sent))
             state = torch.relu(state) if layer == 0 else state
         return state
 
     def scores(self, questions: torch.Tensor, models: torch.Tensor) -> torch.Tensor:
-        """Return logits, questions by models."""
-        return self.question(questions) @ models.T / models.shape[1]
+        """Return logits, masks by questions by models."""
+        return self.question(questions) @ models.mT / models.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -139,30 +139,28 @@ def train_router(
     asked, check = (torch.tensor(questions[rows], dtype=torch.float64) for rows in (training, held_out))
     named = torch.tensor(descriptions, dtype=torch.float64)
     features, labels = known.features, torch.tensor(known.labels)
-    everything = torch.ones_like(labels)
+    everything = torch.ones(1, *labels.shape, dtype=torch.float64)
     best: tuple[float, float] = (-np.inf, -np.inf)
     found: dict[str, Array] = {}
     record: dict[str, Any] = {}
     since = 0
     for epoch in range(schedule.epochs):
-        losses = []
-        for visible in masks(rng("mask", str(epoch)), labels.shape, schedule):
-            models = router.models(named, asked, features, visible)
-            losses.append(_loss(router.scores(asked, models), labels, 1 - visible))
+        visible = masks(rng("mask", str(epoch)), labels.shape, schedule)
+        models = router.models(named, asked, features, visible)
         optimiser.zero_grad()
-        torch.stack(losses).mean().backward()
+        _loss(router.scores(asked, models), labels, 1 - visible).backward()
         optimiser.step()
         with torch.inference_mode():
             models = router.models(named, asked, features, everything)
             logits = router.scores(check, models)
-            loss = float(_loss(logits, torch.tensor(checked.labels), torch.ones(logits.shape)))
-            reached = (routed_share(logits.numpy(), checked.labels), -loss)
+            loss = float(_loss(logits, torch.tensor(checked.labels), torch.ones_like(logits)))
+            reached = (routed_share(logits[0].numpy(), checked.labels), -loss)
             if reached > best:
                 best, since = reached, 0
                 found = {
                     "weight": router.question.weight.numpy().copy(),
                     "bias": router.question.bias.numpy().copy(),
-                    "models": models.numpy().copy(),
+                    "models": models[0].numpy().copy(),
                 }
                 record = {"epoch": epoch, "held_out_share": reached[0], "held_out_loss": loss}
             else:
@@ -172,15 +170,15 @@ def train_router(
     return found, record
 
 
-def masks(rng: np.random.Generator, shape: Sequence[int], schedule: Schedule) -> list[torch.Tensor]:
-    """Return which training edges are visible in each of an epoch's masks; the others are predicted."""
-    draws = rng.random((schedule.masks, *shape)) < schedule.visible
-    return [torch.tensor(each, dtype=torch.float64) for each in draws]
+def masks(rng: np.random.Generator, shape: Sequence[int], schedule: Schedule) -> torch.Tensor:
+    """Return which training edges are visible in each of an epoch's masks, masks first; the others are predicted."""
+    return torch.tensor(rng.random((schedule.masks, *shape)) < schedule.visible, dtype=torch.float64)
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="sum")
-    return losses / weights.sum().clamp(min=1)
+    """Return the mean over masks of the mean cross-entropy of the edges that each predicts."""
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.expand_as(logits), reduction="none")
+    return ((losses * weights).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1)).mean()
 
 
 def routed_share(logits: Array, labels: Array) -> float:

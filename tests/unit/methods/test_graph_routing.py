@@ -59,7 +59,7 @@ def test_training_twice_gives_the_same_numbers_whatever_the_random_state_outside
 
 
 def test_a_mask_shows_about_the_given_share_and_the_loss_counts_only_the_others():
-    shown = torch.stack(masks(rng("mask", "0"), (50, 3), SCHEDULE))
+    shown = masks(rng("mask", "0"), (50, 3), SCHEDULE)
     assert shown.shape == (8, 50, 3)
     assert set(shown.unique().tolist()) == {0.0, 1.0}
     assert 0.4 < float(shown.mean()) < 0.6
@@ -71,9 +71,9 @@ def test_hidden_edges_carry_no_message():
     """Scores of models do not change with what only hidden edges say."""
     router = GraphRouter(6, 8, seed=1)
     vectors = torch.tensor(clusters(10)[0])
-    visible = torch.tensor((np.arange(30).reshape(10, 3) % 2), dtype=torch.float64)
+    visible = torch.tensor(np.arange(30).reshape(1, 10, 3) % 2, dtype=torch.float64)
     features = torch.rand(10, 3, 2, dtype=torch.float64)
-    other = torch.where(visible.bool().unsqueeze(-1), features, torch.rand_like(features))
+    other = torch.where(visible[0].bool().unsqueeze(-1), features, torch.rand_like(features))
     named = torch.tensor(DESCRIPTIONS)
     assert torch.equal(router.models(named, vectors, features, visible), router.models(named, vectors, other, visible))
     assert not torch.equal(
