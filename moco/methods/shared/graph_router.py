@@ -17,6 +17,7 @@ from torch import nn
 Array = NDArray[Any]
 FEATURES = 2  # of an edge: effect and cost
 _LAYERS = 2
+_LOSS_DIGITS = 2  # of what counts as a gain
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def train_router(
             models = router.models(named, asked, features, everything)
             logits = router.scores(check, models)
             loss = float(_loss(logits, torch.tensor(checked.labels), torch.ones_like(logits)))
-            reached = (routed_share(logits[0].numpy(), checked.labels), -loss)
+            reached = (routed_share(logits[0].numpy(), checked.labels), -round(loss, _LOSS_DIGITS))
             if reached > best:
                 best, since = reached, 0
                 found = {
