@@ -35,8 +35,8 @@ Weights = tuple[float, ...]
 class LoraHub(Method):
     """Combines the pool's adapters with scalar weights, negative ones too, that score best on a few dev items.
 
-    The search minimises (1 - mean dev score) + c·mean|w| over a box of weights, starting from the adapters alone and
-    their equal mixture. The combination is an adapter itself; its plain responses are the answers.
+    The search minimises (1 - mean dev score) + c·mean|w| over a box of weights, going on from the best of the adapters
+    alone and their equal mixture. The combination is an adapter itself; its plain responses are the answers.
 
     Differs from the original: prompts, templates and decoding are those of all methods; each adapter's own scale counts;
     few-shot items are drawn from all domains of dev; scores outside [0, 1] are scaled by their range on dev; a point is
@@ -50,7 +50,7 @@ class LoraHub(Method):
         max_inference_step: int = identity("Points that the search evaluates.", 20, ge=1)
         lora_weight_bound: float = identity("Largest absolute weight.", 1.5, gt=0)
         regular_coef: float = identity("Price of weights: this times their mean absolute value.", 0.05, ge=0)
-        optimizer: str = identity("Optimiser, as the nevergrad package names it.", "NGOpt")
+        optimizer: str = identity("Optimiser, as the nevergrad package names it.", "OnePlusOne")
         warm_start: bool = identity("Begin with each adapter alone and all of them alike.", True)
         space: Literal["factors", "delta"] = identity(
             "Combine the two factors of every weight, as the paper does, or what adapters add to it.", "factors"
@@ -181,7 +181,7 @@ def search(
     Args:
         loss: To minimise; of weights with `_DIGITS` digits.
         size: Number of weights.
-        starts: First points.
+        starts: First points; the search goes on from the best of them.
         budget: Number of points.
         bound: Largest absolute weight.
         optimizer: Of nevergrad's registry.
@@ -190,16 +190,19 @@ def search(
     import nevergrad
     import numpy as np
 
-    box = nevergrad.p.Array(init=np.zeros(size)).set_bounds(-bound, bound)
-    box.random_state = np.random.RandomState(seed)
-    chosen = nevergrad.optimizers.registry[optimizer](parametrization=box, budget=budget, num_workers=1)
-    for start in starts:
-        chosen.suggest(np.clip(start, -bound, bound))
-    points = []
-    for _ in range(budget):
-        asked = chosen.ask()
-        weights = tuple(round(float(weight), _DIGITS) + 0.0 for weight in asked.value)
-        value = loss(weights)
-        chosen.tell(asked, value)
-        points.append((weights, value))
+    first = [tuple(min(weight, bound) for weight in start) for start in starts[:budget]]
+    points = [(weights, loss(weights)) for weights in first]
+    best = min(points, key=lambda point: point[1])[0] if points else (0.0,) * size
+    left = budget - len(points)
+    if left:
+        # From the best start on: not every optimiser takes in points that it did not ask for.
+        box = nevergrad.p.Array(init=np.array(best)).set_mutation(sigma=bound / 2).set_bounds(-bound, bound)
+        box.random_state = np.random.RandomState(seed)
+        chosen = nevergrad.optimizers.registry[optimizer](parametrization=box, budget=left, num_workers=1)
+        for _ in range(left):
+            asked = chosen.ask()
+            weights = tuple(round(float(weight), _DIGITS) + 0.0 for weight in asked.value)
+            value = loss(weights)
+            chosen.tell(asked, value)
+            points.append((weights, value))
     return points, str(nevergrad.__version__)

@@ -5,7 +5,7 @@ from support.items import questions
 from moco.methods.weight.lorahub import few_shot, objective, search, units
 
 
-def run(loss=lambda weights: sum(weights), budget=12, bound=1.5, starts=None, seed=7, optimizer="NGOpt"):
+def run(loss=lambda weights: sum(weights), budget=12, bound=1.5, starts=None, seed=7, optimizer="OnePlusOne"):
     return search(
         loss, 3, units(3) if starts is None else starts, budget=budget, bound=bound, optimizer=optimizer, seed=seed
     )[0]
@@ -16,7 +16,7 @@ def test_the_loss_is_the_lost_score_and_the_price_of_weights():
     assert objective(0.75, (0.5, -1.5), 0.05) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("optimizer", ["NGOpt", "OnePlusOne"])
+@pytest.mark.parametrize("optimizer", ["OnePlusOne", "TwoPointsDE"])
 def test_the_budget_is_spent_exactly_inside_the_box(optimizer):
     for budget in (1, 3, 12):
         points = run(budget=budget, bound=0.8, optimizer=optimizer)
