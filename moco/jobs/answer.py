@@ -1,7 +1,7 @@
 """The job that answers: a method on one pool, one batch of tasks and one split; no reference is read."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,16 @@ from moco.config.runtime import is_priced, records_items
 from moco.digest import canonical_json, digest
 from moco.engines.responses import Response
 from moco.errors import WorkError
-from moco.jobs.lazy_replies import AskedReplies
-from moco.jobs.lockstep import Lockstep
-from moco.jobs.method_job import Failure, MethodJob, perf_path
+from moco.jobs.executor import Failure
+from moco.jobs.lazy_plain import LazyPlain
+from moco.jobs.method_job import MethodJob, perf_path
+from moco.jobs.resources import Ask, JobResources
+from moco.jobs.rounds import Rounds
 from moco.methods import state as states
 from moco.methods.base import Answer, State
-from moco.methods.context import AnswerContext, FailedItems, Generate, LogitsSource, PlainSource, Run
+from moco.methods.context import AnswerContext
 from moco.methods.logits import Logits, LogitsKind
+from moco.methods.resources import Guard, Model, Run
 from moco.records import (
     ANSWERS,
     CALLS,
@@ -43,6 +46,60 @@ _FAILED_ANSWER: dict[str, Any] = {
 }
 
 
+class FailedItems(Exception):
+    """Requests of an answer got no reply.
+
+    Attributes:
+        reasons: Why, by item.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+
+class JobAnswerResources(JobResources):
+    """What an answer may use; plain responses of some models are asked for when they are read.
+
+    Args:
+        job: The job.
+        task: Its task.
+        split: Its split.
+        ask: Runs rounds, together with those of the job's other tasks.
+        questions: Items that are answered.
+        lazy: Models whose plain responses are asked for.
+    """
+
+    def __init__(
+        self, job: MethodJob, task: str, split: str, ask: Ask, questions: Sequence[Question], lazy: frozenset[str]
+    ) -> None:
+        super().__init__(job, task, [split], lambda work: _whole(ask(work)))
+        self._lazy, self._lazy_plain = lazy, LazyPlain(questions, self._ask, self._stored)
+
+    def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
+        return self._job.inference.store.partition(self._job.infos[model].fingerprint).find(keys, Stored)
+
+    def plain(self, member: Model, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
+        """Return the responses in the files of a model, or ask for those that are named."""
+        if (model := self.model(member)) in self._lazy:
+            return self._lazy_plain.plain(model, sample, items)
+        return super().plain(member, sample, items)
+
+    def logits(self, member: int, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
+        """Return the logits in the files of a member, or those that come with the responses it is asked for."""
+        if kind == "response" and (model := self.model(member)) in self._lazy:
+            return self._lazy_plain.logits(model, sample, items)
+        return super().logits(member, kind, sample, items)
+
+
+def _whole(results: Sequence[Any]) -> Sequence[Any]:
+    """End the answering where a request got no reply."""
+    reasons = {result.uid: result.reason for result in results if isinstance(result, Failure)}
+    if reasons:
+        raise FailedItems(reasons)
+    return results
+
+
 @dataclass
 class AnswerJob(MethodJob):
     """Answers the questions of one split."""
@@ -56,10 +113,7 @@ class AnswerJob(MethodJob):
         """
         places = [(task, number) for task in self.tasks for number in range(self._answers(task))]
         workers = [self._worker(task, split, self._run(number)) for task, number in places]
-        if self.needs.answer.runs_models or self._asked:
-            results = Lockstep(self.execute).run(workers)
-        else:
-            results = [worker(None) for worker in workers]
+        results = Rounds(self.executor.run).run(workers)
         answers: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         costs: list[dict[str, Any]] = []
@@ -69,7 +123,7 @@ class AnswerJob(MethodJob):
             rows = [{**row, "answer": number} for number, (rows, _) in enumerate(runs) for row in rows]
             made = _renumbered([call for _, calls in runs for call in calls])
             answers += _of_task(task, sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])))
-            calls += _of_task(task, sorted(made, key=lambda call: (order[call["uid"]], call["call"])))
+            calls += _of_task(task, sorted(made, key=lambda call: (order.get(call["uid"], -1), call["call"])))
             costs += _of_task(task, [*self.cost_rows(task, made, "answer"), *self._fit_costs(task)])
         self._write(split, answers, calls, costs)
         self.close_accounts(self._answers_path(split), "answer", [split])
@@ -91,19 +145,20 @@ class AnswerJob(MethodJob):
 
     def _worker(
         self, task: str, split: str, run: Run
-    ) -> Callable[[Any], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-        def work(generate: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    ) -> Callable[[Ask], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        def work(ask: Ask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             questions = self._questions(task, split)
             reason, state = self._state(task)
             if reason is not None:
                 return [self._failed(question.uid, reason) for question in questions], []
-            declared = self._declared(task, run)
-            in_files = [place for place in declared if place[0] not in self._asked]
-            failed = self.failed_inputs(task, [split], in_files, self.needs.answer.logits)
+            needs = self.needs.answer
+            failed = self.failed_inputs(task, [split], self._in_files(task, run), needs.logits)
             missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
             while True:
                 usable = [question for question in questions if question.uid not in missing]
-                ctx = self._context(task, split, run, usable, None if generate is None else _whole(generate))
+                resources = JobAnswerResources(self, task, split, ask, usable, self.lazy_models)
+                guard = Guard(resources, self.needs, needs, self.members, run)
+                ctx = AnswerContext(self.members, usable, guard, self.settings(run=run))
                 try:
                     rows = checked_answers(self.method.answer(ctx, state), usable)
                 except FailedItems as failure:
@@ -114,24 +169,18 @@ class AnswerJob(MethodJob):
 
         return work
 
+    def _in_files(self, task: str, run: Run) -> dict[tuple[str, int], None]:
+        """Return model and stored sample of the plain responses that the method may read in files in a run."""
+        needs = self.needs.answer
+        made = self.spec.get("made", {}).get(task, {}).values()
+        fitted = {(slug, run.fitted + sample): None for slug in made for sample in range(needs.fitted_plain)}
+        samples = self.member_samples(needs.plain, run.plain)
+        return {place: None for place in samples if place[0] not in self.lazy_models} | fitted
+
     @property
     def records_items(self) -> bool:
         """Whether failures are recorded and no further attempt follows."""
         return records_items()
-
-    def _context(
-        self, task: str, split: str, run: Run, usable: Sequence[Question], generate: Generate | None
-    ) -> AnswerContext:
-        declared = self._declared(task, run)
-        asked = AskedReplies(usable, generate, self._stored) if generate is not None else None
-        return AnswerContext(
-            plain=self._plain(task, split, declared, asked),
-            logits=self._logits(task, split, declared, asked),
-            live=generate if self.needs.answer.live else None,
-            run=run,
-            extracts=self.needs.answer.extracts,
-            **self.common(usable, generate),
-        )
 
     def _state(self, task: str) -> tuple[str | None, State]:
         if self.needs.fit is None:
@@ -148,56 +197,13 @@ class AnswerJob(MethodJob):
             return []
         return read_rows(self._fit_folder(task) / states.COSTS, COSTS)
 
-    def _fitted(self, task: str, name: str) -> str:
-        return str(self.spec["made"][task][name])
-
     @cached_property
-    def _asked(self) -> frozenset[str]:
+    def lazy_models(self) -> frozenset[str]:
         """Models that are asked for the plain responses that the method reads; those of the others are in files."""
         if self.needs.answer.plain_mode != "lazy":
             return frozenset()
         priced = (name for name, info in self.infos.items() if is_priced(name, served=info.server is not None))
         return frozenset(priced)
-
-    def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
-        return self.inference.store.partition(self.infos[model].fingerprint).find(keys, Stored)
-
-    def _plain(
-        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies | None
-    ) -> PlainSource:
-        read = self.plain_reader(task, [split], declared)
-
-        def named(model: str, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
-            if asked is not None and model in self._asked:
-                self.require_plain(model, sample, declared)
-                return asked.plain(model, sample, items)
-            return read(self._fitted(task, model) if model in self.needs.models else model, sample, items)
-
-        return named
-
-    def _logits(
-        self, task: str, split: str, declared: Collection[tuple[str, int]], asked: AskedReplies | None
-    ) -> LogitsSource:
-        kinds = self.needs.answer.logits
-        read = self.logits_reader(task, [split], kinds, declared)
-
-        def named(model: str, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
-            if asked is not None and kind == "response" and model in self._asked:
-                self.require_logits(model, kind, sample, kinds, declared)
-                return asked.logits(model, sample, items)
-            return read(model, kind, sample, items)
-
-        return named
-
-    def _declared(self, task: str, run: Run) -> dict[tuple[str, int], None]:
-        """Return model and sample of all plain responses that the method may read in a run."""
-        needs = self.needs.answer
-        fitted = {
-            (self._fitted(task, name), run.fitted + sample): None
-            for name in self.needs.models
-            for sample in range(needs.fitted_plain)
-        }
-        return self.member_samples(needs.plain, run.plain) | fitted
 
     def _failed(self, uid: str, reason: str) -> dict[str, Any]:
         return {"uid": uid, "reason": reason, **_FAILED_ANSWER}
@@ -219,7 +225,7 @@ class AnswerJob(MethodJob):
         write_rows(path, ANSWERS, answers, provenance)
         write_rows(self.results / paths.calls(*where), CALLS, calls, provenance)
         write_rows(self.results / paths.costs(*where), COSTS, costs, provenance)
-        write_rows(perf_path(path), PERF, [*self.perf_rows(calls), *self.load_rows()], provenance)
+        write_rows(perf_path(path), PERF, [*self.executor.perf_rows(calls), *self.load_rows()], provenance)
 
     def write_failed(self, split: str, reason: str) -> None:
         """Write valid files in which every item failed."""
@@ -235,19 +241,6 @@ class AnswerJob(MethodJob):
 
 def _of_task(task: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "task": task} for row in rows]
-
-
-def _whole(generate: Generate) -> Generate:
-    """Return a run of requests that ends the answering where one of them got no reply."""
-
-    def run(requests: Sequence[Any]) -> Sequence[Any]:
-        replies = generate(requests)
-        reasons = {reply.uid: reply.reason for reply in replies if isinstance(reply, Failure)}
-        if reasons:
-            raise FailedItems(reasons)
-        return replies
-
-    return run
 
 
 def _renumbered(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

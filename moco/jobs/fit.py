@@ -11,16 +11,19 @@ from moco.digest import digest
 from moco.errors import FailedInput, RequestError, WorkError
 from moco.home import home, store_root, work_root
 from moco.jobs.judging import job_tools, judge_infos
-from moco.jobs.lockstep import Lockstep
 from moco.jobs.method_job import MethodJob, perf_path
 from moco.jobs.performance import write_failed_perf
+from moco.jobs.resources import Ask, JobResources
+from moco.jobs.rounds import Rounds
 from moco.methods import state as states
 from moco.methods.context import FitContext
-from moco.models.recipes import Recipe
+from moco.methods.resources import DevScores, FitGuard, Model, Run
+from moco.models.recipes import Recipe, Trained
 from moco.records import (
     CALLS,
     COSTS,
     PERF,
+    SCORES,
     Provenance,
     read_json,
     read_rows,
@@ -28,6 +31,7 @@ from moco.records import (
     write_rows,
 )
 from moco.records.costs import CANDIDATES
+from moco.scoring import Tools
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
 from moco.tasks.item import Reference
@@ -41,20 +45,16 @@ class FitJob(MethodJob):
         """Write the fit folder of every task; finished fits come from the store."""
         if self.needs.fit is None:
             raise RequestError("has nothing to fit", where=self.variant, remedy="run `moco answer`")
-        if self.needs.fit.runs_models:
-            in_store = Lockstep(self.execute).run([self._worker(task) for task in self.tasks])
-        else:
-            in_store = [self._worker(task)(None) for task in self.tasks]
-        self._write_paid(in_store)
+        self._write_paid(Rounds(self.executor.run).run([self._worker(task) for task in self.tasks]))
 
-    def _worker(self, task: str) -> Callable[[Any], bool]:
+    def _worker(self, task: str) -> Callable[[Ask], bool]:
         """Return what fits a task and says whether the fit was in the store."""
 
-        def work(generate: Any) -> bool:
+        def work(ask: Ask) -> bool:
             root = store_root(self.results)
             artifacts = ArtifactStore(root, work_root(self.results))
             folder, in_store = artifacts.make(
-                "fits", self._key(task), lambda output, scratch: self._fit(task, output, scratch, generate)
+                "fits", self._key(task), lambda output, scratch: self._fit(task, output, scratch, ask)
             )
             self._publish(task, folder)
             return in_store
@@ -98,41 +98,25 @@ class FitJob(MethodJob):
         if task in self.spec.get("groups", {}):
             spec["groups"] = self.spec["groups"][task]
         models = [[info.fingerprint, dict(info.engine)] for info in (self.infos[name] for name in self.spec["pool"])]
-        helpers = [info.fingerprint for info in self.helpers.values()]
+        helpers = [[info.fingerprint, dict(info.engine)] for info in self.helpers.values()]
         # The folder holds files of these layouts.
         layouts = [[schema.name, schema.version] for schema in (CALLS, COSTS, PERF)]
         judges = [[info.fingerprint, dict(info.engine)] for info in judge_infos(self.results, self._scoring)]
         return digest("fit", spec, self.seed, [*models, *helpers, *judges], inputs, layouts)
 
-    def _fit(self, task: str, output: Path, scratch: Path, generate: Any) -> None:
+    def _fit(self, task: str, output: Path, scratch: Path, ask: Ask) -> None:
         needs = self.needs.fit
         assert needs is not None
         folder = self.results / paths.task_folder(task)
         questions = [question for split in needs.splits for question in read_questions(folder, split)]
-        references: dict[str, dict[str, Reference]] = {}
-        if needs.references:
-            references = {split: read_references(folder, split) for split in needs.splits}
-        declared = self.member_samples(needs.plain)
-        failed = self.failed_inputs(task, needs.splits, declared, needs.logits)
+        failed = self.failed_inputs(task, needs.splits, self.member_samples(needs.plain), needs.logits)
         if failed:
             reason = f"{len(failed)} inputs of the fit failed, for instance {next(iter(failed.values()))}"
             raise FailedInput(reason)
-        candidates = Candidates(self, scratch)
-        ctx = FitContext(
-            plain=self.plain_reader(task, needs.splits, declared),
-            logits=self.logits_reader(task, needs.splits, needs.logits, declared),
-            references=references,
-            group_score=task in self.spec.get("groups", {}),
-            dev_scores=self.dev_scores(task) if needs.dev_scores else None,
-            scored=self.plain_reader(task, ["dev"], self._scored_samples()) if needs.dev_scores else None,
-            scored_together=self._together,
-            tools=job_tools(self.results, self.spec, self.inference) if needs.references else None,
-            fingerprints={name: info.fingerprint for name, info in {**self.infos, **self.helpers}.items()},
-            merge=candidates.make if needs.merges else None,
-            discard=candidates.discard if needs.merges else None,
-            workdir=scratch,
-            **self.common(questions, generate),
-        )
+        resources = JobFitResources(self, task, needs.splits, ask, Candidates(self, scratch))
+        guard = FitGuard(resources, self.needs, needs, self.members, Run())
+        settings = self.settings(group_score=task in self.spec.get("groups", {}), workdir=scratch)
+        ctx = FitContext(self.members, questions, guard, settings)
         learned = self.method.fit(ctx)
         if sorted(learned.models) != sorted(self.needs.models):
             raise WorkError(
@@ -142,7 +126,7 @@ class FitJob(MethodJob):
         provenance = Provenance("fit", self.spec, {"questions": digest([vars(question) for question in questions])})
         calls = [{**call, "task": task} for call in ctx.calls]
         write_rows(output / states.CALLS, CALLS, calls, provenance)
-        write_rows(perf_path(output / states.CALLS), PERF, self.perf_rows(ctx.calls), provenance)
+        write_rows(perf_path(output / states.CALLS), PERF, self.executor.perf_rows(ctx.calls), provenance)
         costs = self.cost_rows(task, ctx.calls, "fit", self.needs.fit_scope)
         write_rows(output / states.COSTS, COSTS, [{**row, "task": task} for row in costs], provenance)
         used = sorted(ctx.references_used | ({"dev"} if needs.dev_scores else set()))
@@ -154,19 +138,6 @@ class FitJob(MethodJob):
         """The scorers' slice of the configuration; None where they ask no model."""
         return self.spec.get("scoring")
 
-    @property
-    def _together(self) -> int:
-        """Replies to an item that are scored together."""
-        return int(self.spec.get("answers", 1))
-
-    def _scored_samples(self) -> dict[tuple[str, int], None]:
-        """Return model and stored sample index of the plain responses behind dev scores."""
-        return {
-            (model, copy * self._together + place): None
-            for model, copy in self.member_samples(1)
-            for place in range(self._together)
-        }
-
     def write_failed(self, reason: str) -> None:
         """Write fit folders that say why there is no fit."""
         for task in self.tasks:
@@ -174,6 +145,67 @@ class FitJob(MethodJob):
             write_json(self._folder(task) / states.FAILED, {"reason": reason})
         path = self._path
         write_failed_perf(path, Provenance("fit", self.spec))
+
+
+class JobFitResources(JobResources):
+    """What a fit may use, as `moco.methods.resources.FitResources` says.
+
+    Args:
+        job: The job.
+        task: Its task.
+        splits: Splits that it reads.
+        ask: Runs rounds, together with those of the job's other tasks.
+        candidates: Makes models.
+    """
+
+    def __init__(self, job: FitJob, task: str, splits: Sequence[str], ask: Ask, candidates: "Candidates") -> None:
+        super().__init__(job, task, splits, ask)
+        self._candidates = candidates
+
+    def references(self, split: str) -> Mapping[str, Reference]:
+        """Return the task's references."""
+        return read_references(self._job.results / paths.task_folder(self._task), split)
+
+    def tools(self) -> Tools:
+        """Return the tools of the study; scorers' models are run by the job."""
+        return job_tools(self._job.results, self._job.spec, self._job.inference)
+
+    def dev_scores(self, member: int) -> DevScores:
+        """Return what is in the score file of the member's first sample."""
+        model, sample = self.model(member), self._job.members[member].sample(0)
+        plain = paths.generation(model, self._job.batch, "dev", self._job.seed, paths.block_of(sample))
+        path = self._job.results / paths.scores(self._job.spec["scorer"], plain)
+        rows = [row for row in self._job.rows(path, SCORES, self._task) if row["sample"] == sample]
+        failed = [row for row in rows if row["status"] == "failed"]
+        if failed:
+            raise WorkError(f"{len(failed)} plain dev responses failed", where=str(path), remedy="make them first")
+        together = int(self._job.spec.get("answers", 1))  # replies to an item that are scored together
+        behind = range(sample * together, (sample + 1) * together)
+        return DevScores(
+            {row["uid"]: row["score"] for row in rows if row["score"] is not None},
+            {index: self._plain(["dev"], member, index) for index in behind},
+        )
+
+    def fingerprint(self, member: Model) -> str:
+        """Return the fingerprint of a resolved model."""
+        job = self._job
+        return (job.infos[self.model(member)] if isinstance(member, int) else job.helpers[member]).fingerprint
+
+    def merge(self, recipe: Recipe) -> str:
+        """Merge a candidate."""
+        return self._candidates.make(recipe)
+
+    def discard(self, name: str) -> None:
+        """Delete a candidate."""
+        self._candidates.discard(name)
+
+    def corpus(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Return no corpus: no task is one yet."""
+        raise RequestError(f"corpus {name!r} cannot be read", where=self._job.variant, remedy="declare none")
+
+    def train(self, kind: str, *_about: Any) -> Trained:
+        """Train nothing: fits have no trainer yet."""
+        raise RequestError(f"cannot train ({kind})", where=self._job.variant, remedy="declare no training")
 
 
 class Candidates:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import LiveEngine, ServedRequest, TextRequest, TokenRequest
+from moco.engines.base import LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
 from moco.engines.render import Renderer
 from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
@@ -21,10 +21,16 @@ from moco.jobs.performance import Accounts
 from moco.jobs.resident import ResidentEngines
 from moco.models.info import ModelInfo
 from moco.registry import did_you_mean
-from moco.store.generations import GenerationStore, Stored, StoredReply
-from moco.store.keys import messages_digest, prompt_digest, request_key, text_key
+from moco.scoring.base import Rating
+from moco.store.generations import GenerationStore, Measured, Partition, Row, Stored, StoredReply
+from moco.store.keys import measure_key, messages_digest, prompt_digest, request_key, text_key
 
 R = TypeVar("R")
+
+ENCODER_POSITIONS = 512
+"""Positions that an encoder reads, and that the original pads every text to."""
+
+_MEASURES = {"reward": "rate replies", "embed": "map texts to vectors"}
 
 SERVED = {"kind": "server"}
 """Identity of the engine of every served model: what a server computes with is not known."""
@@ -209,10 +215,15 @@ class Inference:
             asked = {
                 item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
             }
-            turn = one_at_a_time(self.store.partition(self.info(model).fingerprint).folder, model)
-            return self._through_store(model, asked, partial(self._ask, model), label, turn, failed)
+            turn = one_at_a_time(self._replies(model).folder, model)
+            return self._through_store(
+                model, self._replies(model), asked, partial(self._ask, model), label, turn, failed
+            )
         requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
-        return self._through_store(model, requests, partial(self._generate, model), label)
+        return self._through_store(model, self._replies(model), requests, partial(self._generate, model), label)
+
+    def _replies(self, model: str) -> Partition[StoredReply]:
+        return self.store.partition(self.info(model).fingerprint)
 
     def _ask(self, model: str, missing: Sequence[ServedRequest]) -> Iterator[Stored]:
         return self.room.served(self.info(model), self._settings[model]).generate(missing)
@@ -223,15 +234,16 @@ class Inference:
     def _through_store(
         self,
         model: str,
+        partition: Partition[Row],
         requests: Mapping[str, R],
-        make: Callable[[Sequence[R]], Iterator[Stored]],
+        make: Callable[[Sequence[R]], Iterator[Row]],
         label: str,
         turn: AbstractContextManager[object] | None = None,
         failed: dict[str, str] | None = None,
-    ) -> tuple[dict[str, StoredReply], set[str]]:
+    ) -> tuple[dict[str, Row], set[str]]:
         with self.accounts.of(model) as account:
             stored, fresh = fetch(
-                self.store.partition(self.info(model).fingerprint),
+                partition,
                 requests,
                 make,
                 who=model,
@@ -262,7 +274,9 @@ class Inference:
                     requests[index] = self._text_request(model, rendered.tokens, text)
                     flags[index] = rendered.flag
             by_key = {request.key: request for request in requests.values()}
-            stored, fresh = self._through_store(model, by_key, partial(self._score_texts, model), label)
+            stored, fresh = self._through_store(
+                model, self._replies(model), by_key, partial(self._score_texts, model), label
+            )
             for index, request in requests.items():
                 scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
         return [scored[index] for index in range(len(jobs))]
@@ -274,6 +288,85 @@ class Inference:
         engine = self._settings[model].key()
         key = text_key(self.info(model).fingerprint, prompt_digest(prompt), prompt_digest(text), engine)
         return TextRequest(key, prompt, text)
+
+    def reward(self, model: str, pairs: Sequence[tuple[str, str]], limit: int | None = None) -> list[Rating]:
+        """Rate replies.
+
+        Args:
+            model: A reward model.
+            pairs: Prompts with replies.
+            limit: Most tokens read of both together; None: as many as the model can read.
+
+        Raises:
+            RequestError: The model rates no replies.
+        """
+        info, renderer = self._offering(model, "reward"), self.renderer(model)
+        most = info.context if limit is None else min(limit, info.context)
+        requests = [
+            self._measure_request("reward", model, renderer.conversation(prompt, reply, most))
+            for prompt, reply in pairs
+        ]
+        measured = self._measured(
+            model,
+            requests,
+            lambda missing: self.room.reward_model(info, self._settings[model]).reward(missing),
+            "rewards",
+        )
+        lengths = [len(renderer.continuation(reply)) for _, reply in pairs]
+        return [Rating(one.values[0], length) for one, length in zip(measured, lengths, strict=True)]
+
+    def embed(self, model: str, texts: Sequence[str], pooling: Pooling = "mask") -> list[Sequence[float]]:
+        """Return the vector of each text, of the encoder's hidden size.
+
+        Args:
+            model: An encoder.
+            texts: At most 512 tokens of each are read.
+            pooling: Mean over the text (`mask`), or over all positions of a text padded to full length (`padded`).
+
+        Raises:
+            RequestError: The model makes no vectors.
+        """
+        info, renderer = self._offering(model, "embed"), self.renderer(model)
+        most = min(ENCODER_POSITIONS, info.context)
+        positions = most if pooling == "padded" else 0
+        requests = [
+            self._measure_request("embed", model, renderer.text(text, most), pooling, positions) for text in texts
+        ]
+        measured = self._measured(
+            model,
+            requests,
+            lambda missing: self.room.encoder(info, self._settings[model]).embed(missing),
+            "vectors",
+        )
+        return [one.values for one in measured]
+
+    def _offering(self, model: str, what: str) -> ModelInfo:
+        info = self.info(model)
+        if what not in info.capabilities:
+            raise RequestError(
+                f"does not {_MEASURES[what]}", where=f"models.{model}", remedy=f"name a model of purpose: {what}"
+            )
+        return info
+
+    def _measure_request(
+        self, what: str, model: str, tokens: tuple[int, ...], pooling: Pooling | None = None, positions: int = 0
+    ) -> MeasureRequest:
+        settings = {"pooling": pooling, "positions": positions} if pooling else {}
+        engine = self._settings[model].key()
+        key = measure_key(what, self.info(model).fingerprint, prompt_digest(tokens), settings, engine)
+        return MeasureRequest(key, tokens, pooling, positions)
+
+    def _measured(
+        self,
+        model: str,
+        requests: Sequence[MeasureRequest],
+        make: Callable[[Sequence[MeasureRequest]], Iterator[Measured]],
+        label: str,
+    ) -> list[Measured]:
+        by_key = {request.key: request for request in requests}
+        partition = self.store.measures(self.info(model).fingerprint)
+        stored, _ = self._through_store(model, partition, by_key, make, label)
+        return [stored[request.key] for request in requests]
 
 
 def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> Reply:

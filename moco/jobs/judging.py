@@ -1,6 +1,6 @@
 """Models that score replies, run through the store: a verifier, reward models, an encoder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,21 +9,14 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.config.scoring import Scoring
-from moco.engines.base import MeasureRequest, Pooling
+from moco.engines.base import Pooling
 from moco.home import home, store_root
-from moco.jobs.fetch import fetch
 from moco.jobs.inference import Inference, Job
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role
 from moco.scoring.tools import tools_for
-from moco.store.generations import GenerationStore, Measured
-from moco.store.keys import measure_key, prompt_digest
-
-ENCODER_POSITIONS = 512
-"""Positions that an encoder reads, and that the original pads every text to."""
-
-Make = Callable[[Sequence[MeasureRequest]], Iterator[Measured]]
+from moco.store.generations import GenerationStore
 
 
 def judge_infos(results: Path, scoring: Mapping[str, Any] | None) -> list[ModelInfo]:
@@ -82,50 +75,8 @@ class LoadedJudges:
         self, role: Literal["reward", "second_reward"], pairs: Sequence[tuple[str, str]], limit: int | None
     ) -> list[Rating]:
         """Rate replies; arguments as in `ScoringModels`."""
-        name = self._roles[role]
-        info, settings = self.inference.info(name), self.inference.settings(name)
-        renderer = self.inference.renderer(name)
-        most = info.context if limit is None else min(limit, info.context)
-        tokens = [renderer.conversation(prompt, reply, most) for prompt, reply in pairs]
-        measured = self._measured(
-            "reward",
-            name,
-            [self._request("reward", name, each) for each in tokens],
-            lambda requests: self.inference.room.reward_model(info, settings).reward(requests),
-        )
-        lengths = [len(renderer.continuation(reply)) for _, reply in pairs]
-        return [Rating(one.values[0], length) for one, length in zip(measured, lengths, strict=True)]
+        return self.inference.reward(self._roles[role], pairs, limit)
 
     def embed(self, texts: Sequence[str], pooling: Pooling) -> list[Sequence[float]]:
         """Return the vector of each text; arguments as in `ScoringModels`."""
-        name = self._roles["encoder"]
-        info, settings = self.inference.info(name), self.inference.settings(name)
-        renderer = self.inference.renderer(name)
-        most = min(ENCODER_POSITIONS, info.context)
-        positions = most if pooling == "padded" else 0
-        requests = [self._request("embed", name, renderer.text(text, most), pooling, positions) for text in texts]
-        measured = self._measured(
-            "embed", name, requests, lambda missing: self.inference.room.encoder(info, settings).embed(missing)
-        )
-        return [one.values for one in measured]
-
-    def _request(
-        self, what: str, name: str, tokens: tuple[int, ...], pooling: Pooling | None = None, positions: int = 0
-    ) -> MeasureRequest:
-        settings = {"pooling": pooling, "positions": positions} if pooling else {}
-        engine = self.inference.settings(name).key()
-        key = measure_key(what, self.inference.info(name).fingerprint, prompt_digest(tokens), settings, engine)
-        return MeasureRequest(key, tokens, pooling, positions)
-
-    def _measured(self, what: str, name: str, requests: Sequence[MeasureRequest], make: Make) -> list[Measured]:
-        with self.inference.accounts.of(name) as account:
-            stored, fresh = fetch(
-                self.inference.store.measures(self.inference.info(name).fingerprint),
-                {request.key: request for request in requests},
-                make,
-                who=name,
-                label={"reward": "rewards", "embed": "vectors"}[what],
-                flush_seconds=self.inference.settings(name).flush_seconds,
-            )
-            account.add(stored.values(), fresh)
-        return [stored[request.key] for request in requests]
+        return self.inference.embed(self._roles["encoder"], texts, pooling)

@@ -1,43 +1,28 @@
-"""What the two jobs of a method share: reading what its needs declare, and running its requests."""
+"""What the two jobs of a method share: files of other stages, models, and what they cost."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
-from moco.decoding.combine import Combination
-from moco.engines.responses import Response
-from moco.errors import RequestError, WorkError
 from moco.home import home, store_root
-from moco.jobs.inference import Inference, Reply
-from moco.jobs.inference import Job as InferenceJob
-from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
-from moco.jobs.performance import load_rows, reply_row
-from moco.methods.base import JointRequest, JointResponse, JointWork, Method, Needs, Request, pool_members
+from moco.jobs.executor import Executor
+from moco.jobs.inference import Inference
+from moco.jobs.logits_files import LOGITS_SCHEMAS
+from moco.jobs.performance import load_rows
+from moco.methods.base import Member, Method, Needs, pool_members
 from moco.methods.catalogue import make_method
-from moco.methods.context import LogitsSource, PlainSource
-from moco.methods.logits import Logits, LogitsKind
+from moco.methods.context import Settings
+from moco.methods.logits import LogitsKind
 from moco.models.info import ModelInfo
-from moco.records import GENERATIONS, SCORES, Provenance, Schema, read_by_task
+from moco.records import GENERATIONS, Provenance, Schema, read_by_task
 from moco.records.costs import attributed
 from moco.store.generations import GenerationStore
-from moco.tasks.item import Question
-
-if TYPE_CHECKING:
-    from moco.jobs.joint import JointReply
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a request gave that got no reply: its item, and why."""
-
-    uid: str
-    reason: str
 
 
 @dataclass
@@ -62,7 +47,6 @@ class MethodJob:
     variant: str
     seed: int
     _files: dict[Path, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
-    _replies: dict[str, Reply] = field(default_factory=dict)
 
     @cached_property
     def method(self) -> Method:
@@ -89,7 +73,7 @@ class MethodJob:
 
     @cached_property
     def inference(self) -> Inference:
-        """Requests to the pool's models, through the store."""
+        """Work of the pool's models, and of others once they are asked, through the store."""
         settings = {name: engine_settings(name, info.engine) for name, info in self.infos.items()}
         store = GenerationStore(store_root(self.results))
         return Inference(self.infos, settings, store, home(self.results))
@@ -99,31 +83,26 @@ class MethodJob:
         """Tasks of the batch."""
         return list(self.spec["tasks"])
 
-    def common(self, questions: Sequence[Question], generate: Callable[..., Any] | None) -> dict[str, Any]:
-        """Return what both contexts get."""
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Members of the pool as contexts see them."""
         texts = self.spec.get("descriptions")
-        members = pool_members(
+        return pool_members(
             self.spec["pool"],
             lambda place, name: {
                 "description": texts[place] if texts else "",
                 "parameters": self.infos[name].parameters,
             },
         )
-        return {
-            "pool": members,
-            "questions": questions,
-            "method": self.spec["method"],
-            "seed": self.seed,
-            "scorer": self.spec["scorer"],
-            "decoding": self.decoding,
-            "generate": generate,
-        }
+
+    def settings(self, **more: Any) -> Settings:
+        """Return the settings of a context."""
+        return Settings(self.spec["method"], self.seed, self.decoding, **more)
 
     def member_samples(self, samples: int, first: int = 0) -> dict[tuple[str, int], None]:
         """Return model and stored sample index of `samples` plain responses of every member, from the first on."""
-        members = pool_members(self.spec["pool"])
         wanted = range(first, first + samples)
-        return {(member.model, member.sample(sample)): None for member in members for sample in wanted}
+        return {(member.model, member.sample(sample)): None for member in self.members for sample in wanted}
 
     def rows(self, path: Path, schema: Schema, task: str) -> list[dict[str, Any]]:
         """Return a task's rows of a file of the batch, which is read once."""
@@ -140,68 +119,6 @@ class MethodJob:
     def batch_of(self, model: str) -> str:
         """Return the batch in which a model answered: that of the job, or of one task for a model that the fit made."""
         return str(self.spec.get("made_batches", {}).get(model, self.batch))
-
-    def plain_reader(self, task: str, splits: Sequence[str], declared: Collection[tuple[str, int]]) -> PlainSource:
-        """Return the reader of a task's plain responses; it refuses what the method's needs do not declare."""
-
-        def read(model: str, sample: int, _items: Sequence[str]) -> Mapping[str, Response]:
-            self.require_plain(model, sample, declared)
-            rows = (row for split in splits for row in self.plain_rows(model, task, split, sample))
-            return {row["uid"]: _response(row) for row in rows if row["status"] == "ok"}
-
-        return read
-
-    def require_plain(self, model: str, sample: int, declared: Collection[tuple[str, int]]) -> None:
-        """Refuse plain responses that the method's needs do not declare.
-
-        Raises:
-            RequestError: They are not among `declared`.
-        """
-        if (model, sample) not in declared:
-            raise RequestError(
-                f"the method reads plain sample {sample} of {model} that its `needs` does not declare",
-                where=self.variant,
-                remedy="declare it in `needs`",
-            )
-
-    def logits_reader(
-        self, task: str, splits: Sequence[str], kinds: Collection[str], samples: Collection[tuple[str, int]]
-    ) -> LogitsSource:
-        """Return the reader of a task's cached logits; it refuses what the method's needs do not declare.
-
-        Args:
-            task: The task.
-            splits: Splits to read.
-            kinds: Declared kinds.
-            samples: Declared plain samples, whose logits may be read.
-        """
-
-        def read(model: str, kind: LogitsKind, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
-            self.require_logits(model, kind, sample, kinds, samples)
-            rows = [row for split in splits for row in self.logits_rows(kind, model, task, split, sample)]
-            return logits_by_item(rows, kind)
-
-        return read
-
-    def require_logits(
-        self,
-        model: str,
-        kind: LogitsKind,
-        sample: int,
-        kinds: Collection[str],
-        samples: Collection[tuple[str, int]],
-    ) -> None:
-        """Refuse cached logits that the method's needs do not declare; arguments as for `logits_reader`.
-
-        Raises:
-            RequestError: Their kind is not declared, or the plain response that they belong to.
-        """
-        if kind not in kinds or (kind == "response" and (model, sample) not in samples):
-            raise RequestError(
-                f"the method reads {kind} logits of {model} that its `needs` does not declare",
-                where=self.variant,
-                remedy="declare them in `needs`",
-            )
 
     def logits_rows(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> list[dict[str, Any]]:
         """Return the rows of a model's cached logits of a task; those of responses with one stored sample index."""
@@ -238,87 +155,15 @@ class MethodJob:
                 note(model, self.logits_rows(kind, model, task, split, sample))
         return failed
 
-    def dev_scores(self, task: str) -> Callable[[str, int], Mapping[str, float]]:
-        """Return the reader of plain dev scores."""
-
-        def read(model: str, sample: int) -> Mapping[str, float]:
-            plain = paths.generation(model, self.batch, "dev", self.seed, paths.block_of(sample))
-            path = self.results / paths.scores(self.spec["scorer"], plain)
-            rows = [row for row in self.rows(path, SCORES, task) if row["sample"] == sample]
-            failed = [row for row in rows if row["status"] == "failed"]
-            if failed:
-                raise WorkError(f"{len(failed)} plain dev responses failed", where=str(path), remedy="make them first")
-            return {row["uid"]: row["score"] for row in rows if row["score"] is not None}
-
-        return read
-
     @property
     def records_items(self) -> bool:
         """Whether items whose requests get no reply are recorded as failed, instead of ending the job."""
         return False
 
-    def execute(self, requests: Sequence[Request | JointWork]) -> list[Response | JointResponse | Failure]:
-        """Run requests of all tasks of the batch, model by model, then those that several models decode together."""
-        answered: dict[int, Response | JointResponse | Failure] = {}
-        own = [(index, request) for index, request in enumerate(requests) if isinstance(request, Request)]
-        replies = self.inference.run([self._job(request) for _, request in own], record=self.records_items)
-        for (index, request), reply in zip(own, replies, strict=True):
-            if reply.failed is not None:
-                answered[index] = Failure(request.uid, f"{self._job(request).model}: {reply.failed}")
-                continue
-            answered[index] = reply.response
-            # What is asked again later comes from the store; the first time says what it took.
-            self._replies.setdefault(reply.response.key, reply)
-        joint: dict[tuple[tuple[str, ...], Combination], list[tuple[int, JointRequest]]] = {}
-        for index, work in enumerate(requests):
-            if isinstance(work, JointWork):
-                joint.setdefault((work.models, work.combination), []).append((index, work.request))
-        for (models, combination), placed in joint.items():
-            together = self._decode_jointly(models, [request for _, request in placed], combination)
-            answered.update((index, response) for (index, _), response in zip(placed, together, strict=True))
-        return [answered[index] for index in range(len(requests))]
-
-    def _job(self, request: Request) -> InferenceJob:
-        return InferenceJob(
-            model=self.spec["pool"][request.member] if isinstance(request.member, int) else request.member,
-            prompt=request.prompt,
-            decoding=request.decoding or self.decoding,
-            seed=self.seed,
-            sample=request.sample,
-        )
-
-    def _decode_jointly(
-        self, models: Sequence[str], requests: Sequence[JointRequest], combination: Combination
-    ) -> list[JointResponse]:
-        from moco.jobs.joint import JointInference, JointJob
-
-        jobs = [
-            JointJob(request.prompt, request.decoding or self.decoding, self.seed, request.sample)
-            for request in requests
-        ]
-        replies = JointInference(self.inference, models).run(jobs, combination)
-        for together in {each.reply.response.key: each for each in replies}.values():
-            self._account_jointly(together)
-        self._replies.update({each.reply.response.key: each.reply for each in replies})
-        return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
-
-    def _account_jointly(self, together: "JointReply") -> None:
-        account, reply = self.inference.accounts.account(" + ".join(together.prompt_tokens)), together.reply
-        account.items += 1
-        account.cached += reply.cached
-        if not reply.cached:
-            account.read_tokens += sum(together.prompt_tokens.values())
-            account.made_tokens += reply.response.completion_tokens
-            account.seconds += reply.seconds
-
-    def perf_rows(self, calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return times and cache hits of the requests that this job made for a task."""
-        rows: dict[str, dict[str, Any]] = {}
-        for call in calls:
-            reply = self._replies.get(call["key"])
-            if reply is not None:
-                rows[call["key"]] = reply_row(call["model"], call["key"], cached=reply.cached, seconds=reply.seconds)
-        return list(rows.values())
+    @cached_property
+    def executor(self) -> Executor:
+        """What runs rounds of work of all tasks of the batch."""
+        return Executor(self.inference, self._info, self.seed, self.decoding, record=self.records_items)
 
     def load_rows(self) -> list[dict[str, Any]]:
         """Return the loads of the whole job."""
@@ -339,24 +184,24 @@ class MethodJob:
         self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"
     ) -> list[dict[str, Any]]:
         """Return the attributed cost of a task's calls, by model."""
+        helpers = {info.name: info for info in self.helpers.values()}
 
         def parameters(model: str) -> int | None:
             if model in self.inference.parameters:
                 return self.inference.parameters[model]
+            if model in helpers:
+                return helpers[model].parameters
             return self._info(paths.fitted_model(self.pool, task, self.variant, self.seed, model)).parameters
 
-        served = [name for name, info in self.infos.items() if info.server is not None]
+        served = [name for name, info in {**self.infos, **helpers}.items() if info.server is not None]
         return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters, served=served)
 
     def _role(self, call: Mapping[str, Any]) -> str:
         if call["member"] >= 0:
             return "member"
+        if call["model"] in self.spec.get("helpers", {}).values():
+            return "helper"
         return "fitted" if call["model"] in self.needs.models else "candidate"
-
-
-def _response(row: Mapping[str, Any]) -> Response:
-    names = ("text", "key", "finish", "thought", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
-    return Response(**{name: row[name] for name in names})
 
 
 def perf_path(path: Path) -> Path:

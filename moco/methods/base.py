@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from moco.config.decoding import Decoding
 from moco.config.fields import Section
-from moco.decoding.combine import Combination
-from moco.engines.responses import Response
 from moco.errors import RequestError
 from moco.methods.logits import LogitsKind
 from moco.models.recipes import Recipe, Trained
@@ -46,7 +44,7 @@ class FitNeeds:
         dev_scores: It reads the scores of the members' plain dev responses (sample 0).
         references: It scores answers of its own, or reads references.
         logits: Kinds of cached logits it reads: `options`, `reference`, `response` (of the plain responses it reads).
-        generates: It makes requests of its own.
+        generates: It asks models itself: for replies, log-probabilities of options, vectors or rewards.
         live: It steps several models jointly.
         merges: It makes candidates, models that it asks and drops again.
         trains: It trains weights.
@@ -80,7 +78,7 @@ class AnswerNeeds:
             for no others; of other models all are there.
         fitted_plain: Plain responses of each model that the fit made.
         logits: Kinds of cached logits it reads.
-        generates: It makes requests of its own.
+        generates: It asks models itself: for replies, log-probabilities of options, vectors or rewards.
         live: It steps several models jointly.
         extracts: It reads answers out of replies, by the rules of the scorer.
     """
@@ -99,6 +97,16 @@ class AnswerNeeds:
         return self.generates or self.live
 
 
+CAPABILITY_OF = {
+    "text": "generate",
+    "weights": "weights",
+    "logits": "logits",
+    "embeddings": "embed",
+    "rewards": "reward",
+}
+"""What a helper may offer, with the capability by which its model says so."""
+
+
 @dataclass(frozen=True)
 class Helper:
     """A model outside the pool that a method uses in a role.
@@ -110,6 +118,16 @@ class Helper:
 
     model: str
     offers: frozenset[str] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        """Refuse an offer that no model makes."""
+        if unknown := self.offers - CAPABILITY_OF.keys():
+            raise RequestError(f"a helper offers {min(unknown)!r}", remedy=f"choose from {', '.join(CAPABILITY_OF)}")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Capabilities that its model must have."""
+        return frozenset(CAPABILITY_OF[offer] for offer in self.offers)
 
 
 @dataclass(frozen=True)
@@ -143,9 +161,11 @@ class Needs:
     gpus: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse needs that would show references to an answer."""
+        """Refuse needs that would show references to an answer, and a name that stands for two models."""
         if "reference" in self.answer.logits:
             raise RequestError("answers see no reference", remedy="read logits of references in the fit")
+        if both := self.helpers.keys() & set(self.models):
+            raise RequestError(f"a helper and a model that the fit makes are both called {min(both)}")
 
     @property
     def offers(self) -> frozenset[str]:
@@ -258,6 +278,25 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Given options whose log-probability after a prompt is wanted; a model reads the prompt once for all of them.
+
+    Attributes:
+        member: As for `Request`.
+        uid: The item it serves.
+        prompt: One user turn.
+        options: Texts that may follow.
+        purpose: What it is for, as tables and transcripts name it.
+    """
+
+    member: int | str
+    uid: str
+    prompt: str
+    options: tuple[str, ...]
+    purpose: str
+
+
+@dataclass(frozen=True)
 class JointRequest:
     """One reply that several members write together.
 
@@ -274,23 +313,6 @@ class JointRequest:
     purpose: str
     sample: int = 0
     decoding: Decoding | None = None
-
-
-@dataclass(frozen=True)
-class JointResponse:
-    """A joint reply, and how many prompt tokens each model read for it."""
-
-    response: Response
-    prompt_tokens: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class JointWork:
-    """A joint request on its way: which models decode it, and how their logits are combined."""
-
-    models: tuple[str, ...]
-    request: JointRequest
-    combination: Combination
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any
 FLOPS_PER_TOKEN = {"answer": 2, "fit": 2, "train": 6}
 """FLOPs per parameter and token, by stage: a forward pass takes 2, a training step 6."""
 
-ROLES = ("member", "fitted", "candidate")
-"""What a model is to a method: of its pool, made by its fit, or tried by its search."""
+ROLES = ("member", "helper", "fitted", "candidate")
+"""What a model is to a method: of its pool, helping it, made by its fit, or tried by its search."""
 
 CANDIDATES = "candidates of the search"
 """What all candidates of a search go by together."""

@@ -151,10 +151,12 @@ CALLS = _schema(
     task=_TEXT,
     uid=_TEXT,
     call=_INT,  # running number within the item
-    kind=_TEXT,  # plain (shared response) | own (made by the method) | joint (one row per model) | logits (cached)
+    # plain (shared response) | logits (cached) | own (made by the method) | joint (one row per model)
+    # choice (of given options) | embedding, reward (of texts that belong to no item: uid is empty)
+    kind=_TEXT,
     round=_INT,  # generation round of the method; -1 for plain and logits
     purpose=_TEXT,
-    member=_INT,  # position in the pool; -1: a model that the fit made
+    member=_INT,  # position in the pool; -1: a helper, or a model that the fit made
     model=_TEXT,
     sample=_INT,
     key=_TEXT,
@@ -172,7 +174,7 @@ COSTS = _schema(
     task=_TEXT,
     stage=_TEXT,  # answer | fit | train
     scope=_TEXT,  # task, or pool: the fit serves all tasks and is listed in full in the file of each; count it once
-    role=_TEXT,  # member of the pool | fitted: made by the fit | candidate of a search
+    role=_TEXT,  # member of the pool | helper | fitted: made by the fit | candidate of a search
     model=_TEXT,
     parameters=_LONG,
     calls=_LONG,

@@ -27,6 +27,12 @@ class MethodStage(Stage):
         """Return the models of the pool, in order."""
         return list(self.matrix.pool(wildcards.pool).models)
 
+    def askable(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that the method may ask: the pool's, and helpers that offer more than their weights."""
+        needs, helpers = self.needs(wildcards), self.matrix.helpers(wildcards.pool, wildcards.method)
+        helping = [model for role, model in helpers.items() if needs.helpers[role].offers != {"weights"}]
+        return list(dict.fromkeys([*self.members(wildcards), *helping]))
+
     def common_slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides fits and answers alike."""
         method = self.matrix.variants[wildcards.method]
@@ -160,6 +166,10 @@ class Fit(MethodStage):
         judges = self._judges(wildcards) if self._fit(wildcards).references else []
         return list(dict.fromkeys([*parts, *judges]))
 
+    def living(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that the job keeps in memory together, to step them token by token."""
+        return self.askable(wildcards) if self._fit(wildcards).live else []
+
     def threads(self, wildcards: Wildcards) -> int:
         """Return the processes that score replies at once."""
         return scoring_threads(self, self.batch(wildcards)) if self._fit(wildcards).references else 1
@@ -171,6 +181,8 @@ class Fit(MethodStage):
         if fit.dev_scores or fit.references:
             spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
             spec |= scoring_of(self, batch, self.study.scorer)
+        if fit.live:
+            spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
         if fit.merges:
             spec["merge_source"] = self.matrix.source(MERGE_MODULE)
         return spec
@@ -202,8 +214,8 @@ class Answer(MethodStage):
         return [results(paths.fit_folder(w.pool, w.batch, w.method, w.seed))] if self.needs(w).fit else []
 
     def models(self, wildcards: Wildcards) -> list[str]:
-        """Return the descriptions of the pool's models, and of those that the fit made where they are asked."""
-        return self.model_files([*self.members(wildcards), *self._made(wildcards).values()])
+        """Return the descriptions of the models that the method may ask, and of those made by the fit that it reads."""
+        return self.model_files([*self.askable(wildcards), *self._made(wildcards).values()])
 
     def plain(self, wildcards: Wildcards) -> list[str]:
         """Return the plain responses that the method reads; a priced model's only where others have them made ahead."""
@@ -238,12 +250,13 @@ class Answer(MethodStage):
 
     def running(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the job asks, one after another."""
-        needs = self.needs(wildcards).answer
-        return self.members(wildcards) if needs.generates else sorted(self._asked(wildcards))
+        if not self.needs(wildcards).answer.generates:
+            return sorted(self._asked(wildcards))
+        return [*self.askable(wildcards), *self._made(wildcards).values()]
 
     def living(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the job keeps in memory together, to step them token by token."""
-        return self.members(wildcards) if self.needs(wildcards).answer.live else []
+        return [*self.askable(wildcards), *self._made(wildcards).values()] if self.needs(wildcards).answer.live else []
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides answers."""
@@ -275,7 +288,8 @@ class Answer(MethodStage):
         return {name: paths.fitted_model(w.pool, task, w.method, w.seed, name) for name in self.needs(w).models}
 
     def _made(self, wildcards: Wildcards) -> dict[tuple[str, str], str]:
-        if not self.needs(wildcards).answer.fitted_plain:
+        needs = self.needs(wildcards).answer
+        if not (needs.fitted_plain or needs.runs_models):
             return {}
         tasks = self.batch(wildcards).tasks
         return {(task, name): slug for task in tasks for name, slug in self._made_of(wildcards, task).items()}

@@ -42,9 +42,10 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
     helpers = matrix.helpers(pool, variant)
     if helpers.keys() != needs.helpers.keys():
         return "needs a model named as `base`, since not all members are adapters on one model"
-    models = (*members, *helpers.values())
-    for name in models:
-        lacking = _lacking(nodes, name, needs)
+    offers = [(name, needs.offers) for name in members]
+    offers += [(name, needs.helpers[role].capabilities) for role, name in helpers.items()]
+    for name, wanted in offers:
+        lacking = _lacking(nodes, name, wanted)
         if lacking is not None:
             return f"{name} is a {nodes.kind(name)} model without {lacking}"
     for name in members if needs.answer.live or (needs.fit is not None and needs.fit.live) else ():
@@ -53,16 +54,17 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
     if needs.descriptions and not matrix.descriptions(pool):
         return "needs a description of every model"
     for aspect in sorted(needs.same):
-        values = {name: nodes.declared(name, aspect) for name in models}
+        bases = [name for role, name in helpers.items() if "weights" in needs.helpers[role].offers]
+        values = {name: nodes.declared(name, aspect) for name in (*members, *bases)}
         if len({value for value in values.values() if value is not None}) > 1:
             (first, one), (second, other) = _two_that_differ(values)
             return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
     return None
 
 
-def _lacking(nodes: Nodes, name: str, needs: Needs) -> str | None:
+def _lacking(nodes: Nodes, name: str, offers: frozenset[str]) -> str | None:
     """Return what a model does not offer of what is needed, in words."""
-    missing = needs.offers - nodes.capabilities(name)
+    missing = offers - nodes.capabilities(name)
     if nodes.is_served(name) and missing & {"weights", "trainable"}:
         return "weights"
     return _IN_WORDS.get(min(missing), min(missing)) if missing else None

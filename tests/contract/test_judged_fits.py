@@ -26,7 +26,8 @@ def judged(tmp_path, tiny_checkpoint, clean_environment):
             return Needs(fit=FitNeeds(references=True), answer=AnswerNeeds())
 
         def fit(self, ctx):
-            return State({"scores": ctx.score({item.uid: f"reply to {item.question}" for item in ctx.questions})})
+            replies = [(item.uid, f"reply to {item.question}") for item in ctx.questions]
+            return State({"scores": ctx.score(replies)})
 
         def answer(self, ctx, state):  # noqa: ARG002
             yield from ()
@@ -75,9 +76,9 @@ def test_a_fit_scores_answers_of_its_own_with_the_judge(judged):
     questions = read_questions(study.results / paths.task_folder("t"), "dev")
     models = job_tools(study.results, {"scoring": scoring}).models
     pairs = [(item.prompt, f"reply to {item.question}") for item in questions]
-    expected = dict(zip((item.uid for item in questions), models.reward("reward", pairs, 64), strict=True))
+    expected = [rating.reward for rating in models.reward("reward", pairs, 64)]
     assert models.inference.room.loads == 0
-    assert found["data"]["scores"] == {uid: rating.reward for uid, rating in expected.items()}
+    assert found["data"]["scores"] == expected
     shorter, _ = fit(judged(max_length=20))
     assert read_json(shorter / "t/fit.json") != found
 

@@ -23,7 +23,7 @@ from support.judges import tools
 from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.study import Study
 from moco.errors import RequestError
-from moco.jobs.lockstep import Lockstep
+from moco.jobs.rounds import Rounds
 from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
 from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
@@ -488,6 +488,7 @@ def test_the_source_draws_only_named_randomness(id):
 SUBPROCESS = """
 import sys
 from moco.digest import digest
+from moco.methods.base import PoolInfo
 from moco.methods.catalogue import make_method, method_ids
 from moco.scoring import task_types
 for id in method_ids():
@@ -522,10 +523,9 @@ def test_needs_import_no_torch_and_results_are_the_same_in_every_process():
 
 
 def rounds_of(worlds, work):
-    """Run `work(world, generate)` for all worlds in one lockstep; return its results and the engine behind it."""
+    """Run `work(world, ask, engine)` for all worlds in common rounds; return its results and the engine behind it."""
     engine = Engine(worlds[0].replies)
-    execute = engine.generate(worlds[0].models)
-    results = Lockstep(execute).run([lambda ask, world=world: work(world, ask, engine) for world in worlds])
+    results = Rounds(engine.run).run([lambda ask, world=world: work(world, ask, engine) for world in worlds])
     return results, engine
 
 
@@ -546,10 +546,10 @@ def test_two_tasks_take_no_more_rounds_than_one_and_load_each_model_once_per_rou
     worlds = [replace(world, task="t"), replace(world, task="u")]
 
     def fit(task, ask, engine):
-        return task.fit(method, engine, generate=ask)
+        return task.fit(method, engine, ask=ask)
 
     def answer(task, ask, engine):
-        return task.answer(method, states[task.task], engine, generate=ask)
+        return task.answer(method, states[task.task], engine, ask=ask)
 
     states = {task.task: task.fit(method) for task in worlds}
     for work in (fit, answer):

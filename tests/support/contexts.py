@@ -1,91 +1,134 @@
 """Contexts of methods, made in a few lines from scripted models; with `needs` they give what it declares, no more."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moco.config.decoding import Decoding
 from moco.engines.responses import Response
-from moco.errors import RequestError
 from moco.jobs.answer import checked_answers
-from moco.methods.base import Method, Needs, PoolInfo, State, pool_members
-from moco.methods.context import AnswerContext, FitContext, Generate
+from moco.methods.base import FitNeeds, Member, Method, Needs, PoolInfo, State, pool_members
+from moco.methods.context import AnswerContext, FitContext, Settings
 from moco.methods.logits import Logits
-from moco.models.recipes import Recipe
-from moco.scoring import Case, score_cases, scorer_for
+from moco.methods.resources import DevScores, FitGuard, Guard, JointWork, Model, Run, Work
+from moco.models.recipes import Recipe, Trained
+from moco.scoring import Case, Scorer, Tools, score_cases, scorer_for
 from moco.scoring.judges import SETS
 from moco.tasks.item import Question, Reference
 from support.engines import Engine, Replies, fingerprint, varied
 from support.items import questions, references
 from support.judges import tools
 
-DevScores = Mapping[str, float | Mapping[str, float]]
+GivenScores = Mapping[str, float | Mapping[str, float]]
 
 
-def _engine(replies: Replies | Engine) -> Engine:
-    return replies if isinstance(replies, Engine) else Engine(replies)
+@dataclass
+class Scripted:
+    """Resources of scripted models.
+
+    Attributes:
+        engine: Behind them.
+        members: The pool.
+        items: Questions.
+        gold: References by item.
+        scorer: Rule set.
+        scores: One score for all items, or scores by item, for every model; scored plain replies when left out.
+        scoring: What scorers may use.
+        ask: Runs rounds instead of the engine.
+    """
+
+    engine: Engine
+    members: Sequence[Member]
+    items: Sequence[Question]
+    gold: Mapping[str, Reference] = field(default_factory=dict)
+    scorer: str = "strict"
+    scores: GivenScores | None = None
+    scoring: Tools | None = field(default_factory=tools)
+    ask: Callable[[Sequence[Work]], Sequence[Any]] | None = None
+
+    def name_of(self, member: Model) -> str:
+        return self.members[member].model if isinstance(member, int) else member
+
+    def plain(self, member: Model, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
+        return self.engine.plain(self.name_of(member), sample, [item for item in self.items if item.uid in items])
+
+    def logits(self, member: int, kind: str, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
+        return self.engine.logits(self.name_of(member), kind, sample, self.items)
+
+    def rules(self, type: str) -> Scorer:
+        return scorer_for(type, self.scorer)
+
+    def run(self, work: Sequence[Work]) -> Sequence[Any]:
+        named = [
+            replace(one, members=tuple(map(self.name_of, one.members)))
+            if isinstance(one, JointWork)
+            else replace(one, member=self.name_of(one.member))
+            for one in work
+        ]
+        results = (self.ask or self.engine.run)(named)
+        return [
+            replace(
+                result, prompt_tokens={m: result.prompt_tokens[self.name_of(m)] for m in dict.fromkeys(one.members)}
+            )
+            if isinstance(one, JointWork)
+            else result
+            for one, result in zip(work, results, strict=True)
+        ]
+
+    def references(self, split: str) -> Mapping[str, Reference]:
+        return {item.uid: self.gold[item.uid] for item in self.items if item.split == split}
+
+    def tools(self) -> Tools | None:
+        return self.scoring
+
+    def dev_scores(self, member: int) -> DevScores:
+        model, sample = self.name_of(member), self.members[member].sample(0)
+        self.engine.access()
+        self.engine.reads.append(("dev_scores", model, sample))
+        if self.scores is not None:
+            value = self.scores[model]
+            given = dict(value) if isinstance(value, Mapping) else {item.uid: float(value) for item in self.items}
+            return DevScores(given, {})
+        found, replies = {}, {}
+        for item in self.items:
+            replies[item.uid] = reply = self.engine.response(model, item.prompt, sample, item.uid)
+            further = (reply.text,) if item.type in SETS else ()
+            case = Case(item, self.gold[item.uid], reply.text, further=further)
+            [verdict] = score_cases(self.rules(item.type), [case], self.scoring)
+            if verdict.score is not None:
+                found[item.uid] = verdict.score
+        return DevScores(found, {sample: replies})
+
+    def fingerprint(self, member: Model) -> str:
+        return fingerprint(self.name_of(member))
+
+    def merge(self, recipe: Recipe) -> str:
+        return self.engine.merge(recipe)
+
+    def discard(self, name: str) -> None:
+        self.engine.discard(name)
+
+    def corpus(self, name: str) -> Sequence[Mapping[str, Any]]:
+        return [{"text": f"{name} {number}"} for number in range(3)]
+
+    def train(self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, _about: Any) -> Trained:
+        raise NotImplementedError(f"{kind} of {parent} on {len(pairs)} pairs as {name}")
 
 
-def _plain(
-    engine: Engine,
-    models: Sequence[str],
-    items: Sequence[Question],
-    pool_samples: int | None,
-    fitted: Mapping[str, int],
-) -> Callable[[str, int, Sequence[str]], Mapping[str, Response]]:
-    """Return a reader of plain responses to named items, of samples below a limit; None is no limit."""
-
-    def read(model: str, sample: int, named: Sequence[str]) -> Mapping[str, Response]:
-        known = dict(fitted)
-        if pool_samples is None:
-            known.update(dict.fromkeys(models, sample + 1))
-        else:
-            known.update({name: pool_samples * models.count(name) for name in models})
-        if sample >= known.get(model, 0):
-            raise RequestError(f"sample {sample} of {model} is not declared in `needs`")
-        return engine.plain(model, sample, [item for item in items if item.uid in named])
-
-    return read
+def _pool(models: Sequence[str], descriptions: Sequence[str] | None) -> tuple[Member, ...]:
+    return pool_members(
+        models,
+        lambda place, model: {"description": descriptions[place] if descriptions else f"knows what {model} knows"},
+    )
 
 
-def _logits(
-    engine: Engine,
-    models: Sequence[str],
-    items: Sequence[Question],
-    kinds: Sequence[str] | None,
-    samples: int | None,
-) -> Callable[[str, str, int, Sequence[str]], Mapping[str, Logits]]:
-    """Return a reader of cached logits of some kinds, and of responses below a limit; None is no limit."""
-
-    def read(model: str, kind: str, sample: int, _items: Sequence[str]) -> Mapping[str, Logits]:
-        beyond = kind == "response" and samples is not None and sample >= samples * models.count(model)
-        if beyond or (kinds is not None and kind not in kinds):
-            raise RequestError(f"{kind} logits of {model} are not declared in `needs`")
-        return engine.logits(model, kind, sample, items)
-
-    return read
-
-
-def _common(
-    models: Sequence[str],
-    items: Sequence[Question],
-    engine: Engine,
-    generates: bool,
-    settings: dict[str, Any],
-    *,
-    live: bool = False,
-) -> dict[str, Any]:
-    generate: Generate | None = settings.pop("generate", None) or engine.generate(models)
-    if live:
-        settings["live"] = generate
-    return {
-        "pool": pool_members(models, _about(settings.pop("descriptions", None))),
-        "questions": items,
-        "generate": generate if generates else None,
-        "decoding": Decoding(max_new_tokens=16),
-        **settings,
-    }
+def _scripted(
+    models: Sequence[str], items: Sequence[Question], replies: Replies | Engine, settings: dict[str, Any]
+) -> tuple[Scripted, Settings]:
+    engine = replies if isinstance(replies, Engine) else Engine(replies)
+    pool = _pool(models, settings.pop("descriptions", None))
+    own = {name: settings.pop(name) for name in ("scorer", "scoring", "ask") if name in settings}
+    return Scripted(engine, pool, items, **own), Settings(**{"decoding": Decoding(max_new_tokens=16), **settings})
 
 
 def answer_context(
@@ -94,7 +137,7 @@ def answer_context(
     questions: Sequence[Question],
     replies: Replies | Engine = varied,
     needs: Needs | None = None,
-    fitted: Mapping[str, Recipe] | None = None,
+    fitted: Mapping[str, Recipe | Trained] | None = None,
     **settings: Any,
 ) -> AnswerContext:
     """Return the context of an `answer`.
@@ -104,29 +147,15 @@ def answer_context(
         questions: Items to answer.
         replies: A function of (model, prompt, sample), a mapping from models to texts, or an engine to look into.
         needs: Give only what this declares; None: everything.
-        fitted: Recipes of the models that the fit made.
-        settings: Of the context: `method`, `seed`, `scorer`, `decoding`, `generate`.
+        fitted: The models that the fit made.
+        settings: Of the context, `descriptions` of members, and `scorer`, `scoring`, `ask` of the resources.
     """
-    engine = _engine(replies)
+    scripted, about = _scripted(models, questions, replies, settings)
     for name, recipe in (fitted or {}).items():
-        engine.know(name, recipe)
-    if needs is None:
-        plain = _plain(engine, models, questions, None, dict.fromkeys(fitted or {}, 1))
-        logits = _logits(engine, models, questions, None, None)
-        return AnswerContext(
-            plain=plain, logits=logits, **_common(models, questions, engine, True, settings, live=True)
-        )
-    declared = needs.answer
-    made = dict.fromkeys(needs.models, declared.fitted_plain)
-    reader = _plain(engine, models, questions, declared.plain, made)
-    ctx = AnswerContext(
-        plain=reader if declared.plain or declared.fitted_plain else None,
-        logits=_logits(engine, models, questions, declared.logits, declared.plain),
-        **_common(models, questions, engine, declared.generates, settings, live=declared.live),
-    )
-    if not declared.extracts:
-        _refuse(ctx, "extract")
-    return ctx
+        if isinstance(recipe, Recipe):
+            scripted.engine.know(name, recipe)
+    guard = scripted if needs is None else Guard(scripted, needs, needs.answer, scripted.members, about.run)
+    return AnswerContext(scripted.members, questions, guard, about)
 
 
 def fit_context(
@@ -136,9 +165,7 @@ def fit_context(
     replies: Replies | Engine = varied,
     needs: Needs | None = None,
     references: Mapping[str, Reference] | None = None,
-    dev_scores: DevScores | None = None,
-    workdir: Path | None = None,
-    helpers: Sequence[str] = (),
+    dev_scores: GivenScores | None = None,
     **settings: Any,
 ) -> FitContext:
     """Return the context of a `fit`.
@@ -149,83 +176,20 @@ def fit_context(
         replies: As for `answer_context`.
         needs: As for `answer_context`.
         references: By item; those of the constructed items when left out.
-        dev_scores: One score for all items, or scores by item, for every model; scored plain replies when left out.
-        workdir: Work folder.
-        helpers: Roles of models beside the pool's; with `needs`, those that it declares.
-        settings: Of the context: `method`, `seed`, `scorer`, `decoding`, `generate`.
+        dev_scores: As for `Scripted`.
+        settings: As for `answer_context`.
     """
-    engine = _engine(replies)
-    declared = needs.fit if needs is not None else None
-    everything = needs is None
-    gold = references if references is not None else _gold(questions)
-    by_split = {
-        split: {item.uid: gold[item.uid] for item in questions if item.split == split}
-        for split in {item.split for item in questions}
-        if everything or (declared is not None and declared.references and split in declared.splits)
-    }
-    scores = _dev_scores(engine, models, questions, gold, dev_scores, settings.get("scorer", "strict"))
-    samples = None if everything else declared.plain if declared else 0
-    roles = helpers if needs is None else tuple(needs.helpers)
-    generates = everything or bool(declared and declared.generates)
-    merges = everything or bool(declared and declared.merges)
-    return FitContext(
-        plain=_plain(engine, models, questions, samples, {}) if everything or samples else None,
-        logits=_logits(engine, models, questions, None if everything else declared.logits if declared else (), samples),
-        references=by_split,
-        dev_scores=scores if everything or (declared and declared.dev_scores) else None,
-        fingerprints={name: fingerprint(name) for name in (*models, *roles)},
-        merge=engine.merge if merges else None,
-        discard=engine.discard if merges else None,
-        workdir=workdir,
-        tools=tools(),
-        **_common(models, questions, engine, generates, settings),
-    )
+    scripted, about = _scripted(models, questions, replies, settings)
+    scripted.gold = _gold(questions) if references is None else references
+    scripted.scores = dev_scores
+    guard = scripted
+    if needs is not None:
+        guard = FitGuard(scripted, needs, needs.fit or FitNeeds(splits=()), scripted.members, Run())
+    return FitContext(scripted.members, questions, guard, about)
 
 
 def _gold(items: Sequence[Question]) -> dict[str, Reference]:
     return references(items)
-
-
-def _dev_scores(
-    engine: Engine,
-    models: Sequence[str],
-    items: Sequence[Question],
-    gold: Mapping[str, Reference],
-    given: DevScores | None,
-    rules: str,
-) -> Callable[[str, int], Mapping[str, float]]:
-    def read(model: str, sample: int) -> Mapping[str, float]:
-        engine.access()
-        engine.reads.append(("dev_scores", model, sample))
-        if sample >= models.count(model):
-            raise RequestError(f"dev scores of sample {sample} of {model} do not exist")
-        if given is not None:
-            value = given[model]
-            return dict(value) if isinstance(value, Mapping) else {item.uid: float(value) for item in items}
-        found = {}
-        for item in items:
-            text = engine.text(model, item.prompt, sample, item.uid)
-            further = (text,) if item.type in SETS else ()
-            [verdict] = score_cases(
-                scorer_for(item.type, rules), [Case(item, gold[item.uid], text, further=further)], tools()
-            )
-            score = verdict.score
-            if score is not None:
-                found[item.uid] = score
-        return found
-
-    return read
-
-
-def _about(descriptions: Sequence[str] | None) -> Callable[[int, str], Mapping[str, Any]]:
-    return lambda place, model: {"description": descriptions[place] if descriptions else f"knows what {model} knows"}
-
-
-def _refuse(ctx: AnswerContext, name: str) -> None:
-    def refuse(*_arguments: Any) -> Any:
-        raise RequestError(f"the method uses {name} that its `needs` does not declare")
-
-    setattr(ctx, name, refuse)
 
 
 @dataclass
@@ -250,7 +214,7 @@ class World:
     items: int = 5
     replies: Replies = varied
     scorer: str = "strict"
-    dev_scores: DevScores | None = None
+    dev_scores: GivenScores | None = None
     restrict: bool = True
     needs: Needs | None = None
     dev: list[Question] = field(init=False)
@@ -277,7 +241,6 @@ class World:
             item for split in declared.splits for item in questions(self.items, self.type, split=split, task=self.task)
         ]
         settings = {"dev_scores": self.dev_scores, "method": method.id, "scorer": self.scorer, **settings}
-        settings["helpers"] = tuple(method.needs(self.pool).helpers)
         ctx = fit_context(
             models=self.models,
             questions=items,

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from moco.config.decoding import Decoding
 from moco.digest import digest
 from moco.engines.responses import Response
-from moco.methods.base import JointResponse, JointWork, Request
+from moco.methods.base import Choice, Request
 from moco.methods.logits import Logits, OptionLogits, ReferenceLogits, ResponseLogits
+from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, Work
 from moco.models.recipes import Recipe
 from moco.prompts import blocks
 from moco.tasks.item import LETTERS, Question
@@ -51,19 +52,25 @@ def varied(model: str, prompt: str, sample: int) -> str:
     return f"{start} The answer is \\box{{{number % 3}}}"
 
 
-def _asked(models: Sequence[str], request: Request | JointWork) -> Asked:
-    if isinstance(request, JointWork):
-        places, _ = request.combination.members([fingerprint(name) for name in request.models])
-        model, request = "+".join(request.models[place] for place in places), request.request
-    else:
-        model = models[request.member] if isinstance(request.member, int) else request.member
-    return Asked(model, request.uid, request.prompt, request.purpose, request.sample, request.decoding)
+def _asked(work: Work) -> Asked:
+    """Return work as one request; that of models that write together goes to all that are read, joined by `+`."""
+    if isinstance(work, JointWork):
+        places, _ = work.program.members([fingerprint(str(name)) for name in work.members])
+        request, model = work.request, "+".join(str(work.members[place]) for place in places)
+        return Asked(model, request.uid, request.prompt, request.purpose, request.sample, request.decoding)
+    if isinstance(work, Request):
+        return Asked(str(work.member), work.uid, work.prompt, work.purpose, work.sample, work.decoding)
+    if isinstance(work, Choice):
+        return Asked(str(work.member), work.uid, "\n".join([work.prompt, *work.options]), work.purpose, 0, None)
+    if isinstance(work, EmbedWork):
+        return Asked(str(work.member), "", work.text, "embedding", 0, None)
+    return Asked(str(work.member), "", f"{work.prompt}\n{work.reply}", "reward", 0, None)
 
 
-def _answered(request: Request | JointWork, response: Response) -> Response | JointResponse:
-    if not isinstance(request, JointWork):
-        return response
-    return JointResponse(response, dict.fromkeys(request.models, response.prompt_tokens))
+def measured(model: str, *texts: str) -> tuple[float, ...]:
+    """Return four numbers below 0 that depend on model and texts."""
+    draw = random.Random("|".join([model, *texts]))
+    return tuple(-3 * draw.random() for _ in range(4))
 
 
 def scripted_logits(kind: str, model: str, item: Question, sample: int) -> Logits:
@@ -101,12 +108,20 @@ class Engine:
         replies: The script.
         fail_at: Number (from 1) of the access that fails: reading plain responses or dev scores, one request, a merge.
         finished: Replies of own requests that an earlier run has finished.
+        measure: Gives numbers for a model and texts: log-probability of an option after its prompt or reward of a
+            reply (the first number), vector of a text.
     """
 
     def __init__(
-        self, replies: Replies = varied, *, fail_at: int | None = None, finished: Mapping[Asked, str] | None = None
+        self,
+        replies: Replies = varied,
+        *,
+        fail_at: int | None = None,
+        finished: Mapping[Asked, str] | None = None,
+        measure: Callable[..., Sequence[float]] = measured,
     ) -> None:
         self._replies, self._fail_at = replies, fail_at
+        self.measure = measure
         self.finished: dict[Asked, str] = dict(finished or {})
         self.names: dict[str, str] = {}
         self.accesses = 0
@@ -140,29 +155,41 @@ class Engine:
         self.access()
         self.reads.append(("plain", model, sample))
         self.named.extend((model, sample, item.uid) for item in questions)
-        return {item.uid: self._response(model, item.prompt, sample, item.uid) for item in questions}
+        return {item.uid: self.response(model, item.prompt, sample, item.uid) for item in questions}
 
-    def _response(self, model: str, prompt: str, sample: int, uid: str) -> Response:
+    def response(self, model: str, prompt: str, sample: int, uid: str) -> Response:
+        """Return what a model replies, as methods see it."""
         text = self.text(model, prompt, sample, uid)
         key = digest(self.names.get(model, model), prompt, sample)
         return Response(text, key=key, prompt_tokens=len(prompt.split()), completion_tokens=len(text.split()))
 
-    def generate(self, models: Sequence[str]) -> Callable[[Sequence[Request]], list[Response]]:
-        """Return what runs one round of requests of a pool, model by model."""
+    def run(self, work: Sequence[Work]) -> list[Response | JointResponse | Measurement]:
+        """Run one round of work, model by model."""
+        asked = [_asked(one) for one in work]
+        self.requests.extend(asked)
+        self.rounds.append(asked)
+        self.loads.update({name for item in asked for name in item.model.split("+")})
+        results: dict[int, Response | JointResponse | Measurement] = {}
+        for model in dict.fromkeys(item.model for item in asked):
+            for index, item in enumerate(asked):
+                if item.model == model:
+                    results[index] = self._result(work[index], item)
+        return [results[index] for index in range(len(work))]
 
-        def run(requests: Sequence[Request | JointWork]) -> list[Response | JointResponse]:
-            asked = [_asked(models, request) for request in requests]
-            self.requests.extend(asked)
-            self.rounds.append(asked)
-            self.loads.update({name for item in asked for name in item.model.split("+")})
-            responses: dict[int, Response] = {}
-            for model in dict.fromkeys(item.model for item in asked):
-                for index, item in enumerate(asked):
-                    if item.model == model:
-                        responses[index] = self._one(item)
-            return [_answered(request, responses[index]) for index, request in enumerate(requests)]
-
-        return run
+    def _result(self, work: Work, item: Asked) -> Response | JointResponse | Measurement:
+        if isinstance(work, Request):
+            return self._one(item)
+        if isinstance(work, JointWork):
+            response = self._one(item)
+            return JointResponse(response, dict.fromkeys(work.members, response.prompt_tokens))
+        self.access()
+        model, words = self.names.get(item.model, item.model), len(item.prompt.split())
+        if isinstance(work, Choice):
+            values = tuple(self.measure(model, work.prompt, option)[0] for option in work.options)
+            return Measurement(values, len(work.prompt.split()), words - len(work.prompt.split()))
+        if isinstance(work, EmbedWork):
+            return Measurement(tuple(self.measure(model, work.text)), words)
+        return Measurement(tuple(self.measure(model, work.prompt, work.reply))[:1], words)
 
     def logits(self, model: str, kind: str, sample: int, questions: Sequence[Question]) -> dict[str, Logits]:
         """Return a model's cached logits, made of its replies by nothing but a hash."""
@@ -175,7 +202,7 @@ class Engine:
             self.access()
             self.generated.append(item)
             self.finished[item] = self.text(item.model, item.prompt, item.sample, item.uid)
-        return self._response(item.model, item.prompt, item.sample, item.uid)
+        return self.response(item.model, item.prompt, item.sample, item.uid)
 
     def merge(self, recipe: Recipe) -> str:
         """Make a model of others."""

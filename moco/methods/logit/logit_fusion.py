@@ -60,7 +60,7 @@ class LogitFusion(Method):
             return
         requests = [JointRequest(question.uid, question.prompt, "fuse") for question in ctx.questions]
         live = ctx.live([member.index for member in ctx.pool])
-        for question, reply in zip(ctx.questions, live.decode(requests, self._combination(ctx)), strict=True):
+        for question, reply in zip(ctx.questions, live.run(self._combination(ctx), requests), strict=True):
             yield Answer(question.uid, reply.text, models=models)
 
     def _combination(self, ctx: AnswerContext) -> WeightedSum:

@@ -71,10 +71,10 @@ class MixtureSearch:
 
     Args:
         swarm: Moves the particles.
-        score: Scores weights; higher is better.
+        score: Scores several weights together; higher is better.
     """
 
-    def __init__(self, swarm: Swarm, score: Callable[[Units], float]) -> None:
+    def __init__(self, swarm: Swarm, score: Callable[[Sequence[Units]], Sequence[float]]) -> None:
         self._swarm, self._score = swarm, score
         self._known: dict[Units, float] = {}
         self._record: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ class MixtureSearch:
         for iteration in range(1, iterations + 1):
             if state.finished:
                 break
-            scores = [self._scored(softmax(position), "swarm", iteration) for position in state.positions]
+            scores = self._scored([(softmax(position), "swarm") for position in state.positions], iteration)
             state = self._swarm.update(state, scores)
         return state
 
@@ -104,17 +104,20 @@ class MixtureSearch:
         """Score the baselines; equal weights have a position and may draw the swarm, a single model has none."""
         uniform = mixture.uniform
         position = tuple(math.log(weight) for weight in as_weights(uniform))
-        state = state.offered(position, self._scored(uniform, "uniform", 0))
-        for single in mixture.singles:
-            self._scored(single, "single", 0)
-        return state
+        scores = self._scored([(uniform, "uniform"), *((single, "single") for single in mixture.singles)], 0)
+        return state.offered(position, scores[0])
 
-    def _scored(self, units: Units, origin: str, iteration: int) -> float:
-        if units not in self._known:
-            self._known[units] = self._score(units)
-            found = {"dev": self._known[units], "origin": origin, "iteration": iteration}
+    def _scored(self, places: Sequence[tuple[Units, str]], iteration: int) -> list[float]:
+        """Return the scores of weights with their origins; those that are not known are scored together."""
+        fresh: dict[Units, str] = {}
+        for units, origin in places:
+            if units not in self._known:
+                fresh.setdefault(units, origin)
+        for (units, origin), score in zip(fresh.items(), self._score(list(fresh)) if fresh else [], strict=True):
+            self._known[units] = score
+            found = {"dev": score, "origin": origin, "iteration": iteration}
             self._record.append({"weights": as_weights(units), **found})
-        return self._known[units]
+        return [self._known[units] for units, _ in places]
 
     def best(self, count: int) -> list[tuple[Units, float]]:
         """Return the best weights with their scores, best first; of equal ones those scored first."""

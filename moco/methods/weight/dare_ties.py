@@ -20,7 +20,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.candidates import candidate_scores, dev_halves, mean_score
+from moco.methods.shared.candidates import dev_halves, mean_score, selection_decoding
 from moco.methods.shared.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
 from moco.methods.shared.swarm import Swarm, SwarmSettings
 from moco.models.recipes import Recipe
@@ -127,9 +127,11 @@ class DareTies(Method):
         params = self.params
         questions, held_out = dev_halves(ctx) if params.hold_out else (list(ctx.questions), [])
 
-        def score(units: Units, items: Sequence[Question] = questions) -> float:
-            candidate = self._candidate(ctx, mixture, units)
-            return mean_score(candidate_scores(ctx, candidate, greedy=params.greedy_selection, questions=items))
+        decoding = selection_decoding(ctx, greedy=params.greedy_selection)
+
+        def score(weights: Sequence[Units], items: Sequence[Question] = questions) -> list[float]:
+            candidates = [self._candidate(ctx, mixture, units) for units in weights]
+            return [mean_score(found) for found in ctx.candidates(candidates, questions=items, decoding=decoding)]
 
         search = MixtureSearch(Swarm(params.swarm(), ctx.rng), score)
         state = search.run(
@@ -148,7 +150,7 @@ class DareTies(Method):
         best, dev = search.best(1)[0]
         if held_out:
             finalists = search.best(params.finalists)
-            scores = [score(units, held_out) for units, _ in finalists]
+            scores = score([units for units, _ in finalists], held_out)
             record["finalists"] = [
                 {"weights": as_weights(units), "dev": one, "held_out": other}
                 for (units, one), other in zip(finalists, scores, strict=True)

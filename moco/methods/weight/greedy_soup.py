@@ -6,7 +6,7 @@ from typing import Any
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.candidates import candidate_scores, mean_score
+from moco.methods.shared.candidates import mean_score, selection_decoding
 from moco.methods.shared.selection import dev_means, ranking
 from moco.models.recipes import Recipe
 
@@ -50,11 +50,11 @@ class GreedySoup(Method):
         means = dev_means(ctx)
         order = ranking(means)
         kept = order[:1]
-        best = self._dev_score(ctx, kept)
+        best, second = self._dev_scores(ctx, kept, order[:2])  # both are tried whatever they score
         steps: list[dict[str, Any]] = [{"tried": kept, "dev": best, "kept": True}]
         for index in order[1:]:
             tried = [*kept, index]
-            score = self._dev_score(ctx, tried)
+            score = second if tried == order[:2] else self._dev_scores(ctx, tried)[0]
             keep = score - best >= self.params.min_gain - _ROUNDING
             steps.append({"tried": tried, "dev": score, "kept": keep})
             if keep:
@@ -62,12 +62,13 @@ class GreedySoup(Method):
         data = {"kept": kept, "dev_means": means, "steps": steps, "models": [ctx.pool[index].model for index in kept]}
         if self.params.compare_uniform:
             known = [step["dev"] for step in steps if step["tried"] == order]
-            data["uniform_dev"] = known[0] if known else self._dev_score(ctx, order, "reference")
+            data["uniform_dev"] = known[0] if known else self._dev_scores(ctx, order, purpose="reference")[0]
         return State(data, models={"soup": _uniform(ctx, kept)})
 
-    def _dev_score(self, ctx: FitContext, members: list[int], purpose: str = "candidate") -> float:
-        candidate: Recipe | int = members[0] if len(members) == 1 else _uniform(ctx, members)
-        return mean_score(candidate_scores(ctx, candidate, greedy=self.params.greedy_selection, purpose=purpose))
+    def _dev_scores(self, ctx: FitContext, *tried: list[int], purpose: str = "candidate") -> list[float]:
+        candidates = [members[0] if len(members) == 1 else _uniform(ctx, members) for members in tried]
+        decoding = selection_decoding(ctx, greedy=self.params.greedy_selection)
+        return [mean_score(scores) for scores in ctx.candidates(candidates, decoding=decoding, purpose=purpose)]
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the soup's plain responses."""

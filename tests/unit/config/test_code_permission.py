@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from support.contexts import fit_context
 from support.study_files import use_study
 
 from moco import paths
 from moco.config.load import study_from
 from moco.errors import RequestError
-from moco.methods.context import FitContext
 from moco.scoring.base import CodeTools, Tools
 from moco.scoring.tools import tools_for
 from moco.tasks.item import Question, Reference
@@ -94,13 +94,14 @@ def test_a_job_takes_limits_from_its_slice_and_permission_and_workers_from_the_s
 def test_a_fit_scores_programs_with_the_tools_of_its_job():
     question = Question("u", "t", "dev", "coding", "Write f.", "Write f.")
     gold = {"test": "assert f() == 1", "entry_point": "f", "preamble": ""}
-    settings = {
-        "pool": (),
-        "questions": [question],
-        "references": {"dev": {"u": Reference("u", gold, "code")}},
-    }
+    gold = {"u": Reference("u", gold, "code")}
+
+    def score(program, scoring):
+        ctx = fit_context(models=["a"], questions=[question], references=gold, scoring=scoring)
+        return ctx.score([("u", program)])
+
     with pytest.raises(RequestError, match="without permission"):
-        FitContext(**settings).score({"u": "def f():\n    return 1"})
+        score("def f():\n    return 1", None)
     tools = Tools(code=CodeTools("limits"))
-    assert FitContext(**settings, tools=tools).score({"u": "def f():\n    return 1"}) == {"u": 1.0}
-    assert FitContext(**settings, tools=tools).score({"u": "def f():\n    return 2"}) == {"u": 0.0}
+    assert score("def f():\n    return 1", tools) == [1.0]
+    assert score("def f():\n    return 2", tools) == [0.0]

@@ -161,3 +161,23 @@ def test_a_shorter_limit_is_another_request(project):
     models = job_tools(project.results, {"scoring": {"reward": "reward"}}).models
     pair = ("word " * 40, "reply")
     assert models.reward("reward", [pair], 90) != models.reward("reward", [pair], 30)
+
+
+def test_a_model_measures_only_what_it_was_declared_for(project):
+    inference = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models.inference
+    with pytest.raises(RequestError, match=r"models\.embed: does not rate replies; name a model of purpose: reward"):
+        inference.reward("embed", [("prompt", "reply")])
+    with pytest.raises(RequestError, match=r"models\.reward: does not map texts to vectors"):
+        inference.embed("reward", ["text"])
+    assert inference.room.loads == 0
+
+
+def test_scorers_and_methods_share_what_a_model_measured(project):
+    """A context asks the same requests as a scorer, so neither pays for what the other has."""
+    models = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models
+    pairs = [(text, text[::-1]) for text in texts()]
+    rewards, vectors = models.reward("reward", pairs, None), models.embed(texts(), "mask")
+    other = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models.inference
+    assert other.reward("reward", pairs[::-1]) == rewards[::-1]
+    assert other.embed("embed", texts()) == vectors
+    assert other.room.loads == 0

@@ -2,6 +2,7 @@ import math
 
 import pytest
 from support.contexts import answer_context, fit_context
+from support.engines import Engine
 from support.items import questions
 
 from moco.errors import WorkError
@@ -31,13 +32,14 @@ class Planted:
         items = questions(len(next(iter(self.shares.values()))[split]), split=split)
         models = list(self.shares)
 
-        def logits(model, kind, sample, _items):
-            assert (kind, sample) == ("response", 0)
-            return {item.uid: response(share) for item, share in zip(items, self.shares[model][split], strict=True)}
+        shares = self.shares
 
-        ctx = make(models=models, questions=items, replies={name: name for name in models}, **params)
-        ctx._logits = logits
-        return ctx
+        class Confident(Engine):
+            def logits(self, model, kind, sample, _items):
+                assert (kind, sample) == ("response", 0)
+                return {item.uid: response(share) for item, share in zip(items, shares[model][split], strict=True)}
+
+        return make(models=models, questions=items, replies=Confident({name: name for name in models}), **params)
 
 
 def fit(planted, **params):

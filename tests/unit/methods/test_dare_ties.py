@@ -150,11 +150,11 @@ def test_weights_are_positive_sum_to_one_and_none_are_tried_twice(target, rules)
         assert all(round(weight, 6) == weight for weight in recipe.weights)
     tried = [tuple(one["weights"]) for one in state.data["candidates"]]
     assert len(set(tried)) == len(tried)
-    assert len(engine.rounds) == len(tried)
+    assert len(engine.rounds) == len({one["iteration"] for one in state.data["candidates"]})
     assert sorted(engine.discarded) == sorted(set(engine.names))
 
 
-def test_a_candidate_is_deleted_before_the_next_is_made():
+def test_candidates_of_an_update_are_deleted_before_the_next_are_made():
     alive = []
 
     class Watched(Weighing):
@@ -162,8 +162,12 @@ def test_a_candidate_is_deleted_before_the_next_is_made():
             alive.append(len(self.names) - len(self.discarded))
             return super().merge(recipe)
 
-    search(engine=Watched(lambda _weights: 10))
-    assert set(alive) == {0}
+    state, engine = search(engine=Watched(lambda _weights: 10))
+    made = [one for one in state.data["candidates"] if one["origin"] != "single"]
+    before = [[other["iteration"] for other in made[:place]].count(one["iteration"]) for place, one in enumerate(made)]
+    assert alive == before
+    assert max(alive) == 4
+    assert sorted(engine.discarded) == sorted(engine.names)
 
 
 @pytest.mark.parametrize("target", [{"c": 1.0}, {"a": 0.6, "b": 0.3, "c": 0.1}, {"b": 0.5, "c": 0.5}])
@@ -251,8 +255,7 @@ def test_the_held_out_half_chooses_among_the_best():
     searched, held = rounds[0], rounds[-1]
     assert (len(searched), len(held)) == (10, 10)
     assert searched.isdisjoint(held)
-    assert all(uids == searched for uids in rounds[:-2])
-    assert rounds[-2:] == [held, held]
+    assert all(uids == searched for uids in rounds[:-1])
     finals = state.data["finalists"]
     assert [one["dev"] for one in finals] == sorted((one["dev"] for one in state.data["candidates"]), reverse=True)[:2]
     best = max(finals, key=lambda one: one["held_out"])
@@ -301,7 +304,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path):
             recipe for recipe, name in zip(broken.merged, broken.names, strict=False) if name in broken.discarded
         ]
         again = [recipe for recipe in engine.merged if recipe in finished]
-        assert len(again) <= 1, "only the candidate that was being scored is made again"
+        assert len(again) <= 5, "only the candidates that were being scored are made again"
 
 
 # Settings

@@ -96,7 +96,7 @@ def test_exactly_one_candidate_per_further_member_is_made_and_deleted(size):
     _, engine = fit(models, right)
     assert len(engine.merged) == size - 1
     assert sorted(engine.discarded) == sorted(engine.names)
-    assert len(engine.rounds) == size
+    assert len(engine.rounds) == size - 1  # the best and the first pair are asked together
 
 
 def test_a_candidate_is_deleted_before_the_next_is_made():
@@ -163,7 +163,7 @@ def test_candidates_and_the_best_member_are_compared_under_one_decoding(greedy, 
     _, engine = fit(["a", "b"], {"a": 5, "b": 4, "a+b": 6}, greedy_selection=greedy)
     assert {asked.decoding.temperature for asked in engine.requests} == {temperature}
     assert {asked.decoding.max_new_tokens for asked in engine.requests} == {16}
-    assert [asked.model for asked in engine.rounds[0]] == ["a"] * 20
+    assert [asked.model for asked in engine.rounds[0]][:20] == ["a"] * 20
     assert {asked.prompt for asked in engine.requests} == {item.prompt for item in DEV}
     assert {asked.purpose for asked in engine.requests} == {"candidate"}
 

@@ -12,17 +12,16 @@ ID = "logit_logit_fusion"
 
 def option_context(models, values, kind="label"):
     """A context in which members have planted log-probabilities of the options of one item."""
-    ctx = answer_context(models=models, questions=questions(1, "multiple_choice"))
     flat = (-5.0,) * 3
 
-    def logits(model, asked, _sample, _items):
-        assert asked == "options"
-        own = tuple(values[model])
-        by_label, by_text = (own, flat) if kind == "label" else (flat, own)
-        return {"t-test-0": OptionLogits(("A", "B", "C"), by_label, by_text, (1, 1, 1), 10, 6)}
+    class Planted(Engine):
+        def logits(self, model, asked, _sample, _items):
+            assert asked == "options"
+            own = tuple(values[model])
+            by_label, by_text = (own, flat) if kind == "label" else (flat, own)
+            return {"t-test-0": OptionLogits(("A", "B", "C"), by_label, by_text, (1, 1, 1), 10, 6)}
 
-    ctx._logits = logits
-    return ctx
+    return answer_context(models=models, questions=questions(1, "multiple_choice"), replies=Planted())
 
 
 def choose(models, values, kind="label", **params):

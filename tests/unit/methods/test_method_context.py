@@ -7,9 +7,9 @@ from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
+from moco.decoding.combine import mean_of_logits
 from moco.errors import RequestError
-from moco.methods.base import FitNeeds, Helper, Needs, Request, pool_members
-from moco.methods.context import AnswerContext, FitContext
+from moco.methods.base import AnswerNeeds, Choice, FitNeeds, Helper, JointRequest, Needs, Request, pool_members
 from moco.models.recipes import Recipe
 from moco.seeds import generator
 
@@ -75,7 +75,7 @@ def test_replies_come_in_the_order_of_requests():
 
 
 def test_a_round_with_a_reply_too_few_is_an_error():
-    ctx = AnswerContext(pool=pool_members(["a"]), questions=questions(1), generate=lambda _requests: [])
+    ctx = answer_context(models=["a"], questions=questions(1), ask=lambda _work: [])
     with pytest.raises(ValueError, match="zip"):
         ctx.generate([Request(0, "t-test-0", "p", "ask")])
 
@@ -122,40 +122,134 @@ def test_own_calls_are_numbered_by_item_and_by_round():
 
 
 ANSWER_ACTS = {
-    "plain responses": lambda ctx: ctx.plain(0),
-    "requests of its own": lambda ctx: ctx.generate([Request(0, "t-test-0", "p", "ask")]),
-    "cached logits": lambda ctx: ctx.logits(0, "options"),
-    "live models": lambda ctx: ctx.live([0, 1]),
+    "plain sample 0 of a": lambda ctx: ctx.plain(0),
+    "requests of its own": lambda ctx: ctx.generate([Request(0, "t-dev-0", "p", "ask")]),
+    "options logits of a": lambda ctx: ctx.logits(0, "options"),
+    "live models": lambda ctx: ctx.live([0, 1]).run(mean_of_logits(2), [JointRequest("t-dev-0", "p", "fuse")]),
 }
 FIT_ACTS = ANSWER_ACTS | {
     "references of 'dev'": lambda ctx: ctx.references(),
     "references of 'train'": lambda ctx: ctx.references("train"),
     "dev scores": lambda ctx: ctx.dev_scores(0),
     "merging": lambda ctx: ctx.merge(Recipe("linear", (), ())),
-    "a corpus": lambda ctx: ctx.corpus("wiki"),
-    "training (sft)": lambda ctx: ctx.train("sft"),
+    "corpus wiki": lambda ctx: ctx.corpus("wiki"),
+    "training (sft)": lambda ctx: ctx.train("sft", 0, [("p", "r")], "tuned"),
 }
+MEASURING = {
+    "choose": lambda ctx, member: ctx.choose([Choice(member, "t-dev-0", "p", ("x", "y"), "choose")]),
+    "embed": lambda ctx, member: ctx.embed(member, ["x"]),
+    "reward": lambda ctx, member: ctx.reward(member, [("p", "x")]),
+    "generate": lambda ctx, member: ctx.generate([Request(member, "t-dev-0", "p", "ask")]),
+}
+OFFERS = {"choose": "logits", "embed": "embeddings", "reward": "rewards", "generate": "text"}
 
 
 @pytest.mark.parametrize(
     ("make", "what"),
-    [*((AnswerContext, what) for what in ANSWER_ACTS), *((FitContext, what) for what in FIT_ACTS)],
+    [*((answer_context, what) for what in ANSWER_ACTS), *((fit_context, what) for what in FIT_ACTS)],
 )
-def test_what_is_not_given_is_refused_by_name(make, what):
-    ctx = make(pool=pool_members(["a", "b"]), questions=questions(2, split="dev"))
+def test_what_is_not_declared_is_refused_by_name(make, what):
+    engine = Engine(naming)
+    needs = Needs(fit=FitNeeds())
+    ctx = make(models=["a", "b"], questions=questions(2, split="dev"), replies=engine, needs=needs)
     with pytest.raises(RequestError) as caught:
         FIT_ACTS[what](ctx)
     assert f"uses {what} that its `needs` does not declare" in str(caught.value)
     assert caught.value.exit_code == 2
     assert ctx.calls == []
+    assert engine.accesses == 0
 
 
 def test_scoring_and_discarding_need_a_declaration_too():
-    ctx = FitContext(pool=pool_members(["a"]), questions=questions(1, split="dev"))
+    ctx = fit_context(models=["a"], questions=questions(1, split="dev"), needs=Needs(fit=FitNeeds()))
     with pytest.raises(RequestError, match="references of 'dev'"):
-        ctx.score({"t-dev-0": "1"})
+        ctx.score([("t-dev-0", "1")])
     with pytest.raises(RequestError, match="merging"):
         ctx.discard("soup")
+
+
+@pytest.mark.parametrize("act", MEASURING)
+def test_whatever_is_asked_of_models_is_a_request_of_its_own(act):
+    needs = Needs(capabilities=frozenset({"logits", "embed", "reward"}))
+    ctx = context(needs=needs)
+    with pytest.raises(RequestError, match="requests of its own"):
+        MEASURING[act](ctx, 0)
+    ctx = context(needs=replace(needs, answer=AnswerNeeds(generates=True)))
+    MEASURING[act](ctx, 0)
+    assert [call["member"] for call in ctx.calls] == [0]
+
+
+@pytest.mark.parametrize("act", ["choose", "embed", "reward"])
+def test_members_are_asked_only_for_what_all_of_them_must_offer(act):
+    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of a that its `needs`"):
+        MEASURING[act](context(needs=Needs(answer=AnswerNeeds(generates=True))), 0)
+
+
+@pytest.mark.parametrize("offer", OFFERS.values())
+@pytest.mark.parametrize("act", MEASURING)
+def test_a_helper_is_asked_only_for_what_it_offers(act, offer):
+    needs = Needs(answer=AnswerNeeds(generates=True), helpers={"helper": Helper("h", frozenset({offer}))})
+    ctx = context(needs=needs)
+    if offer == OFFERS[act]:
+        MEASURING[act](ctx, "helper")
+        assert [(call["member"], call["model"]) for call in ctx.calls] == [(-1, "helper")]
+        return
+    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of helper helper that its `needs`"):
+        MEASURING[act](ctx, "helper")
+
+
+def test_only_models_that_the_method_declares_or_made_are_asked():
+    needs = Needs(answer=AnswerNeeds(generates=True), fit=FitNeeds(generates=True, merges=True), models=("soup",))
+    MEASURING["generate"](context(needs=needs, fitted={"soup": Recipe("linear", (fingerprint("b"),), (1.0,))}), "soup")
+    with pytest.raises(RequestError, match="model other"):
+        MEASURING["generate"](context(needs=needs), "other")
+    ctx = fit_context(models=["a", "b"], questions=DEV, needs=needs)
+    with pytest.raises(RequestError, match="model soup"):
+        MEASURING["generate"](ctx, "soup")
+    name = ctx.merge(Recipe("linear", (fingerprint("b"),), (1.0,)))
+    MEASURING["generate"](ctx, name)
+    ctx.discard(name)
+    with pytest.raises(RequestError, match="model merged-"):
+        MEASURING["generate"](ctx, name)
+
+
+def test_a_helper_and_a_model_of_the_fit_have_different_names():
+    with pytest.raises(RequestError, match="both called base"):
+        Needs(fit=FitNeeds(), models=("base",), helpers={"base": Helper("m")})
+
+
+def test_log_probabilities_vectors_and_rewards_are_given_in_order_and_are_calls():
+    lengths = Engine(measure=lambda model, *texts: [len(model), *map(len, texts)])
+    ctx = context(models=("a", "bb"), replies=lengths)
+    choices = [Choice(1, "t-test-1", "three", ("x", "y"), "pick"), Choice(0, "t-test-0", "p", (), "pick")]
+    assert ctx.choose(choices) == [(2.0, 2.0), ()]
+    assert ctx.embed(1, ["four", "x"]).tolist() == [[2, 4], [2, 1]]
+    assert ctx.reward(0, [("p", "r"), ("p", "s")]) == [1, 1]
+    assert [
+        (c["uid"], c["call"], c["kind"], c["round"], c["purpose"], c["member"], c["prompt"]) for c in ctx.calls
+    ] == [
+        ("t-test-1", 0, "choice", 0, "pick", 1, "three"),
+        ("t-test-0", 0, "choice", 0, "pick", 0, "p"),
+        ("", 0, "embedding", 1, "embedding", 1, "four"),
+        ("", 1, "embedding", 1, "embedding", 1, "x"),
+        ("", 2, "reward", 2, "reward", 0, "p"),
+        ("", 3, "reward", 2, "reward", 0, "p"),
+    ]
+
+
+def test_models_are_live_in_fits_too_under_every_kind_of_name():
+    needs = Needs(fit=FitNeeds(live=True, merges=True), helpers={"mentor": Helper("m", frozenset({"logits"}))})
+    engine = Engine(naming)
+    ctx = fit_context(models=["a", "b"], questions=DEV, replies=engine, needs=needs)
+    soup = ctx.merge(Recipe("linear", (fingerprint("a"), fingerprint("b")), (0.5, 0.5)))
+    ctx.live([1, "mentor", soup]).run(mean_of_logits(3), [JointRequest("t-dev-0", "p", "fuse")])
+    assert [(call["kind"], call["member"], call["model"]) for call in ctx.calls] == [
+        ("joint", 1, "b"),
+        ("joint", -1, "mentor"),
+        ("joint", -1, soup),
+    ]
+    with pytest.raises(RequestError, match="model other"):
+        ctx.live([0, "other"]).run(mean_of_logits(2), [JointRequest("t-dev-0", "p", "fuse")])
 
 
 def test_randomness_is_named_by_seed_method_purpose_and_item():
@@ -190,8 +284,65 @@ def test_a_fit_scores_replies_and_leaves_broken_items_out():
     ctx = fit_context(models=["a"], questions=DEV, references=gold)
     replies = {"t-dev-0": right_reply(DEV[0]), "t-dev-1": wrong_reply(DEV[1]), "t-dev-2": right_reply(DEV[2])}
     assert ctx.references_used == set()
-    assert ctx.score(replies) == {"t-dev-0": 1.0, "t-dev-1": 0.0}
+    assert ctx.score(list(replies.items())) == [1.0, 0.0, None]
     assert ctx.references_used == {"dev"}
+
+
+def test_an_item_may_have_several_replies_and_scores_come_in_their_order():
+    gold = references(DEV)
+    gold["t-dev-1"] = replace(gold["t-dev-1"], valid=False)
+    ctx = fit_context(models=["a"], questions=DEV, references=gold)
+    replies = [
+        (2, right_reply),
+        (0, wrong_reply),
+        (1, right_reply),
+        (0, right_reply),
+        (2, wrong_reply),
+        (0, wrong_reply),
+    ]
+    scores = ctx.score([(DEV[place].uid, reply(DEV[place])) for place, reply in replies])
+    assert scores == [1, 0, None, 1, 0, 0]
+    assert ctx.score([]) == []
+
+
+SINGLE = {name: Recipe("linear", (fingerprint(name),), (1.0,)) for name in "ab"}
+
+
+def candidates(replies, workdir=None):
+    """Score a recipe, a member and the recipe again, on two of three items; return the context and the scores."""
+    ctx = fit_context(models=["a", "b"], questions=DEV, replies=replies, workdir=workdir)
+    tried = [SINGLE["a"], 1, SINGLE["a"]]
+    return ctx, ctx.candidates(tried, questions=DEV[1:], decoding=Decoding(max_new_tokens=3), purpose="try")
+
+
+def test_candidates_are_made_asked_in_one_round_scored_and_dropped():
+    # The right options of the items are A, B and C.
+    engine = Engine({"a": "The answer is B", "b": "The answer is C"})
+    ctx, scores = candidates(engine)
+    assert scores == [{"t-dev-1": 1, "t-dev-2": 0}, {"t-dev-1": 0, "t-dev-2": 1}, {"t-dev-1": 1, "t-dev-2": 0}]
+    assert engine.merged == [SINGLE["a"]]
+    ((merged, *_), *_) = [(asked.model for asked in asked_round) for asked_round in engine.rounds]
+    assert engine.discarded == [merged]
+    assert [[(asked.model, asked.uid, asked.purpose, asked.decoding.max_new_tokens) for asked in engine.rounds[0]]] == [
+        [(model, uid, "try", 3) for model in (merged, "b") for uid in ("t-dev-1", "t-dev-2")]
+    ]
+    assert len(engine.rounds) == 1
+    assert ctx.references_used == {"dev"}
+
+
+def test_candidates_are_dropped_when_their_round_fails():
+    engine = Engine(naming, fail_at=2)
+    with pytest.raises(ScriptedError):
+        candidates(engine)
+    assert len(engine.discarded) == 1
+
+
+def test_candidates_are_remembered_by_an_interrupted_fit(tmp_path):
+    whole, expected = candidates(Engine(naming), tmp_path)
+    nothing_works = Engine(naming, fail_at=1)
+    again, known = candidates(nothing_works, tmp_path)
+    assert (known, again.calls) == (expected, whole.calls)
+    assert nothing_works.accesses == 0
 
 
 def test_use_of_references_is_remembered_by_split():
@@ -199,7 +350,7 @@ def test_use_of_references_is_remembered_by_split():
     ctx = fit_context(models=["a"], questions=[*DEV, *train])
     assert set(ctx.references("train")) == {item.uid for item in train}
     assert ctx.references_used == {"train"}
-    assert ctx.score({train[0].uid: right_reply(train[0])}) == {train[0].uid: 1.0}
+    assert ctx.score([(train[0].uid, right_reply(train[0]))]) == [1.0]
     assert set(ctx.references()) == {item.uid for item in DEV}
     assert ctx.references_used == {"train", "dev"}
 
@@ -239,7 +390,7 @@ def remembering(workdir, replies, done=()):
         requests = [Request(member, item.uid, item.prompt, "plain") for item in DEV]
         replies = [*ctx.generate(requests), *ctx.generate(requests[:1])]
         assert ctx.plain(member)["t-dev-0"].text
-        return ctx.score({item.uid: reply.text for item, reply in zip(DEV, replies, strict=False)})
+        return ctx.score([(item.uid, reply.text) for item, reply in zip(DEV, replies, strict=False)])
 
     found = [ctx.remembered(f"part-{member}", lambda member=member: part(member)) for member in range(2)]
     assert ctx.plain(0)["t-dev-0"].text
@@ -270,9 +421,6 @@ def test_of_interrupted_work_only_what_was_finished_is_remembered(tmp_path):
 
 def test_a_restricted_context_gives_only_what_is_declared():
     ctx = context(needs=Needs())
-    for act in ANSWER_ACTS.values():
-        with pytest.raises(RequestError, match="`needs`"):
-            act(ctx)
     with pytest.raises(RequestError, match="`needs`"):
         ctx.extract(questions(1)[0], "1")
 

@@ -149,8 +149,7 @@ def test_training_takes_three_times_the_work_of_reading():
 
 def test_dev_scores_count_the_responses_behind_them():
     dev = questions(3, split="dev")
-    scored = answer_context(models=["a", "b"], questions=dev).plain(1)
-    ctx = fit_context(models=["a", "b"], questions=dev, scored=lambda _model, _sample, _items: scored)
+    ctx = fit_context(models=["a", "b"], questions=dev)
     ctx.dev_scores(1)
     ctx.dev_scores(1)
     row = cost(ctx.calls, stage="fit")["b"]

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from support.contexts import answer_context, fit_context
+from support.engines import Engine
 from support.items import questions
 
 from moco.methods.base import State
@@ -12,16 +13,14 @@ ID = "control_most_likely"
 
 def planted(make, values, split="test"):
     """A context in which members' replies have planted mean log-probabilities by item."""
+
+    class Planted(Engine):
+        def plain(self, model, sample, items):
+            likely = zip(super().plain(model, sample, items).items(), values[model], strict=True)
+            return {uid: replace(response, mean_logprob=value) for (uid, response), value in likely}
+
     items = questions(len(next(iter(values.values()))), split=split)
-    ctx = make(models=list(values), questions=items, replies={name: name for name in values})
-    plain = ctx._plain
-
-    def read(model, sample, named):
-        likely = zip(plain(model, sample, named).items(), values[model], strict=True)
-        return {uid: replace(response, mean_logprob=value) for (uid, response), value in likely}
-
-    ctx._plain = read
-    return ctx
+    return make(models=list(values), questions=items, replies=Planted({name: name for name in values}))
 
 
 def answer(values, state=None, **params):

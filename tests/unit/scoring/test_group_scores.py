@@ -79,9 +79,13 @@ def test_fits_score_groups_in_the_same_way(items):
     replies = {item.uid: "7" if row == 3 else "5" for row, item in enumerate(questions)}
     given = {"models": ["a"], "questions": questions, "references": gold}
     single, grouped = (fit_context(**given, group_score=value) for value in (False, True))
-    assert list(single.score(replies).values()) == [1, 1, 1, 0]
-    assert grouped.score(replies) == {"t/dev/0": 1, "t/dev/1": 1, "t/dev/2": 0, "t/dev/3": 0}
-    assert grouped.score({uid: replies[uid] for uid in ("t/dev/0", "t/dev/2", "t/dev/3")}) == {
-        "t/dev/2": 0,
-        "t/dev/3": 0,
-    }
+    assert single.score(list(replies.items())) == [1, 1, 1, 0]
+    assert grouped.score(list(replies.items())) == [1, 1, 0, 0]
+    assert grouped.score([(uid, replies[uid]) for uid in ("t/dev/0", "t/dev/2", "t/dev/3")]) == [None, 0, 0]
+
+
+def test_several_replies_to_an_item_are_grouped_with_those_of_the_same_place(items):
+    questions, gold = items
+    ctx = fit_context(models=["a"], questions=questions[:2], references=gold, group_score=True)
+    first, second = (item.uid for item in questions[:2])
+    assert ctx.score([(first, "5"), (first, "7"), (second, "5"), (second, "5"), (first, "5")]) == [1, 0, 1, 0, None]

@@ -1,7 +1,7 @@
 """Several tasks of one job advance together, so that each round loads each model once.
 
-Every worker (one task's `fit` or `answer`) is ordinary code that calls `generate` and gets replies. It runs in a
-thread of its own, one at a time; when all workers wait for replies, their requests are executed together.
+Every worker (one task's `fit` or `answer`) is ordinary code that asks and gets replies. It runs in a thread of its
+own, one at a time; when all workers wait for replies, their requests are executed together, as one round.
 """
 
 import threading
@@ -17,7 +17,7 @@ class _Cancelled(BaseException):
     """Ends a worker whose neighbour failed."""
 
 
-class Lockstep(Generic[Q, A]):
+class Rounds(Generic[Q, A]):
     """Runs workers in rounds.
 
     Args:
@@ -26,10 +26,10 @@ class Lockstep(Generic[Q, A]):
 
     def __init__(self, execute: Callable[[Sequence[Q]], Sequence[A]]) -> None:
         self._execute = execute
-        self._baton = threading.Condition()
+        self._lock = threading.Condition()
         self._requests: dict[int, Sequence[Q]] = {}
         self._replies: dict[int, Sequence[A]] = {}
-        self._turn: int | None = None
+        self._running: int | None = None
         self._cancelled = False
 
     def run(self, workers: Sequence[Callable[[Callable[[Sequence[Q]], Sequence[A]]], T]]) -> list[T]:
@@ -50,7 +50,7 @@ class Lockstep(Generic[Q, A]):
                 thread.start()
             while waiting:
                 for index in waiting:
-                    self._give_turn(index)
+                    self._resume(index)
                 if errors:
                     raise errors[min(errors)]
                 waiting = sorted(self._requests)
@@ -58,7 +58,7 @@ class Lockstep(Generic[Q, A]):
         finally:
             self._cancelled = True
             for index in sorted(self._requests):
-                self._give_turn(index)
+                self._resume(index)
             for thread in threads:
                 if thread.is_alive():
                     thread.join(timeout=5)
@@ -75,15 +75,15 @@ class Lockstep(Generic[Q, A]):
             self._replies[index] = replies[position : position + count]
             position += count
 
-    def _give_turn(self, index: int) -> None:
+    def _resume(self, index: int) -> None:
         """Let one worker run until it asks or ends."""
-        with self._baton:
-            self._turn = index
-            self._baton.notify_all()
-            self._baton.wait_for(lambda: self._turn is None)
+        with self._lock:
+            self._running = index
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self._running is None)
 
-    def _wait_for_turn(self, index: int) -> None:
-        self._baton.wait_for(lambda: self._turn == index)
+    def _wait(self, index: int) -> None:
+        self._lock.wait_for(lambda: self._running == index)
         if self._cancelled:
             raise _Cancelled
 
@@ -95,23 +95,23 @@ class Lockstep(Generic[Q, A]):
         errors: dict[int, BaseException],
     ) -> None:
         def ask(requests: Sequence[Q]) -> Sequence[A]:
-            with self._baton:
+            with self._lock:
                 self._requests[index] = requests
-                self._turn = None
-                self._baton.notify_all()
-                self._wait_for_turn(index)
+                self._running = None
+                self._lock.notify_all()
+                self._wait(index)
                 del self._requests[index]
                 return self._replies.pop(index)
 
         try:
-            with self._baton:
-                self._wait_for_turn(index)
+            with self._lock:
+                self._wait(index)
             results[index] = worker(ask)
         except _Cancelled:
             self._requests.pop(index, None)
         except BaseException as error:
             errors[index] = error
         finally:
-            with self._baton:
-                self._turn = None
-                self._baton.notify_all()
+            with self._lock:
+                self._running = None
+                self._lock.notify_all()

@@ -1,0 +1,195 @@
+"""Rounds of work of the tasks of a job: each kind of work in turn, model by model, through the store."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+from moco.config.decoding import Decoding
+from moco.config.runtime import engine_settings
+from moco.decoding.combine import Combination
+from moco.digest import digest
+from moco.engines.responses import Response
+from moco.jobs.inference import ENCODER_POSITIONS, Inference, Job, Reply, ScoredText, TextJob
+from moco.jobs.performance import reply_row
+from moco.methods.base import Choice, JointRequest, Request
+from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, Model, RewardWork, Work
+from moco.models.info import ModelInfo
+
+if TYPE_CHECKING:
+    from moco.jobs.joint import JointReply
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a request gave that got no reply: its item, and why."""
+
+    uid: str
+    reason: str
+
+
+class Executor:
+    """Runs work whose models are named as in the study.
+
+    Args:
+        inference: Knows the models of the pool and helpers; others are made known when they are asked.
+        info_of: Gives what is known of a model.
+        seed: Run seed.
+        decoding: Settings of requests that bring none.
+        record: Give failures of requests as results, instead of raising.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        info_of: Callable[[str], ModelInfo],
+        seed: int,
+        decoding: Decoding,
+        *,
+        record: bool,
+    ) -> None:
+        self._inference, self._info_of = inference, info_of
+        self._seed, self._decoding, self._record = seed, decoding, record
+        self._replies: dict[str, Reply] = {}
+
+    def run(self, work: Sequence[Work]) -> list[Any]:
+        """Return the results of a round in its order; a request that got no reply has a `Failure`."""
+        results: dict[int, Any] = {}
+        kinds: tuple[tuple[type, Callable[[Any], Sequence[Any]]], ...] = (
+            (Request, self._generate),
+            (Choice, self._choose),
+            (EmbedWork, self._embed),
+            (RewardWork, self._reward),
+            (JointWork, self._decode),
+        )
+        for kind, run in kinds:
+            places = [place for place, one in enumerate(work) if isinstance(one, kind)]
+            if places:
+                results.update(zip(places, run([work[place] for place in places]), strict=True))
+        return [results[place] for place in range(len(work))]
+
+    def _known(self, model: str) -> str:
+        """Return a model's name after making it known to inference."""
+        if not self._inference.knows(model):
+            info = self._info_of(model)
+            self._inference.add(info, engine_settings(model, info.engine))
+        return model
+
+    def _generate(self, requests: Sequence[Request]) -> list[Response | Failure]:
+        jobs = [
+            Job(
+                model=self._known(str(request.member)),
+                prompt=request.prompt,
+                decoding=request.decoding or self._decoding,
+                seed=self._seed,
+                sample=request.sample,
+            )
+            for request in requests
+        ]
+        results: list[Response | Failure] = []
+        for request, reply in zip(requests, self._inference.run(jobs, record=self._record), strict=True):
+            if reply.failed is not None:
+                results.append(Failure(request.uid, f"{request.member}: {reply.failed}"))
+                continue
+            results.append(reply.response)
+            # What is asked again later comes from the store; the first time says what it took.
+            self._replies.setdefault(reply.response.key, reply)
+        return results
+
+    def _choose(self, choices: Sequence[Choice]) -> list[Measurement]:
+        texts = [
+            TextJob(self._known(str(choice.member)), choice.prompt, option)
+            for choice in choices
+            for option in choice.options
+        ]
+        scored = iter(self._inference.score_texts(texts, "options"))
+        return [self._chosen([next(scored) for _ in choice.options]) for choice in choices]
+
+    def _chosen(self, options: Sequence[ScoredText]) -> Measurement:
+        rows = [option.stored for option in options]
+        key = digest([row.key for row in rows])[:32]
+        seconds, cached = fsum(row.seconds for row in rows), all(option.cached for option in options)
+        self._replies.setdefault(key, Reply(Response("", key), cached, seconds))
+        return Measurement(
+            values=tuple(round(fsum(row.logprobs), 6) for row in rows),
+            prompt_tokens=max((row.prompt_tokens for row in rows), default=0),
+            completion_tokens=sum(len(row.tokens) for row in rows),
+            key=key,
+            prompt_flag=next((option.prompt_flag for option in options if option.prompt_flag != "ok"), "ok"),
+        )
+
+    def _embed(self, work: Sequence[EmbedWork]) -> list[Measurement]:
+        def embed(model: str, mine: Sequence[EmbedWork]) -> list[Measurement]:
+            vectors = self._inference.embed(model, [one.text for one in mine])
+            renderer = self._inference.renderer(model)
+            most = min(ENCODER_POSITIONS, self._inference.info(model).context)
+            return [
+                Measurement(tuple(vector), len(renderer.text(one.text, most)))
+                for one, vector in zip(mine, vectors, strict=True)
+            ]
+
+        return self._by_model(work, embed)
+
+    def _reward(self, work: Sequence[RewardWork]) -> list[Measurement]:
+        def reward(model: str, mine: Sequence[RewardWork]) -> list[Measurement]:
+            ratings = self._inference.reward(model, [(one.prompt, one.reply) for one in mine])
+            most = self._inference.info(model).context
+            renderer = self._inference.renderer(model)
+            return [
+                Measurement((rating.reward,), len(renderer.conversation(one.prompt, one.reply, most)))
+                for one, rating in zip(mine, ratings, strict=True)
+            ]
+
+        return self._by_model(work, reward)
+
+    def _by_model(self, work: Sequence[Any], run: Callable[[str, Any], Sequence[Measurement]]) -> list[Measurement]:
+        results: dict[int, Measurement] = {}
+        for model in dict.fromkeys(one.member for one in work):
+            places = [place for place, one in enumerate(work) if one.member == model]
+            mine = [work[place] for place in places]
+            results.update(zip(places, run(self._known(str(model)), mine), strict=True))
+        return [results[place] for place in range(len(work))]
+
+    def _decode(self, work: Sequence[JointWork]) -> list[JointResponse]:
+        results: dict[int, JointResponse] = {}
+        together: dict[tuple[tuple[Model, ...], Combination], list[int]] = {}
+        for place, one in enumerate(work):
+            together.setdefault((one.members, one.program), []).append(place)
+        for (members, program), places in together.items():
+            models = [self._known(str(member)) for member in members]
+            found = self._decode_jointly(models, [work[place].request for place in places], program)
+            results.update(zip(places, found, strict=True))
+        return [results[place] for place in range(len(work))]
+
+    def _decode_jointly(
+        self, models: Sequence[str], requests: Sequence[JointRequest], program: Combination
+    ) -> list[JointResponse]:
+        from moco.jobs.joint import JointInference, JointJob
+
+        jobs = [
+            JointJob(request.prompt, request.decoding or self._decoding, self._seed, request.sample)
+            for request in requests
+        ]
+        replies = JointInference(self._inference, models).run(jobs, program)
+        for each in {reply.reply.response.key: reply for reply in replies}.values():
+            self._account_jointly(each)
+        self._replies.update({each.reply.response.key: each.reply for each in replies})
+        return [JointResponse(each.reply.response, dict(each.prompt_tokens)) for each in replies]
+
+    def _account_jointly(self, together: "JointReply") -> None:
+        account, reply = self._inference.accounts.account(" + ".join(together.prompt_tokens)), together.reply
+        account.items += 1
+        account.cached += reply.cached
+        if not reply.cached:
+            account.read_tokens += sum(together.prompt_tokens.values())
+            account.made_tokens += reply.response.completion_tokens
+            account.seconds += reply.seconds
+
+    def perf_rows(self, calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return times and cache hits of the requests that this job made for a task."""
+        rows: dict[str, dict[str, Any]] = {}
+        for call in calls:
+            reply = self._replies.get(call["key"])
+            if reply is not None:
+                rows[call["key"]] = reply_row(call["model"], call["key"], cached=reply.cached, seconds=reply.seconds)
+        return list(rows.values())
