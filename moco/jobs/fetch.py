@@ -104,7 +104,7 @@ class _Work(Generic[R, Row]):
         """Take a row that was made here; stores it when the last shard is old enough."""
         self.made.add(row.key)
         if row.key in self.rows:
-            self.backlog.evade()
+            self.backlog.overtaken()
         else:
             self._unsaved[row.key] = row
             self.rows[row.key] = self._partition.brief(row)
@@ -117,7 +117,7 @@ class _Work(Generic[R, Row]):
             saved = self.rows.keys() - self._unsaved.keys()
             found = self._partition.find(key for key in self.backlog.left() if key not in saved)
             if found.keys() & self._unsaved.keys():
-                self.backlog.evade()
+                self.backlog.overtaken()
             self.rows.update(found)
             self.backlog.take(found.keys() - self.made)
         self.flush()

@@ -184,16 +184,18 @@ class MethodJob:
         self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"
     ) -> list[dict[str, Any]]:
         """Return the attributed cost of a task's calls, by model."""
-        helpers = {info.name: info for info in self.helpers.values()}
+        calls = list(calls)
+        helpers = {call["model"] for call in calls} & set(self.spec.get("helpers", {}).values())
+        infos = {**self.infos, **{name: self._info(name) for name in helpers}}
 
         def parameters(model: str) -> int | None:
+            if model in infos:
+                return infos[model].parameters
             if model in self.inference.parameters:
                 return self.inference.parameters[model]
-            if model in helpers:
-                return helpers[model].parameters
             return self._info(paths.fitted_model(self.pool, task, self.variant, self.seed, model)).parameters
 
-        served = [name for name, info in {**self.infos, **helpers}.items() if info.server is not None]
+        served = [name for name, info in infos.items() if info.server is not None]
         return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters, served=served)
 
     def _role(self, call: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Served models against a real server on this machine: one that answers, fails, stalls and returns nonsense."""
+"""Served models against a real server on this machine: one that answers, fails, stalls and returns malformed replies."""
 
 import logging
 import random
@@ -188,7 +188,7 @@ def without(asked, *path):
     return whole
 
 
-NONSENSE = {
+MALFORMED = {
     "no JSON": lambda _asked: "Bad gateway",
     "no choices": lambda _asked: [1, 2],
     "choices are empty": lambda asked: reply(asked) | {"choices": []},
@@ -203,20 +203,20 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize("reason", NONSENSE)
-def test_nonsense_is_a_failure_and_no_empty_text(serve, asking, reason):
-    server = serve(lambda asked, _number: Answer(NONSENSE[reason](asked)))
+@pytest.mark.parametrize("reason", MALFORMED)
+def test_a_malformed_reply_is_a_failure_and_no_empty_text(serve, asking, reason):
+    server = serve(lambda asked, _number: Answer(MALFORMED[reason](asked)))
     inference = asking(server)
     with pytest.raises(WorkError) as caught:
         inference.run(jobs(QUESTIONS[:1]))
-    assert f"no reply in 3 attempts: nonsense ({reason})" in str(caught.value)
+    assert f"no reply in 3 attempts: malformed reply ({reason})" in str(caught.value)
     assert len(server.asked) == 3
     assert not list(inference.store.root.rglob("*.parquet"))
 
 
-def test_nesting_without_end_is_nonsense_too(serve, asking):
+def test_nesting_without_end_is_malformed_too(serve, asking):
     server = serve(lambda _asked, _number: Answer("[" * 200_000))
-    with pytest.raises(WorkError, match=r"nonsense \(no JSON\)"):
+    with pytest.raises(WorkError, match=r"malformed reply \(no JSON\)"):
         asking(server, {"retries": 0}).run(jobs(QUESTIONS[:1]))
 
 
@@ -427,9 +427,9 @@ def test_log_probabilities_are_read_where_they_are_offered(serve, asking, api, g
 
 
 @pytest.mark.parametrize("given", [None, {"content": [{"token": "a"}]}, {"content": [{"logprob": None}]}])
-def test_log_probabilities_that_are_missing_though_declared_are_nonsense(serve, asking, given):
+def test_log_probabilities_that_are_missing_though_declared_are_malformed(serve, asking, given):
     server = serve(lambda asked, _number: Answer(reply(asked, logprobs=given)))
-    with pytest.raises(WorkError, match=r"nonsense \(logprobs "):
+    with pytest.raises(WorkError, match=r"malformed reply \(logprobs "):
         asking(server, {"retries": 0}, logprobs=True).run(jobs(QUESTIONS[:1]))
 
 
