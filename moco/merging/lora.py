@@ -13,6 +13,7 @@ from moco.errors import RequestError
 from moco.models.info import ModelInfo
 from moco.models.recipes import Recipe
 from moco.records import read_json
+from moco.store.checksums import copy_tree
 
 OPERATION = "lora"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -42,18 +43,22 @@ def combine_adapters(recipe: Recipe, sources: Sequence[ModelInfo], folder: Path,
     side, so that the result adds sum(w_i·s_i·B_i·A_i) exactly, at the sum of the ranks.
 
     Args:
-        recipe: With `space` among its options.
-        sources: The inputs.
+        recipe: With `base` and `space` among its options.
+        sources: The inputs, then the base.
         folder: New folder of the adapter, in which nothing of these names lies.
         root: Folder that holds `results`.
 
     Raises:
         RequestError: An input is no plain LoRA adapter, or has another base or other shapes than the first.
     """
-    for info in sources[1:]:
-        if info.base is None or sources[0].base is None or info.base["fingerprint"] != sources[0].base["fingerprint"]:
-            what = f"rests on another model than {sources[0].name}"
+    *sources, base = sources
+    for info in sources:
+        if info.base is None or info.base["fingerprint"] != base.fingerprint:
+            what = f"is no adapter on {base.name}"
             raise RequestError(what, where=f"models.{info.name}", remedy="combine adapters on one base")
+    if recipe.is_its_input:
+        copy_tree(sources[0].folder(root), folder)
+        return
     read = [_read(info, root) for info in sources]
     first = read[0][0]
     by_delta = recipe.options["space"] == "delta"

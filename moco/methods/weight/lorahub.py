@@ -1,6 +1,6 @@
 """LoraHub: adapters of one base combined with weights that a search without gradients finds on a few dev items."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from math import fsum
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from moco.methods.base import (
 )
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.candidates import mean_score
+from moco.methods.shared.gradient_free import search
 from moco.methods.shared.selection import dev_means, ranking
 from moco.models.recipes import Recipe
 from moco.tasks.item import Question
@@ -88,6 +89,7 @@ class LoraHub(Method):
             starts,
             budget=self.params.max_inference_step,
             bound=self.params.lora_weight_bound,
+            digits=_DIGITS,
             optimizer=self.params.optimizer,
             seed=int(ctx.rng("search", "weights").integers(2**32)),
         )
@@ -128,13 +130,15 @@ class LoraHub(Method):
     def _recipe(self, ctx: FitContext, weights: Weights) -> Recipe:
         chosen = [place for place, weight in enumerate(weights) if weight] or [0]
         inputs = tuple(ctx.fingerprint(place) for place in chosen)
-        return Recipe("lora", inputs, tuple(weights[place] for place in chosen), {"space": self.params.space})
+        options = {"base": ctx.fingerprint("base"), "space": self.params.space}
+        return Recipe("lora", inputs, tuple(weights[place] for place in chosen), options)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the combined adapter's plain responses."""
         responses = ctx.plain("combined")
+        models = tuple(state.data["models"]) or ("combined",)  # with no weight at all it is the base
         for question in ctx.questions:
-            yield Answer(question.uid, responses[question.uid].text, models=tuple(state.data["models"]))
+            yield Answer(question.uid, responses[question.uid].text, models=models)
 
 
 def units(size: int) -> list[Weights]:
@@ -164,45 +168,3 @@ def _score_range(ctx: FitContext) -> tuple[float, float]:
     lowest, highest = min(scores, default=0.0), max(scores, default=1.0)
     outside = (lowest < 0 or highest > 1) and highest > lowest
     return (lowest, highest) if outside else (0.0, 1.0)
-
-
-def search(
-    loss: Callable[[Weights], float],
-    size: int,
-    starts: Sequence[Weights],
-    *,
-    budget: int,
-    bound: float,
-    optimizer: str,
-    seed: int,
-) -> tuple[list[tuple[Weights, float]], str]:
-    """Return the points that a search evaluated, in order, with their losses, and the version of its package.
-
-    Args:
-        loss: To minimise; of weights with `_DIGITS` digits.
-        size: Number of weights.
-        starts: First points; the search goes on from the best of them.
-        budget: Number of points.
-        bound: Largest absolute weight.
-        optimizer: Of nevergrad's registry.
-        seed: Of its random numbers.
-    """
-    import nevergrad
-    import numpy as np
-
-    first = [tuple(min(weight, bound) for weight in start) for start in starts[:budget]]
-    points = [(weights, loss(weights)) for weights in first]
-    best = min(points, key=lambda point: point[1])[0] if points else (0.0,) * size
-    left = budget - len(points)
-    if left:
-        # From the best start on: not every optimiser takes in points that it did not ask for.
-        box = nevergrad.p.Array(init=np.array(best)).set_mutation(sigma=bound / 2).set_bounds(-bound, bound)
-        box.random_state = np.random.RandomState(seed)
-        chosen = nevergrad.optimizers.registry[optimizer](parametrization=box, budget=left, num_workers=1)
-        for _ in range(left):
-            asked = chosen.ask()
-            weights = tuple(round(float(weight), _DIGITS) + 0.0 for weight in asked.value)
-            value = loss(weights)
-            chosen.tell(asked, value)
-            points.append((weights, value))
-    return points, str(nevergrad.__version__)

@@ -55,7 +55,12 @@ def make(tiny_checkpoint, tmp_path):
 
 def combine(infos, weights, tmp_path, space="factors"):
     names = list(weights)
-    recipe = Recipe("lora", tuple(infos[name].fingerprint for name in names), tuple(weights.values()), {"space": space})
+    recipe = Recipe(
+        "lora",
+        tuple(infos[name].fingerprint for name in names),
+        tuple(weights.values()),
+        {"base": infos["base"].fingerprint, "space": space},
+    )
     folder = tmp_path / f"combined-{space}-{'-'.join(map(str, weights.values()))}-{'-'.join(names)}"
     return build_merge("combined", recipe, list(infos.values()), folder, tmp_path)
 
@@ -136,7 +141,7 @@ def test_its_description_is_that_of_an_adapter_on_the_base(make, tmp_path):
     assert info.base == infos["a"].base
     assert info.parameters == infos["a"].parameters
     assert info.fingerprint not in {other.fingerprint for other in infos.values()}
-    assert [parent["name"] for parent in info.parents] == ["a", "b"]
+    assert [parent["name"] for parent in info.parents] == ["a", "b", "base"]
     recipe = Recipe.from_json(info.recipe)
     assert info == describe_merge("combined", recipe, list(infos.values()), info.folder(tmp_path), tmp_path)
     wider = combine(infos, {"a": 0.5, "b": 0.5}, tmp_path, "delta")
@@ -165,6 +170,6 @@ def test_other_shapes_and_kinds_are_refused_by_name(make, tmp_path, other, fault
 def test_another_base_is_refused_by_name(make, tmp_path):
     infos = make(a=SETTINGS["a"], b=SETTINGS["b"])
     infos["b"] = type(infos["b"])(**{**vars(infos["b"]), "base": {**infos["b"].base, "fingerprint": "another"}})
-    with pytest.raises(RequestError, match=r"rests on another model than a") as caught:
+    with pytest.raises(RequestError, match=r"is no adapter on base") as caught:
         combine(infos, {"a": 0.5, "b": 0.5}, tmp_path)
     assert "models.b" in str(caught.value)

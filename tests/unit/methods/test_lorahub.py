@@ -2,12 +2,20 @@ import pytest
 from support.contexts import fit_context
 from support.items import questions
 
-from moco.methods.weight.lorahub import few_shot, objective, search, units
+from moco.methods.shared.gradient_free import search
+from moco.methods.weight.lorahub import few_shot, objective, units
 
 
 def run(loss=lambda weights: sum(weights), budget=12, bound=1.5, starts=None, seed=7, optimizer="OnePlusOne"):
     return search(
-        loss, 3, units(3) if starts is None else starts, budget=budget, bound=bound, optimizer=optimizer, seed=seed
+        loss,
+        3,
+        units(3) if starts is None else starts,
+        budget=budget,
+        bound=bound,
+        digits=4,
+        optimizer=optimizer,
+        seed=seed,
     )[0]
 
 
@@ -53,7 +61,7 @@ def test_the_same_seed_asks_the_same_points_and_an_interrupted_search_goes_on_al
 
 def test_a_search_finds_better_points_than_its_starts():
     points = run(loss=lambda w: (w[0] - 0.5) ** 2 + (w[1] + 0.5) ** 2 + w[2] ** 2, budget=40)
-    assert min(value for _, value in points) < 0.05 < min(value for _, value in points[:3])
+    assert min(value for _, value in points) < 0.5 * min(value for _, value in points[:3])
 
 
 def test_few_shot_items_come_from_all_domains_alike_and_are_drawn_once():
