@@ -174,7 +174,7 @@ class MethodJob:
 
     def load_rows(self) -> list[dict[str, Any]]:
         """Return the loads of the whole job."""
-        return load_rows(self.inference.room)
+        return load_rows(self.inference.resident)
 
     def close_accounts(self, path: Path, verb: str, splits: Sequence[str]) -> None:
         """Say and write what every model did in this job, beside its file."""

@@ -245,6 +245,8 @@ class _Context(Generic[R]):
             prompt_flag=measured.prompt_flag,
             prompt_tokens=measured.prompt_tokens,
             completion_tokens=measured.completion_tokens,
+            prompt_cut_tokens=measured.prompt_cut_tokens,
+            sent=measured.sent,
         )
         self._calls.ask(uid, response, kind, purpose, *self._place(member), 0, prompt)
 
@@ -279,11 +281,17 @@ class _Context(Generic[R]):
         """Return the text under which answers that the metric treats alike are equal."""
         return self._resources.rules(question.type).normal_form(question, parsed)
 
-    def rng(self, purpose: str, item: str) -> np.random.Generator:
-        """Return the random generator of a named purpose and item."""
+    def rng(self, purpose: str, item: str, *, of: str | None = None) -> np.random.Generator:
+        """Return the random generator of a named purpose and item.
+
+        Args:
+            purpose: What is drawn.
+            item: For which item.
+            of: Id of the method whose draw it is, where several methods share a step; the method's own when left out.
+        """
         settings = self._settings
         run = () if settings.run.number == 0 else ("run", settings.run.number)
-        return generator(settings.seed, settings.method, purpose, item, *run)
+        return generator(settings.seed, settings.method if of is None else of, purpose, item, *run)
 
     def progress(self, label: str, total: int) -> Progress:
         """Return a progress counter for long work inside the method."""

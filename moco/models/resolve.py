@@ -246,6 +246,18 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
     if recipe.is_its_input and first.base is not None:
         location = relative_location(folder, root)
         return replace(first, name=name, kind="merge", location=location, parents=parents, recipe=recipe.as_json())
+    if (folder / "adapter_config.json").is_file() and first.base is not None:
+        of_base = count_parameters(first.base_folder(root))
+        return replace(
+            first,
+            name=name,
+            kind="merge",
+            location=relative_location(folder, root),
+            fingerprint=adapter_digest(first.base["fingerprint"], folder),
+            parameters=of_base + _added_parameters(folder, first.base_folder(root)),
+            parents=parents,
+            recipe=recipe.as_json(),
+        )
     return describe(name, "merge", folder, root, _inherited(first), parents=parents, recipe=recipe.as_json())
 
 

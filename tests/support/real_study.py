@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moco import paths
+from moco.cli import main
 from moco.config.load import study_from
 from moco.jobs.answer import AnswerJob
 from moco.jobs.fit import FitJob
@@ -88,6 +89,11 @@ class RealStudy:
         return AnswerJob(
             self.results, self.plan.answer.slice(wildcards), self.plan.answer.needs(wildcards), *_names(wildcards)
         )
+
+    def make_model(self, made: str) -> None:
+        """Make and resolve a model that a fit described, by the commands of their rules; the study must be in use."""
+        for verb in ("merge", "resolve"):
+            assert main([verb, "--results", str(self.results), "--model", made]) == 0
 
     def run(self, pool: str, method: str) -> AnswerJob:
         """Fit a method, if it learns, and answer."""
