@@ -121,7 +121,9 @@ class _Staged:
             return "no kind of file that bundles hold"
         if source.is_symlink():
             return "a link"
-        tasks = _tasks_in_path(name) or (self._redaction.tasks_of(source) if name.endswith(".parquet") else frozenset())
+        tasks = (_tasks_in_path(name) - {paths.ALL}) or (
+            self._redaction.tasks_of(source) - {paths.ALL} if name.endswith(".parquet") else frozenset()
+        )
         unknown = sorted(tasks - set(self._terms))
         if unknown:
             return f"of task {unknown[0]}, which the study does not compare"
@@ -140,7 +142,7 @@ def _tasks_in_path(name: str) -> frozenset[str]:
     """Return the task that a file in a prepared task's or a fitted task's folder is about."""
     parts = name.split("/")
     place = {"tasks": 1, "fits": 5}.get(parts[0], len(parts))
-    return frozenset(parts[place : place + 1] if place < len(parts) - 1 else ()) - {paths.ALL}
+    return frozenset(parts[place : place + 1] if place < len(parts) - 1 else ())
 
 
 def _without_places(content: Any) -> Any:

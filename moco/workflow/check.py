@@ -15,7 +15,7 @@ from moco.config.tasks import SyntheticSource
 from moco.digest import canonical_json
 from moco.errors import MocoError
 from moco.methods.base import COMMON_BASE, Helper, PoolInfo
-from moco.paths import LONGEST_SLUG
+from moco.paths import ALL, LONGEST_SLUG
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
@@ -99,9 +99,8 @@ def _made_members(study: Study) -> Iterator[Problem]:
     for pool, entry in study.pools.items():
         for name in filter(is_made, entry.models):
             parts = name.split("--")
-            known = (
-                len(parts) == 5 and parts[0] in study.pools and parts[1] in study.tasks and parts[2] in study.methods
-            )
+            tasks = (ALL, *study.tasks)
+            known = len(parts) == 5 and parts[0] in study.pools and parts[1] in tasks and parts[2] in study.methods
             if not known or len(name) > LONGEST_SLUG:
                 what = f"{name!r} is no model that a fit of this study makes"
                 remedy = f"write {{pool}}--{{task}}--{{method}}--s{{seed}}--{{name}}, {LONGEST_SLUG} characters at most"

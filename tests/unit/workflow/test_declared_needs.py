@@ -132,6 +132,7 @@ def test_a_model_that_a_fit_of_scope_pool_makes_is_one_for_all_tasks():
         assert made.answer.made_plain(where) == [f"<results>/generations/{slug}/{batch}/test/seed1/s0.parquet"]
         assert made.answer.slice(where)["made"] == {task: {"joint": slug} for task in tasks}
     assert slug in made.matrix.kept
+    assert structural_problems(made.study) == []
     assert f"<results>/models/{slug}/model.json" in made.answer.models(
         job(pool="with", batch=batch_of(made, "q"), method="text_probe")
     )
