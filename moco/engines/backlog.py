@@ -34,7 +34,7 @@ class Backlog(Sequence[R], Generic[R]):
         self._requests = dict(requests)
         self._order = list(self._requests.values())
         self._taken: set[str] = set()
-        self._evasions = 0
+        self._times_overtaken = 0
         # No result depends on the order of work, and equal processes must not draw the same.
         self._random = random.SystemRandom()
 
@@ -63,24 +63,24 @@ class Backlog(Sequence[R], Generic[R]):
         """Note that another process has stored requests."""
         self._taken |= keys
 
-    def evade(self) -> None:
+    def overtaken(self) -> None:
         """Note that another process was faster with a request that was answered here too: it has the same order."""
-        self._evasions += 1
+        self._times_overtaken += 1
 
     def place(self, pieces: int) -> int:
         """Return which of several pieces, those in everybody's order that nobody has stored, to begin now.
 
-        It is the first, and after an evasion one of the later half, where the other process comes last.
+        It is the first, and after being overtaken one of the later half, where the other process comes last.
         """
-        return self._random.randrange(pieces // 2, pieces) if self._evasions else 0
+        return self._random.randrange(pieces // 2, pieces) if self._times_overtaken else 0
 
     def waiting(self) -> Iterator[R]:
         """Yield requests one by one, for an engine with many under way; one thread at a time may go on."""
         keys = deque(self._requests)
-        evasions = 0
+        times_overtaken = 0
         while keys:
-            if evasions != self._evasions:
-                evasions = self._evasions
+            if times_overtaken != self._times_overtaken:
+                times_overtaken = self._times_overtaken
                 keys.rotate(-self.place(len(keys)))
             key = keys.popleft()
             if key not in self._taken:

@@ -1,23 +1,27 @@
 """Rounds of work of the tasks of a job: each kind of work in turn, model by model, through the store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import fsum
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
-from moco.decoding.combine import Combination
 from moco.digest import digest
 from moco.engines.responses import Response
-from moco.jobs.inference import ENCODER_POSITIONS, Inference, Job, Reply, ScoredText, TextJob
+from moco.jobs.inference import ENCODER_POSITIONS, Inference, Reply, ScoredText
 from moco.jobs.performance import reply_row
-from moco.methods.base import Choice, JointRequest, Request
-from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, Model, RewardWork, Work
+from moco.methods.base import Choice, Request
+from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, RewardWork, Work
 from moco.models.info import ModelInfo
 
 if TYPE_CHECKING:
     from moco.jobs.joint import JointReply
+
+
+W = TypeVar("W")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,25 @@ class Executor:
 
     def run(self, work: Sequence[Work]) -> list[Any]:
         """Return the results of a round in its order; a request that got no reply has a `Failure`."""
-        results: dict[int, Any] = {}
-        kinds: tuple[tuple[type, Callable[[Any], Sequence[Any]]], ...] = (
-            (Request, self._generate),
-            (Choice, self._choose),
-            (EmbedWork, self._embed),
-            (RewardWork, self._reward),
-            (JointWork, self._decode),
-        )
-        for kind, run in kinds:
-            places = [place for place, one in enumerate(work) if isinstance(one, kind)]
-            if places:
-                results.update(zip(places, run([work[place] for place in places]), strict=True))
+        runs: dict[type, Callable[[Any], Sequence[Any]]] = {
+            Request: self._generate,
+            Choice: self._choose,
+            EmbedWork: self._embed,
+            RewardWork: self._reward,
+            JointWork: self._decode,
+        }
+        return self._together(work, type, lambda mine: runs[type(mine[0])](mine))
+
+    def _together(
+        self, work: Sequence[W], same: Callable[[W], Hashable], run: Callable[[Sequence[W]], Sequence[R]]
+    ) -> list[R]:
+        """Return results in the order of work that is run in groups, one after another."""
+        groups: dict[Hashable, list[int]] = {}
+        for place, one in enumerate(work):
+            groups.setdefault(same(one), []).append(place)
+        results: dict[int, R] = {}
+        for places in groups.values():
+            results.update(zip(places, run([work[place] for place in places]), strict=True))
         return [results[place] for place in range(len(work))]
 
     def _known(self, model: str) -> str:
@@ -76,18 +87,12 @@ class Executor:
         return model
 
     def _generate(self, requests: Sequence[Request]) -> list[Response | Failure]:
-        jobs = [
-            Job(
-                model=self._known(str(request.member)),
-                prompt=request.prompt,
-                decoding=request.decoding or self._decoding,
-                seed=self._seed,
-                sample=request.sample,
-            )
+        asked = [
+            replace(request, member=self._known(str(request.member)), decoding=request.decoding or self._decoding)
             for request in requests
         ]
         results: list[Response | Failure] = []
-        for request, reply in zip(requests, self._inference.run(jobs, record=self._record), strict=True):
+        for request, reply in zip(asked, self._inference.run(asked, self._seed, record=self._record), strict=True):
             if reply.failed is not None:
                 results.append(Failure(request.uid, f"{request.member}: {reply.failed}"))
                 continue
@@ -97,13 +102,8 @@ class Executor:
         return results
 
     def _choose(self, choices: Sequence[Choice]) -> list[Measurement]:
-        texts = [
-            TextJob(self._known(str(choice.member)), choice.prompt, option)
-            for choice in choices
-            for option in choice.options
-        ]
-        scored = iter(self._inference.score_texts(texts, "options"))
-        return [self._chosen([next(scored) for _ in choice.options]) for choice in choices]
+        asked = [replace(choice, member=self._known(str(choice.member))) for choice in choices]
+        return [self._chosen(options) for options in self._inference.score_texts(asked, "options")]
 
     def _chosen(self, options: Sequence[ScoredText]) -> Measurement:
         rows = [option.stored for option in options]
@@ -121,7 +121,8 @@ class Executor:
         )
 
     def _embed(self, work: Sequence[EmbedWork]) -> list[Measurement]:
-        def embed(model: str, mine: Sequence[EmbedWork]) -> list[Measurement]:
+        def embed(mine: Sequence[EmbedWork]) -> list[Measurement]:
+            model = self._known(str(mine[0].member))
             vectors = self._inference.embed(model, [one.text for one in mine])
             renderer = self._inference.renderer(model)
             most = min(ENCODER_POSITIONS, self._inference.info(model).context)
@@ -130,10 +131,11 @@ class Executor:
                 for one, vector in zip(mine, vectors, strict=True)
             ]
 
-        return self._by_model(work, embed)
+        return self._together(work, attrgetter("member"), embed)
 
     def _reward(self, work: Sequence[RewardWork]) -> list[Measurement]:
-        def reward(model: str, mine: Sequence[RewardWork]) -> list[Measurement]:
+        def reward(mine: Sequence[RewardWork]) -> list[Measurement]:
+            model = self._known(str(mine[0].member))
             ratings = self._inference.reward(model, [(one.prompt, one.reply) for one in mine])
             most = self._inference.info(model).context
             renderer = self._inference.renderer(model)
@@ -142,41 +144,24 @@ class Executor:
                 for one, rating in zip(mine, ratings, strict=True)
             ]
 
-        return self._by_model(work, reward)
-
-    def _by_model(self, work: Sequence[Any], run: Callable[[str, Any], Sequence[Measurement]]) -> list[Measurement]:
-        results: dict[int, Measurement] = {}
-        for model in dict.fromkeys(one.member for one in work):
-            places = [place for place, one in enumerate(work) if one.member == model]
-            mine = [work[place] for place in places]
-            results.update(zip(places, run(self._known(str(model)), mine), strict=True))
-        return [results[place] for place in range(len(work))]
+        return self._together(work, attrgetter("member"), reward)
 
     def _decode(self, work: Sequence[JointWork]) -> list[JointResponse]:
-        results: dict[int, JointResponse] = {}
-        together: dict[tuple[tuple[Model, ...], Combination], list[int]] = {}
-        for place, one in enumerate(work):
-            together.setdefault((one.members, one.program), []).append(place)
-        for (members, program), places in together.items():
-            models = [self._known(str(member)) for member in members]
-            found = self._decode_jointly(models, [work[place].request for place in places], program)
-            results.update(zip(places, found, strict=True))
-        return [results[place] for place in range(len(work))]
+        return self._together(work, lambda one: (one.members, one.program), self._decode_jointly)
 
-    def _decode_jointly(
-        self, models: Sequence[str], requests: Sequence[JointRequest], program: Combination
-    ) -> list[JointResponse]:
+    def _decode_jointly(self, work: Sequence[JointWork]) -> list[JointResponse]:
         from moco.jobs.joint import JointInference, JointJob
 
+        models = [self._known(str(member)) for member in work[0].members]
         jobs = [
-            JointJob(request.prompt, request.decoding or self._decoding, self._seed, request.sample)
-            for request in requests
+            JointJob(one.request.prompt, one.request.decoding or self._decoding, self._seed, one.request.sample)
+            for one in work
         ]
-        replies = JointInference(self._inference, models).run(jobs, program)
+        replies = JointInference(self._inference, models).run(jobs, work[0].program)
         for each in {reply.reply.response.key: reply for reply in replies}.values():
             self._account_jointly(each)
         self._replies.update({each.reply.response.key: each.reply for each in replies})
-        return [JointResponse(each.reply.response, dict(each.prompt_tokens)) for each in replies]
+        return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
 
     def _account_jointly(self, together: "JointReply") -> None:
         account, reply = self._inference.accounts.account(" + ".join(together.prompt_tokens)), together.reply

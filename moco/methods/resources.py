@@ -118,23 +118,18 @@ class Resources(Protocol):
 
     def name_of(self, member: Model) -> str:
         """Return the name under which calls list a model."""
-        ...
 
     def plain(self, member: Model, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
         """Return a model's plain responses by item, at least to the named items."""
-        ...
 
     def logits(self, member: int, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
         """Return a member's cached logits by item, at least of the named items."""
-        ...
 
     def rules(self, type: str) -> Scorer:
         """Return the rules by which answers to a task type are read and scored."""
-        ...
 
     def run(self, work: Sequence[Work]) -> Sequence[Any]:
         """Return the results of one round of work, in its order."""
-        ...
 
 
 class FitResources(Resources, Protocol):
@@ -142,37 +137,29 @@ class FitResources(Resources, Protocol):
 
     def references(self, split: str) -> Mapping[str, Reference]:
         """Return the references of a split by item."""
-        ...
 
     def tools(self) -> Tools | None:
         """Return what scorers may use."""
-        ...
 
     def dev_scores(self, member: int) -> DevScores:
         """Return the scores of a member's plain dev responses; broken items are left out."""
-        ...
 
     def fingerprint(self, member: Model) -> str:
         """Return the fingerprint of a member's or a helper's model."""
-        ...
 
     def merge(self, recipe: Recipe) -> str:
         """Make a model and return its name."""
-        ...
 
     def discard(self, name: str) -> None:
         """Delete a model that `merge` made."""
-        ...
 
     def corpus(self, name: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of an outside corpus."""
-        ...
 
     def train(
         self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
     ) -> Trained:
         """Train a model on prompts with replies; it may be asked under its name."""
-        ...
 
 
 class Guard:
@@ -237,7 +224,7 @@ class Guard:
         elif member in self._needs.helpers:
             self._require(offer in self._needs.helpers[member].offers, f"{offer} of helper {member}")
         else:
-            self._require(member in self._made, f"model {name}")
+            self._require(member in self._made, f"model {member}")
 
     def _require(self, declared: bool, what: str) -> None:
         if not declared:

@@ -25,10 +25,13 @@ from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.decoding import Decoding
 from moco.config.study import Study
 from moco.errors import RequestError
+from moco.jobs.answer import JobAnswerResources
+from moco.jobs.fit import JobFitResources
 from moco.jobs.rounds import Rounds
 from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
 from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
+from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
 from moco.prompts import blocks
 from moco.scoring import Case, score_cases, scorer_for, task_types
@@ -166,12 +169,12 @@ def test_needs_depend_on_settings_and_pool_size_only(method, world):
 
 @every_case
 def test_gives_one_answer_per_question_by_models_of_the_pool(method, world):
-    state = world.fit(method)
-    assert set(state.models) == set(method.needs(PoolInfo.of_size(len(world.models))).models)
+    state, needs = world.fit(method), method.needs(PoolInfo.of_size(len(world.models)))
+    assert set(state.models) == set(needs.models)
     rows = world.answer(method, state)
     assert set(rows) == {item.uid for item in world.test}
     for row in rows.values():
-        assert set(row["models"]) <= {*world.models, *state.models}
+        assert set(row["models"]) <= {*world.models, *state.models, *(one.model for one in needs.helpers.values())}
         assert row["models"] or row["fallback"]
         assert isinstance(json.loads(row["record_json"]), dict)
 
@@ -317,8 +320,11 @@ def reduced(needs):
         if fit is not None and getattr(fit, name) and getattr(fit, name) != nothing:
             smaller = getattr(fit, name) - 1 if name == "plain" else nothing
             yield f"fit.{name}", replace(needs, fit=replace(fit, **{name: smaller}))
-    if needs.helpers:
-        yield "fit.helpers", replace(needs, helpers={})
+    for role in needs.helpers:
+        yield (
+            f"helpers.{role}",
+            replace(needs, helpers={name: needs.helpers[name] for name in {*needs.helpers} - {role}}),
+        )
 
 
 DECLARATIONS = [
@@ -335,9 +341,9 @@ def test_uses_what_it_declares_and_is_stopped_without(method, world, name, needs
     for kind in sorted({*types_of(method.id, method.params.model_dump())} - SETS):
         smaller, complete = World(world.models, kind, needs=needs), World(world.models, kind)
         try:
-            if name.startswith("fit."):
+            if not name.startswith("answer."):
                 smaller.fit(method)
-            else:
+            if not name.startswith("fit."):
                 smaller.answer(method, complete.fit(method))
         except RequestError as error:
             stopped.append(str(error))
@@ -390,10 +396,15 @@ def test_the_same_comes_out_of_a_context_that_offers_everything(method, world):
 
 def test_an_answer_context_holds_nothing_of_references():
     ctx = answer_context(models=["a"], questions=questions(2))
-    fit_only = "references score dev_scores merge discard corpus train fingerprint workdir remembered"
-    for name in fit_only.split():
+    of_resources = ["references", "tools", "dev_scores", "fingerprint", "merge", "discard", "corpus", "train"]
+    for name in [*of_resources, "score", "candidates", "workdir", "remembered"]:
         assert not hasattr(ctx, name), name
         assert not hasattr(AnswerContext, name), name
+    for name in of_resources:
+        assert not hasattr(Guard, name), name
+        assert not hasattr(JobAnswerResources, name), name
+        assert hasattr(FitGuard, name), name
+        assert hasattr(JobFitResources, name), name
     assert not any(isinstance(value, Reference) for value in vars(ctx).values())
 
 

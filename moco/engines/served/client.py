@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from moco.config.models import ServerRequests
 from moco.engines.served.pace import Pace
-from moco.engines.served.wire import Nonsense, Withheld
+from moco.engines.served.wire import MalformedReply, Withheld
 from moco.errors import RequestError, WorkError
 from moco.seeds import generator
 
@@ -101,7 +101,7 @@ class Client:
         Args:
             body: JSON of the request.
             name: Of the request; seeds the randomness of waits.
-            read: Reads content and seconds of an answer; `Nonsense` leads to another attempt, `Withheld` does not.
+            read: Reads content and seconds of an answer; `MalformedReply` leads to another attempt, `Withheld` does not.
             end: No further attempt is made once it is set.
 
         Raises:
@@ -144,8 +144,8 @@ class Client:
             self._refused(status, headers, content)
         try:
             return read(content, time.monotonic() - started)
-        except Nonsense as error:
-            raise _Failed(f"nonsense ({error}): {_shown(content)!r}") from None
+        except MalformedReply as error:
+            raise _Failed(f"malformed reply ({error}): {_shown(content)!r}") from None
         except Withheld as error:
             what = f"the reply was withheld ({error})"
             raise Unanswered(what, where=self._where, remedy="leave the item or the model out") from None
@@ -160,7 +160,7 @@ class Client:
                 if time.monotonic() - started > self._requests.timeout_seconds:
                     raise _Failed(self._too_slow())
                 if size > _LARGEST_BODY:
-                    raise _Failed(f"nonsense (more than {_LARGEST_BODY} bytes)")
+                    raise _Failed(f"malformed reply (more than {_LARGEST_BODY} bytes)")
         content = b"".join(pieces).decode("utf-8", errors="replace")
         return answer.status_code, answer.headers, self._without_key(content)
 

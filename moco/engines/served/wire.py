@@ -31,7 +31,7 @@ _CALLS = ("tool_calls", "function_call")
 _THOUGHTS = ("thinking", "reasoning")
 
 
-class Nonsense(Exception):
+class MalformedReply(Exception):
     """A reply that is none; another attempt may give one."""
 
 
@@ -79,13 +79,13 @@ def read_reply(server: Mapping[str, Any], settings: EngineSettings, key: str, co
         seconds: Time that it took.
 
     Raises:
-        Nonsense: It is no JSON of the format, or something in it is missing.
+        MalformedReply: It is no JSON of the format, or something in it is missing.
         Withheld: It ended for a reason that leaves no text.
     """
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
-        raise Nonsense("no JSON") from None
+        raise MalformedReply("no JSON") from None
     choice = _part(_part(data, "choices", list), 0, dict)
     finish = _finish(choice.get("finish_reason"))
     text = _chat_text(choice, finish) if server["api"] == "chat" else _completion_text(choice)
@@ -121,22 +121,22 @@ def _part(data: Any, place: str | int, kind: type) -> Any:
     try:
         found = data[place]
     except (KeyError, IndexError, TypeError):
-        raise Nonsense(f"no {place}" if isinstance(place, str) else "choices are empty") from None
+        raise MalformedReply(f"no {place}" if isinstance(place, str) else "choices are empty") from None
     if not isinstance(found, kind):
-        raise Nonsense(f"{place} is no {kind.__name__}" if isinstance(place, str) else "choice is no dict")
+        raise MalformedReply(f"{place} is no {kind.__name__}" if isinstance(place, str) else "choice is no dict")
     return found
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
     value = usage.get(name)
     if type(value) is not int or not 0 <= value < 2**31:
-        raise Nonsense(f"usage has no {name}")
+        raise MalformedReply(f"usage has no {name}")
     return value
 
 
 def _finish(reason: Any) -> str:
     if not isinstance(reason, str):
-        raise Nonsense("no finish_reason")
+        raise MalformedReply("no finish_reason")
     if reason not in _FINISHED:
         raise Withheld(f"finish_reason {reason[:40]}")
     return _FINISHED[reason]
@@ -159,7 +159,7 @@ def _chat_text(choice: Mapping[str, Any], finish: str) -> str:
     if content is None and isinstance(message.get("refusal"), str):
         content = message["refusal"]
     if content is None and "content" not in message and not thought and not any(map(message.get, _CALLS)):
-        raise Nonsense("message has no content")
+        raise MalformedReply("message has no content")
     if not thought:
         return content or ""
     if not content and finish == "length":
@@ -172,7 +172,7 @@ def _said(content: Any) -> tuple[str | None, str]:
     if content is None or isinstance(content, str):
         return content, ""
     if not isinstance(content, list):
-        raise Nonsense("content is no text")
+        raise MalformedReply("content is no text")
     said, thoughts = "", ""
     for part in content:
         if isinstance(part, str):
@@ -184,7 +184,7 @@ def _said(content: Any) -> tuple[str | None, str]:
         if isinstance(text, list):
             text = _said(text)[0]
         if not isinstance(text, str):
-            raise Nonsense("content has a part without text")
+            raise MalformedReply("content has a part without text")
         if kind in _THOUGHTS:
             thoughts += text
         else:
@@ -203,7 +203,7 @@ def _logprobs(api: str, choice: Mapping[str, Any]) -> tuple[list[float], list[li
         own, alternatives = readers[api](found)
         return [_number(value) for value in own], [[_number(value) for value in each] for each in alternatives]
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise Nonsense("logprobs are not as declared") from None
+        raise MalformedReply("logprobs are not as declared") from None
 
 
 def _chat_logprobs(found: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:

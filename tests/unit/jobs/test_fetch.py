@@ -147,7 +147,7 @@ def test_requests_under_way_skip_what_is_taken_and_change_their_order():
     assert [next(waiting).key for _ in range(3)] == KEYS[:3]
     backlog.take({"k03", "k10"})
     assert next(waiting).key == "k04"
-    backlog.evade()
+    backlog.overtaken()
     jumped = next(waiting).key
     assert jumped >= "k12"
     rest = [request.key for request in waiting]
