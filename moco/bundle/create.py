@@ -140,7 +140,7 @@ def _tasks_in_path(name: str) -> frozenset[str]:
     """Return the task that a file in a prepared task's or a fitted task's folder is about."""
     parts = name.split("/")
     place = {"tasks": 1, "fits": 5}.get(parts[0], len(parts))
-    return frozenset(parts[place : place + 1] if place < len(parts) - 1 else ())
+    return frozenset(parts[place : place + 1] if place < len(parts) - 1 else ()) - {paths.ALL}
 
 
 def _without_places(content: Any) -> Any:

@@ -115,7 +115,9 @@ class Executor:
             prompt_tokens=max((row.prompt_tokens for row in rows), default=0),
             completion_tokens=sum(len(row.tokens) for row in rows),
             key=key,
-            prompt_flag=next((option.prompt_flag for option in options if option.prompt_flag != "ok"), "ok"),
+            prompt_flag=options[0].prompt_flag if options else "ok",
+            prompt_cut_tokens=options[0].prompt_cut_tokens if options else 0,
+            sent=options[0].sent if options else None,
         )
 
     def _embed(self, work: Sequence[EmbedWork]) -> list[Measurement]:

@@ -20,7 +20,10 @@ from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions
 
-_FIELDS = ("key", "text", "thought", "finish", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
+_FIELDS = (
+    *("key", "text", "thought", "finish", "prompt_flag", "prompt_cut_tokens"),
+    *("prompt_tokens", "completion_tokens", "mean_logprob"),
+)
 
 
 @dataclass

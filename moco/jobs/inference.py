@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from moco.config.engine import EngineSettings
 from moco.engines.base import Engine, LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
-from moco.engines.render import Rendered, Renderer
+from moco.engines.render import Rendered, Renderer, for_server
 from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
 from moco.engines.thoughts import visible_text
@@ -42,13 +42,17 @@ class ScoredText:
 
     Attributes:
         stored: Token ids and log-probabilities.
-        prompt_flag: `ok`, or `truncated` when the prompt's beginning was cut to fit the context.
+        prompt_flag: As of a `Response`.
         cached: It was in the store.
+        prompt_cut_tokens: Likewise.
+        sent: Likewise.
     """
 
     stored: StoredReply
     prompt_flag: str
     cached: bool
+    prompt_cut_tokens: int = 0
+    sent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ class Inference:
                 replies[place] = (
                     Reply(Response("", key), False, 0.0, failed[key])
                     if key in failed
-                    else make_reply(stored[key], prompt.flag, prompt.thinking, cached=key not in fresh)
+                    else make_reply(stored[key], prompt, cached=key not in fresh)
                 )
         return [replies[place] for place in range(len(requests))]
 
@@ -201,9 +205,11 @@ class Inference:
         info, decoding, prompt = self.info(model), request.decoding, request.prompt
         assert decoding is not None
         if info.server is not None:
-            messages = messages_digest(prompt)
+            sent = for_server(prompt, info.context, decoding.max_new_tokens)
+            messages = messages_digest(sent.text)
             key, own = request_key(info.fingerprint, messages, decoding, SERVED, seed, request.sample)
-            return ServedRequest(key, prompt, decoding, own), Rendered((), "ok", False)
+            flag = "shortened" if sent.left_out else "ok"
+            return ServedRequest(key, sent.text, decoding, own), Rendered((), flag, False, sent.text, sent.left_out)
         rendered = self.renderer(model).render(prompt, decoding.max_new_tokens)
         tokens, engine = prompt_digest(rendered.tokens), self._settings[model].key()
         key, own = request_key(info.fingerprint, tokens, decoding, engine, seed, request.sample)
@@ -273,21 +279,23 @@ class Inference:
             by_prompt: dict[str, list[int]] = {}
             for place in places:
                 by_prompt.setdefault(choices[place].prompt, []).append(place)
-            asked: dict[int, tuple[list[TextRequest], str]] = {}
+            asked: dict[int, tuple[list[TextRequest], Rendered]] = {}
             for prompt, same in by_prompt.items():
                 texts = {place: [renderer.continuation(text) for text in choices[place].options] for place in same}
                 longest = max((len(text) for each in texts.values() for text in each), default=0)
                 rendered = renderer.render(prompt, max(1, longest))
                 for place, each in texts.items():
                     requests = [self._text_request(model, rendered.tokens, text) for text in each]
-                    asked[place] = requests, rendered.flag
+                    asked[place] = requests, rendered
             by_key = {request.key: request for requests, _ in asked.values() for request in requests}
             loaded = self._counted(model)
             ask = partial(_score_text, loaded)
             stored, fresh = self._through_store(model, self._replies(model), by_key, ask, label, read=loaded.read)
-            for place, (requests, flag) in asked.items():
+            for place, (requests, read) in asked.items():
+                sent = read.text if read.left_out else None
                 scored[place] = [
-                    ScoredText(stored[request.key], flag, request.key not in fresh) for request in requests
+                    ScoredText(stored[request.key], read.flag, request.key not in fresh, read.left_out, sent)
+                    for request in requests
                 ]
         return [scored[place] for place in range(len(choices))]
 
@@ -384,17 +392,19 @@ def _by_model(requests: Sequence[Request | Choice]) -> dict[str, list[int]]:
     return places
 
 
-def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> Reply:
-    """Return a stored reply as methods see it."""
-    text, thought = visible_text(row.text, thinking=thinking)
+def make_reply(row: StoredReply, prompt: Rendered, *, cached: bool) -> Reply:
+    """Return a stored reply to a rendered prompt as methods see it."""
+    text, thought = visible_text(row.text, thinking=prompt.thinking)
     response = Response(
         text=text,
         key=row.key,
         finish=row.finish,
         thought=thought,
-        prompt_flag=flag,
+        prompt_flag=prompt.flag,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
         mean_logprob=round(fsum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
+        prompt_cut_tokens=prompt.left_out,
+        sent=prompt.text if prompt.left_out else None,
     )
     return Reply(response, cached, row.seconds)

@@ -1,11 +1,12 @@
 """Joint decoding: several models write one reply together, through the store like any other reply."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from moco.config.decoding import Decoding
 from moco.digest import digest
+from moco.engines.render import Rendered
 from moco.errors import RequestError
 from moco.jobs.fetch import fetch
 from moco.jobs.inference import Inference, Reply, make_reply
@@ -34,8 +35,7 @@ class _Prepared:
     prompts: tuple[tuple[int, ...], ...]
     decoding: Decoding
     seed: int | None
-    flag: str
-    thinking: bool
+    shown: Rendered
 
     @property
     def width(self) -> int:
@@ -109,7 +109,7 @@ class JointInference:
         )
         return [
             JointReply(
-                make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh),
+                make_reply(stored[item.key], item.shown, cached=item.key not in fresh),
                 {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
             )
             for item in prepared
@@ -122,9 +122,11 @@ class JointInference:
             for name, each in zip(models, rendered, strict=True)
         ]
         key, seed = joint_key(combination.key(), members, job.decoding, job.seed, job.sample)
-        flag = "truncated" if any(each.flag == "truncated" for each in rendered) else "ok"
+        flag = max((each.flag for each in rendered), key=("ok", "shortened", "truncated").index)
+        left_out = max(each.left_out for each in rendered)
         prompts = tuple(each.tokens for each in rendered)
-        return _Prepared(key, prompts, job.decoding, seed, flag, rendered[0].thinking)
+        shown = replace(rendered[0], flag=flag, left_out=left_out)
+        return _Prepared(key, prompts, job.decoding, seed, shown)
 
     def _generate(
         self, missing: Sequence[_Prepared], models: Sequence[str], combination: "Combination"

@@ -8,6 +8,7 @@ from support.shards import brief, reply
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
+from moco.engines.render import Rendered
 from moco.errors import RequestError, WorkError
 from moco.jobs.inference import Inference, make_reply
 from moco.methods.base import Choice
@@ -198,4 +199,4 @@ def test_a_text_is_not_taken_for_a_reply(make):
 
 def test_a_mean_is_the_same_whatever_way_a_version_of_python_adds():
     row = replace(brief(reply("k", tokens=3)), logprobs=[1e16, 1.0, -1e16])
-    assert make_reply(row, "ok", False, cached=False).response.mean_logprob == 0.333333
+    assert make_reply(row, Rendered((), "ok", False, ""), cached=False).response.mean_logprob == 0.333333
