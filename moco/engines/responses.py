@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Segment:
+    """Part of a reply that one of several models wrote.
+
+    Attributes:
+        model: Its name in the study.
+        start: First character of the text.
+        end: The character after the last; equal to the first where a token ends within a character.
+        logprob: Raw log-probability of what it wrote.
+    """
+
+    model: str
+    start: int
+    end: int
+    logprob: float
+
+
+@dataclass(frozen=True)
 class Response:
     """One reply of a model, plain or requested by a method.
 
@@ -13,6 +30,7 @@ class Response:
         thought: `none`, `closed` or `unclosed`.
         prompt_flag: `ok`, or `truncated` when the question's beginning was cut to fit the context.
         mean_logprob: Mean raw log-probability of the chosen tokens; None for an empty reply.
+        segments: Who wrote what, token by token, where several models wrote in turn.
     """
 
     text: str
@@ -23,3 +41,4 @@ class Response:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     mean_logprob: float | None = None
+    segments: tuple[Segment, ...] = ()

@@ -147,7 +147,7 @@ ANSWERS = _schema(
 
 CALLS = _schema(
     "calls",
-    2,
+    3,
     task=_TEXT,
     uid=_TEXT,
     call=_INT,  # running number within the item
@@ -166,6 +166,8 @@ CALLS = _schema(
     prompt_flag=_TEXT,
     prompt_tokens=_INT,
     completion_tokens=_INT,
+    segments_json=_TEXT,  # [model, first character, the one after the last, log-probability] of each token of models
+    # that wrote in turn; null where one wrote alone or all wrote every token
 )
 
 COSTS = _schema(

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceCl
 
 from moco import paths
 from moco.cli import main
-from moco.decoding.combine import WeightedSum
+from moco.decoding.fusion import WeightedSum
 from moco.engines.render import Renderer
 from moco.errors import RequestError
 from moco.jobs.answer import AnswerJob
