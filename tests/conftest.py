@@ -19,6 +19,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 _CONTEXT = 512
 
 
+FIRST = (
+    "workflow/test_chaos.py",
+    "slurm/test_slurm.py",
+    "unit/zoo/test_shape.py",
+    "workflow/",
+)
+"""Files that take longest, so that no process is left alone with one of them at the end."""
+
+
 class NetworkBlocked(RuntimeError):
     """A test tried to leave this machine."""
 
@@ -33,6 +42,17 @@ def _is_local(family: int, address: object) -> bool:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Never name a test after bytes: packed ones hold the time, and workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the rest stays in order."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(tests).as_posix()
+        return next((number for number, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
