@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from support.warm import Warm
+
     from moco.models.info import ModelInfo
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -127,6 +129,15 @@ def zoo_cache(shared_folder: Path) -> Path:
     """One zoo serves all tests; MOCO_TEST_CACHE keeps it between runs."""
     kept = os.environ.get("MOCO_TEST_CACHE")
     return Path(kept) if kept else shared_folder / "zoo"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator["Warm"]:
+    """What forks the jobs of projects, for tests of what jobs do and not of how they start."""
+    from support.warm import Warm
+
+    with Warm() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
