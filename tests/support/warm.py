@@ -58,6 +58,13 @@ class Warm:
         self.command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_client.py")), str(address))
         self.functions = Path(self._folder.name, "functions.sh")
         self.functions.write_text(f'moco() {{ {shlex.join(self.command)} "$@"; }}\n')
+        # Where failures are recorded, a job has a child that does its work.
+        python = Path(self._folder.name, "python")
+        python.write_text(
+            f'#!/bin/sh\n[ "$1 $2" = "-m moco" ] || exec {shlex.quote(sys.executable)} "$@"\n'
+            f'shift 2; exec {shlex.join(self.command)} "$@"\n'
+        )
+        python.chmod(0o755)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,7 +150,10 @@ def run(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = run(serve(sys.argv[1]))
+    address = sys.argv[1]
+    words = serve(address)
+    sys.executable = str(Path(address).with_name("python"))
+    code = run(words)
     # Without taking thousands of modules apart, which nothing of a job is told of.
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -55,6 +55,22 @@ def test_what_nobody_expected_is_a_traceback(project):
     assert done.stderr.splitlines()[-1] == "LookupError: ['plot']"
 
 
+def test_the_child_of_a_job_is_warm_too_and_other_programs_are_not(project):
+    code = (
+        "import subprocess, sys\n"
+        "def main(words):\n"
+        "    print(words, 'torch' in sys.modules, flush=True)\n"
+        "    if words == ['outer']:\n"
+        "        subprocess.run([sys.executable, '-m', 'moco', 'inner', 'x y'])\n"
+        "        subprocess.run([sys.executable, '-c', 'import sys; print(sys.argv, \"torch\" in sys.modules)', 'z'])\n"
+        "    return 3\n"
+    )
+    (project.folder / "moco/cli/__init__.py").write_text(code)
+    done = project.run("moco", "outer", check=False)
+    assert done.stdout.splitlines() == ["['outer'] True", "['inner', 'x y'] True", "['-c', 'z'] False"]
+    assert done.returncode == 3
+
+
 def test_a_job_whose_caller_is_killed_is_killed(project):
     (project.folder / "moco/cli/__init__.py").write_text(WAIT)
     caller = subprocess.Popen([*project.warm.command, "plot"], cwd=project.folder, env=project.environment)
