@@ -201,6 +201,9 @@ def _engine(settings: Message) -> Any:
         arguments["kv_cache_memory_bytes"] = int(settings["cache_gb"] * 1e9)
         # Only whole blocks are cached, and the default of 128 is longer than most prompts.
         arguments["block_size"] = 32
+        # Where a prompt is read in parts, vLLM turns back a request's random numbers, which it cannot on the CPU.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(settings["context"], 4096)
     else:
         arguments["gpu_memory_utilization"] = settings["gpu_share"]
     if settings["lora_rank"]:

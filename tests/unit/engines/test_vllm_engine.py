@@ -213,6 +213,17 @@ def test_penalised_greedy_replies_are_those_of_the_embedded_engine(vllm, embedde
     assert sum(a.tokens != b.tokens for a, b in zip(mine, plain, strict=True)) > 10
 
 
+def test_more_prompts_than_one_step_reads_are_sampled_from(vllm, models):
+    """Read in parts, prompts of sampled requests would stop vLLM on the CPU."""
+    length = models["base"].context - 40
+    decoding = Decoding(max_new_tokens=2, temperature=1.0)
+    asked = [
+        TokenRequest(f"k{seed}", tuple(4 + (seed * 31 + place * 7) % 400 for place in range(length)), decoding, seed)
+        for seed in range(32)
+    ]
+    assert len(list(vllm().generate(asked))) == 32
+
+
 @pytest.mark.parametrize("name", ["base", "two"])
 def test_texts_have_the_log_probabilities_of_the_embedded_engine(vllm, embedded, prompts, models, name):
     draw, context = random.Random(5), models["base"].context
