@@ -1,4 +1,4 @@
-"""The decoding loop: one or several models read the same growing replies, and one token is drawn per row and step."""
+"""Decoding in step: one or several models read the same growing replies, and each step draws one token per row."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +40,10 @@ class Steps(Protocol):
         """
         ...
 
+    def splice(self, cut: Sequence[int], added: Sequence[Sequence[int]]) -> None:
+        """Forget the last tokens of each row, and append others; a row without new tokens loses none, and keeps its logits."""
+        ...
+
 
 Combine = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
@@ -49,28 +53,42 @@ class Row:
 
     Args:
         key: Store key of the request.
-        prompt: Token ids.
+        prompt: Token ids, of the first model where there are several.
         decoding: Settings.
         seed: Of the request; None for greedy decoding.
+        prompts: Token ids of every model's prompt; those of the only one when left out.
 
     Attributes:
-        tokens: The reply, end-of-sequence token included.
+        tokens: The reply, each token in the vocabulary of the model that wrote it. It has the end of sequence, but not
+            where models write text in turn.
         logprobs: Raw log-probability of each token.
-        top_ids: K most likely tokens per position, flat.
+        top_ids: K most likely tokens per position, flat; none where models write text in turn.
         top_logprobs: Their log-probabilities, flat.
         tail: Probability mass outside the K, per position.
+        text: The reply where models write text in turn; None: what the tokens say.
+        segments: Who wrote what, one per token: place of the model, first character of the text, the one after the
+            last, and log-probability; none where all models write every token together.
         stopped: The last token ended it.
         seconds: Share of the batch's time.
     """
 
-    def __init__(self, key: str, prompt: Sequence[int], decoding: Decoding, seed: int | None) -> None:
-        self.key, self.prompt, self.decoding = key, prompt, decoding
-        self.uniforms = request_uniforms(seed, decoding.max_new_tokens)
+    def __init__(
+        self,
+        key: str,
+        prompt: Sequence[int],
+        decoding: Decoding,
+        seed: int | None,
+        prompts: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        self.key, self.prompt, self.decoding, self.seed = key, prompt, decoding, seed
+        self.prompts = (prompt,) if prompts is None else prompts
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
         self.top_ids: list[int] = []
         self.top_logprobs: list[float] = []
         self.tail: list[float] = []
+        self.text: str | None = None
+        self.segments: list[tuple[int, int, int, float]] = []
         self.stopped = False
         self.seconds = 0.0
 
@@ -88,19 +106,22 @@ def decode_batch(
         top_k: Alternatives that are recorded per position.
     """
     with torch.inference_mode():
-        started = time.perf_counter()
-        steppers = start()
-        for row in rows:
-            row.seconds = (time.perf_counter() - started) / len(rows)
-        yield from decode(steppers, combine, rows, stop, top_k)
+        yield from decode(read(start, rows), combine, rows, stop, top_k)
+
+
+def read(start: Callable[[], Sequence[Steps]], rows: Sequence[Row]) -> Sequence[Steps]:
+    """Return steppers that have read the prompts of all rows, which share the time that it took."""
+    started = time.perf_counter()
+    steppers = start()
+    for row in rows:
+        row.seconds = (time.perf_counter() - started) / len(rows)
+    return steppers
 
 
 def decode(
     steppers: Sequence[Steps], combine: Combine, rows: Sequence[Row], stop: frozenset[int], top_k: int
 ) -> Iterator[Row]:
     """Yield rows as they finish.
-
-    Temperature, nucleus and repetition penalty apply to the combined logits. Finished rows leave the batch.
 
     Args:
         steppers: One per model, each over the prompts of all rows.
@@ -109,46 +130,94 @@ def decode(
         stop: Token ids that end a reply.
         top_k: Alternatives that are recorded per position.
     """
-    logits = combine([stepper.logits for stepper in steppers])
-    device, vocabulary = logits.device, logits.shape[-1]
-    sampler = Sampler([row.decoding for row in rows], device)
-    stops = torch.tensor(sorted(stop), dtype=torch.long, device=device)
-    limits = torch.tensor([row.decoding.max_new_tokens for row in rows], device=device)
-    uniforms = _uniforms(rows).to(device)
-    seen = _seen(rows, vocabulary, device) if sampler.penalised else None
-    record = _Record(len(rows), min(top_k, vocabulary))
-    live = np.arange(len(rows))
-    drawn = kept = None
-    step, seconds = 0, 0.0
-    while len(live):
-        started = time.perf_counter()
-        if drawn is not None:
-            for stepper in steppers:
-                stepper.feed(drawn, kept)
-            logits = combine([stepper.logits for stepper in steppers])
-        top = TopK(logits, min(top_k, vocabulary))
-        drawn = sampler.draw(logits if seen is None else sampler.penalise(logits, seen), uniforms[:, step])
+    batch = InStep(steppers, rows, stop, top_k)
+    while batch.alive:
+        yield from batch.write(combine(batch.logits()))
+
+
+class InStep:
+    """Rows of which all models have read the same tokens; every step adds one token to each row.
+
+    Temperature, nucleus and repetition penalty apply to the logits that a step is given. Finished rows leave the batch.
+
+    Args:
+        steppers: One per model, each over the prompts of all rows.
+        rows: In the order of the steppers' prompts.
+        stop: Token ids that end a reply.
+        top_k: Alternatives that are recorded per position.
+    """
+
+    def __init__(self, steppers: Sequence[Steps], rows: Sequence[Row], stop: frozenset[int], top_k: int) -> None:
+        self._steppers, self._rows, self._stop, self._top_k = steppers, rows, sorted(stop), top_k
+        self._live = np.arange(len(rows))
+        self._sampler: Sampler | None = None
+        self._drawn: torch.Tensor | None = None
+        self._kept: torch.Tensor | None = None
+        self._step, self._seconds = 0, 0.0
+        self._started = time.perf_counter()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a row has not finished."""
+        return len(self._live) > 0
+
+    def logits(self) -> list[torch.Tensor]:
+        """Return each model's logits for the next token, live rows by its vocabulary."""
+        if self._drawn is not None:
+            for stepper in self._steppers:
+                stepper.feed(self._drawn, self._kept)
+            self._drawn = None
+        return [stepper.logits for stepper in self._steppers]
+
+    def _begin(self, logits: torch.Tensor) -> Sampler:
+        device, vocabulary, rows = logits.device, logits.shape[-1], self._rows
+        sampler = Sampler([row.decoding for row in rows], device)
+        self._stops = torch.tensor(self._stop, dtype=torch.long, device=device)
+        self._limits = torch.tensor([row.decoding.max_new_tokens for row in rows], device=device)
+        self._uniforms = _uniforms(rows).to(device)
+        self._seen = _seen(rows, vocabulary, device) if sampler.penalised else None
+        self._top_k = min(self._top_k, vocabulary)
+        self._record = _Record(len(rows), self._top_k)
+        return sampler
+
+    def write(self, logits: torch.Tensor) -> Iterator[Row]:
+        """Draw a token for every live row, and yield the rows that end with it.
+
+        Args:
+            logits: Live rows by vocabulary; their raw distribution is recorded.
+        """
+        if self._sampler is None:
+            self._sampler = self._begin(logits)
+        sampler, seen = self._sampler, self._seen
+        top = TopK(logits, self._top_k)
+        drawn = sampler.draw(logits if seen is None else sampler.penalise(logits, seen), self._uniforms[:, self._step])
         if seen is not None:
             seen.scatter_(1, drawn[:, None], True)
-        record.add(live, step, drawn, top)
-        step += 1
-        stopped = torch.isin(drawn, stops)
-        finished = (stopped | (limits <= step)).cpu().numpy()
-        seconds += (time.perf_counter() - started) / len(live)
-        kept = None
+        self._record.add(self._live, self._step, drawn, top)
+        self._step += 1
+        stopped = torch.isin(drawn, self._stops)
+        finished = (stopped | (self._limits <= self._step)).cpu().numpy()
+        self._seconds += (time.perf_counter() - self._started) / len(self._live)
+        self._drawn, self._kept = drawn, None
         if finished.any():
-            for place, stop_drawn in zip(live[finished], stopped.cpu().numpy()[finished], strict=True):
-                row = rows[place]
-                record.copy_to(row, place, step)
+            for place, stop_drawn in zip(self._live[finished], stopped.cpu().numpy()[finished], strict=True):
+                row = self._rows[place]
+                self._record.copy_to(row, place, self._step)
                 row.stopped = bool(stop_drawn)
-                row.seconds += seconds
+                row.seconds += self._seconds
                 yield row
-            order = _close_ranks(finished)
-            live, kept = live[order], torch.from_numpy(order)
-            stay = kept.to(device)
-            sampler.keep(stay)
-            drawn, uniforms, limits = drawn[stay], uniforms[stay], limits[stay]
-            seen = None if seen is None else seen[stay]
+            self._leave(finished)
+        self._started = time.perf_counter()
+
+    def _leave(self, finished: NDArray[np.bool_]) -> None:
+        assert self._drawn is not None
+        assert self._sampler is not None
+        order = _close_ranks(finished)
+        self._live, self._kept = self._live[order], torch.from_numpy(order)
+        stay = self._kept.to(self._drawn.device)
+        self._sampler.keep(stay)
+        self._drawn, self._uniforms, self._limits = self._drawn[stay], self._uniforms[stay], self._limits[stay]
+        self._seen = None if self._seen is None else self._seen[stay]
 
 
 def _close_ranks(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -180,9 +249,10 @@ class TopK:
 
 
 def _uniforms(rows: Sequence[Row]) -> torch.Tensor:
-    padded = np.zeros((len(rows), max(len(row.uniforms) for row in rows)))
-    for index, row in enumerate(rows):
-        padded[index, : len(row.uniforms)] = row.uniforms
+    drawn = [request_uniforms(row.seed, row.decoding.max_new_tokens) for row in rows]
+    padded = np.zeros((len(rows), max(map(len, drawn))))
+    for index, own in enumerate(drawn):
+        padded[index, : len(own)] = own
     return torch.from_numpy(padded)
 
 

@@ -10,9 +10,12 @@ from moco.decoding.stepper import Stepper, Tally, finite
 
 
 class _Row(Protocol):
-    """One growing sequence; `logits` are those of the next token, of shape 1 by vocabulary."""
+    """One growing sequence."""
 
-    logits: torch.Tensor
+    @property
+    def logits(self) -> torch.Tensor:
+        """Logits of the next token, of shape 1 by vocabulary."""
+        ...
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Append one token, of shape 1."""
@@ -75,7 +78,9 @@ class RowByRow:
 
     def __init__(self, start: Callable[[Sequence[int]], _Row], prompts: Sequence[Sequence[int]]) -> None:
         read: dict[tuple[int, ...], _Row] = {}
+        self._start = start
         self._rows: list[_Row] = []
+        self._tokens = [list(prompt) for prompt in prompts]
         for prompt in map(tuple, prompts):
             known = read.get(prompt)
             self._rows.append(start(prompt) if known is None else copy.deepcopy(known))
@@ -91,7 +96,24 @@ class RowByRow:
         if rows is not None:
             self.keep(rows)
         for place, row in enumerate(self._rows):
+            self._tokens[place].append(int(tokens[place]))
             row.feed(tokens[place : place + 1])
+
+    def splice(self, cut: Sequence[int], added: Sequence[Sequence[int]]) -> None:
+        """Forget the last tokens of each row, and append others; a row that forgets is read anew.
+
+        Args:
+            cut: Tokens that each row forgets; some of those that it has read must stay.
+            added: Token ids that each row then reads.
+        """
+        for place, (count, new) in enumerate(zip(cut, added, strict=True)):
+            if count:
+                self._tokens[place] = [*self._tokens[place][:-count], *new]
+                self._rows[place] = self._start(self._tokens[place])
+                continue
+            for token in new:
+                self._tokens[place].append(token)
+                self._rows[place].feed(torch.tensor([token]))
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only, in this order; a row may appear more than once."""
@@ -101,6 +123,7 @@ class RowByRow:
             chosen.append(copy.deepcopy(self._rows[place]) if place in used else self._rows[place])
             used.add(place)
         self._rows = chosen
+        self._tokens = [list(self._tokens[place]) for place in rows.tolist()]
 
     def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
         """Return the log-probability of every token of given continuations, and forget the rows.

@@ -22,7 +22,7 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
     ids = torch.zeros(len(sequences), width, dtype=torch.long)
     mask = torch.zeros(len(sequences), width, dtype=torch.long)
     for row, sequence in enumerate(sequences):
-        ids[row, width - len(sequence) :] = torch.tensor(sequence)
+        ids[row, width - len(sequence) :] = torch.tensor(sequence, dtype=torch.long)
         mask[row, width - len(sequence) :] = 1
     return ids.to(device), mask.to(device)
 
@@ -136,6 +136,26 @@ class Stepper:
         self._cache.batch_select_indices(rows.cpu())
         rows = rows.to(self._device)
         self._mask, self._next = self._mask[rows], self._next[rows]
+
+    def splice(self, cut: Sequence[int], added: Sequence[Sequence[int]]) -> None:
+        """Forget the last tokens of each row, and append others; a row without new tokens loses none, and keeps its logits.
+
+        What is forgotten is masked, and so is what fills up shorter additions.
+
+        Args:
+            cut: Tokens that each row forgets; some of those that it has read must stay.
+            added: Token ids that each row then reads.
+        """
+        for row, count in enumerate(cut):
+            if count:
+                self._mask[row, self._mask[row].nonzero().squeeze(-1)[-count:]] = 0
+        self._next = self._next - torch.tensor(cut, device=self._device)
+        ids, own = pad_left(added, self._device)
+        self._mask = torch.cat([self._mask, own], dim=-1)
+        positions = (self._next[:, None] + own.cumsum(-1) - 1).clamp(min=0)
+        logits = self._forward(ids, self._mask, positions, self._cache)
+        self.logits = torch.where(own.any(-1)[:, None], logits, self.logits)
+        self._next = self._next + own.sum(-1)
 
     def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
         """Return the log-probability of every token of given continuations, and forget the rows.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from moco.config.decoding import Decoding
 from moco.store.generations import Measured, Stored
@@ -175,6 +175,9 @@ class LiveEngine(Engine, Protocol):
 
     stop_ids: frozenset[int]
     """Token ids that end a reply."""
+
+    tokenizer: Any
+    """Of transformers."""
 
     def stepper(self, prompts: Sequence[Sequence[int]]) -> "Steps":
         """Return the state of the model over a batch of prompts."""

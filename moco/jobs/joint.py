@@ -1,21 +1,24 @@
 """Joint decoding: several models write one reply together, through the store like any other reply."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from moco.config.decoding import Decoding
-from moco.digest import digest
+from moco.decoding.program import Program
+from moco.digest import canonical_json, digest
 from moco.engines.render import Rendered
+from moco.engines.responses import Segment
 from moco.errors import RequestError
 from moco.jobs.fetch import fetch
 from moco.jobs.inference import Inference, Reply, make_reply
 from moco.models.info import ModelInfo
-from moco.store.generations import Stored
+from moco.store.generations import Stored, StoredReply
 from moco.store.keys import joint_key, prompt_digest
 
 if TYPE_CHECKING:
-    from moco.decoding.combine import Combination
+    from moco.decoding.loop import Row
     from moco.engines.base import LiveEngine
 
 
@@ -85,78 +88,103 @@ class JointInference:
         self._inference = inference
         self._models = list(models)
 
-    def run(
-        self, jobs: Sequence[JointJob], combination: "Combination", label: str = "joint replies"
-    ) -> list[JointReply]:
+    def run(self, jobs: Sequence[JointJob], program: Program, label: str = "joint replies") -> list[JointReply]:
         """Return the replies in the order of `jobs`.
 
         Raises:
             RequestError: The models have different vocabularies.
         """
         infos = [self._inference.info(name) for name in self._models]
-        check_one_vocabulary(infos)
-        places, combined = combination.members([info.fingerprint for info in infos])
+        if program.one_vocabulary:
+            check_one_vocabulary(infos)
+        places, program = program.members([info.fingerprint for info in infos])
         used = [self._models[place] for place in places]
-        prepared = [self._prepare(job, used, combined) for job in jobs]
-        fingerprint = digest("joint", combined.key(), [self._inference.info(name).fingerprint for name in used])
+        prepared = [self._prepare(job, used, program) for job in jobs]
+        fingerprint = digest("joint", program.key(), [self._inference.info(name).fingerprint for name in used])
         stored, fresh = fetch(
             self._inference.store.partition(fingerprint),
             {item.key: item for item in prepared},
-            lambda missing: self._generate(missing, used, combined),
+            lambda missing: self._generate(missing, used, program),
             who=" + ".join(used),
             label=label,
             flush_seconds=self._inference.settings(used[0]).flush_seconds,
         )
         return [
             JointReply(
-                make_reply(stored[item.key], item.shown, cached=item.key not in fresh),
+                _with_segments(
+                    make_reply(stored[item.key], item.shown, cached=item.key not in fresh), stored[item.key], used
+                ),
                 {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
             )
             for item in prepared
         ]
 
-    def _prepare(self, job: JointJob, models: Sequence[str], combination: "Combination") -> _Prepared:
+    def _prepare(self, job: JointJob, models: Sequence[str], program: Program) -> _Prepared:
         rendered = [self._inference.renderer(name).render(job.prompt, job.decoding.max_new_tokens) for name in models]
         members = [
             (self._inference.info(name).fingerprint, prompt_digest(each.tokens), self._inference.settings(name).key())
             for name, each in zip(models, rendered, strict=True)
         ]
-        key, seed = joint_key(combination.key(), members, job.decoding, job.seed, job.sample)
+        key, seed = joint_key(program.key(), members, job.decoding, job.seed, job.sample)
         flag = max((each.flag for each in rendered), key=("ok", "shortened", "truncated").index)
         left_out = max(each.left_out for each in rendered)
         prompts = tuple(each.tokens for each in rendered)
         shown = replace(rendered[0], flag=flag, left_out=left_out)
         return _Prepared(key, prompts, job.decoding, seed, shown)
 
-    def _generate(
-        self, missing: Sequence[_Prepared], models: Sequence[str], combination: "Combination"
-    ) -> Iterator[Stored]:
+    def _generate(self, missing: Sequence[_Prepared], models: Sequence[str], program: Program) -> Iterator[Stored]:
         from moco.engines.memory import work_in_batches
 
         settings = self._inference.settings(models[0])
         engines = self._inference.live(models)
+        infos = [self._inference.info(name) for name in models]
         yield from work_in_batches(
             missing,
             settings.batch_rows,
             settings.batch_tokens,
-            lambda batch: _decode_batch(engines, batch, combination),
+            lambda batch: _write_batch(engines, infos, batch, program),
             who=" + ".join(models),
         )
 
 
-def _decode_batch(
-    engines: Sequence["LiveEngine"], batch: Sequence[_Prepared], combination: "Combination"
+def _write_batch(
+    engines: Sequence["LiveEngine"], infos: Sequence[ModelInfo], batch: Sequence[_Prepared], program: Program
 ) -> Iterator[Stored]:
-    from moco.decoding.loop import Row, decode_batch
+    from moco.decoding.loop import Row
+    from moco.decoding.session import Session
 
-    rows = [Row(item.key, item.prompts[0], item.decoding, item.seed) for item in batch]
-    prompts = list(zip(*(item.prompts for item in batch), strict=True))
-    stop = frozenset().union(*(engine.stop_ids for engine in engines))
-    finished = decode_batch(
-        lambda: [engine.stepper(own) for engine, own in zip(engines, prompts, strict=True)],
-        combination,
-        rows,
-        stop,
-        engines[0].top_logprobs,
+    rows = [Row(item.key, item.prompts[0], item.decoding, item.seed, item.prompts) for item in batch]
+    for row in Session(engines, infos).run(program, rows):
+        yield engines[0].stored(row) if row.text is None else _stored_text(row, row.text)
+
+
+def _stored_text(row: "Row", text: str) -> Stored:
+    """Return a reply that models wrote in turn as it is stored."""
+    return Stored(
+        key=row.key,
+        text=text,
+        finish="stop" if row.stopped else "length",
+        prompt_tokens=len(row.prompt),
+        tokens=row.tokens,
+        logprobs=row.logprobs,
+        top_k=0,
+        top_ids=[],
+        top_logprobs=[],
+        tail=[],
+        seconds=row.seconds,
+        segments=canonical_json(row.segments),
     )
-    yield from (engines[0].stored(row) for row in finished)
+
+
+def _with_segments(reply: Reply, stored: StoredReply, models: Sequence[str]) -> Reply:
+    """Return a reply that says who wrote which part of the text that is visible."""
+    if stored.segments is None:
+        return reply
+    text = reply.response.text
+    before = stored.text.rfind(text)  # the visible text is what remains at the end
+    segments = tuple(
+        Segment(models[place], max(0, start - before), min(len(text), end - before), logprob)
+        for place, start, end, logprob in json.loads(stored.segments)
+        if text and (end > before or start >= before) and start - before < len(text)
+    )
+    return replace(reply, response=replace(reply.response, segments=segments))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from moco.digest import canonical_json
 from moco.engines.responses import Response
 
 SHARED = -1
@@ -51,4 +52,7 @@ class Calls:
         number = self._of_item.get(uid, 0)
         self._of_item[uid] = number + 1
         names = ("key", "text", "finish", "prompt_flag", "prompt_cut_tokens", "prompt_tokens", "completion_tokens")
-        self.rows.append({"uid": uid, "call": number, **about, **{name: getattr(response, name) for name in names}})
+        segments = [[each.model, each.start, each.end, each.logprob] for each in response.segments]
+        fields = {name: getattr(response, name) for name in names}
+        fields["segments_json"] = canonical_json(segments) if segments else None
+        self.rows.append({"uid": uid, "call": number, **about, **fields})

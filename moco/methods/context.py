@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 import numpy as np
 
 from moco.config.decoding import Decoding
-from moco.decoding.combine import Combination
+from moco.decoding.program import Program
 from moco.digest import canonical_json, digest
 from moco.engines.responses import Response
 from moco.methods.base import Choice, JointRequest, Member, Request
@@ -96,7 +96,7 @@ class LiveModels:
     def __init__(self, ctx: "_Context[Any]", members: Sequence[Model]) -> None:
         self._ctx, self._members = ctx, tuple(members)
 
-    def run(self, program: Combination, requests: Sequence[JointRequest]) -> list[Response]:
+    def run(self, program: Program, requests: Sequence[JointRequest]) -> list[Response]:
         """Return one reply per request, in their order.
 
         Args:
@@ -254,9 +254,7 @@ class _Context(Generic[R]):
         """Return several models that write replies together, all in memory at once."""
         return LiveModels(self, members)
 
-    def _decode(
-        self, members: tuple[Model, ...], program: Combination, requests: Sequence[JointRequest]
-    ) -> list[Response]:
+    def _decode(self, members: tuple[Model, ...], program: Program, requests: Sequence[JointRequest]) -> list[Response]:
         placed = [
             replace(
                 request,

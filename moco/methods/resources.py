@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from moco.decoding.combine import Combination
+from moco.decoding.program import Program
 from moco.engines.responses import Response
 from moco.errors import RequestError
 from moco.methods.base import CAPABILITY_OF, AnswerNeeds, Choice, FitNeeds, JointRequest, Member, Needs, Request
@@ -46,11 +46,11 @@ class Run:
 
 @dataclass(frozen=True)
 class JointWork:
-    """A joint request with the models that decode it and how their logits are combined."""
+    """A joint request with the models that write the reply and the program by which they do."""
 
     members: tuple[Model, ...]
     request: JointRequest
-    program: Combination
+    program: Program
 
 
 @dataclass(frozen=True)

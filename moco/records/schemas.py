@@ -168,6 +168,8 @@ CALLS = _schema(
     prompt_cut_tokens=_INT,  # tokens of the prompt that were left out; of a joint reply, in the model that read least
     prompt_tokens=_INT,
     completion_tokens=_INT,
+    segments_json=_TEXT,  # [model, first character, the one after the last, log-probability] of each token of models
+    # that wrote in turn; null where one wrote alone or all wrote every token
 )
 
 COSTS = _schema(

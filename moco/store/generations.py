@@ -55,6 +55,8 @@ class StoredReply:
         seconds: Share of its batch's time when it was generated.
         written: Tokens of the reply as a server counted them; None: those of `tokens`.
         reported: What a server called its own state (`system_fingerprint`).
+        segments: Who wrote what where several models wrote in turn, as JSON: per token the place of the model among
+            those of the request, first character of the text, the one after the last, and log-probability.
     """
 
     key: str
@@ -66,6 +68,7 @@ class StoredReply:
     seconds: float
     written: int | None = None
     reported: str | None = None
+    segments: str | None = None
 
     @property
     def completion_tokens(self) -> int:
@@ -170,7 +173,7 @@ class Layout(Generic[Row]):
 
 def _layout(folder: str, row: type[Row], *, later: Sequence[str] = (), **columns: pa.DataType) -> Layout[Row]:
     """Return a layout; the columns named in `later` are missing in older shards, and null then."""
-    metadata = {b"moco": b'{"schema":"store","schema_version":1}'}
+    metadata = {b"moco": b'{"schema":"store","schema_version":2}'}
     fields = [pa.field(name, kind, metadata=LATER if name in later else None) for name, kind in columns.items()]
     return Layout(folder, row, pa.schema(fields, metadata=metadata))
 
@@ -178,7 +181,7 @@ def _layout(folder: str, row: type[Row], *, later: Sequence[str] = (), **columns
 GENERATED = _layout(
     "generations",
     StoredReply,
-    later=("written", "reported"),
+    later=("written", "reported", "segments"),
     key=pa.string(),
     text=pa.string(),
     finish=pa.string(),
@@ -192,6 +195,7 @@ GENERATED = _layout(
     seconds=pa.float64(),
     written=pa.int32(),
     reported=pa.string(),
+    segments=pa.string(),
 )
 MEASURED = _layout(
     "measures",

@@ -76,7 +76,7 @@ def measure_key(
 
 
 def joint_key(
-    combination: Any,
+    program: Any,
     members: Sequence[tuple[str, str, Mapping[str, Any]]],
     decoding: Decoding,
     run_seed: int,
@@ -85,13 +85,13 @@ def joint_key(
     """Return the store key and the seed of a reply that several models decode jointly.
 
     Args:
-        combination: What tells the combination of their logits from others, as JSON values.
-        members: Fingerprint, prompt digest and engine identity of each, in the order of the combination.
+        program: What tells how they write from other ways, as JSON values.
+        members: Fingerprint, prompt digest and engine identity of each, in the order of the program.
         decoding: Decoding settings.
         run_seed: Seed of the run.
         sample: Sample index.
     """
     who = [[fingerprint, prompt] for fingerprint, prompt, _ in members]
-    seed = None if decoding.greedy else derive_seed("joint", run_seed, combination, who, sample)
+    seed = None if decoding.greedy else derive_seed("joint", run_seed, program, who, sample)
     every = [[fingerprint, prompt, dict(engine)] for fingerprint, prompt, engine in members]
-    return digest("joint", KEY_VERSION, combination, every, decoding.key(), seed)[:32], seed
+    return digest("joint", KEY_VERSION, program, every, decoding.key(), seed)[:32], seed

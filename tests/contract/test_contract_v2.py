@@ -14,7 +14,7 @@ from support.real_study import RealStudy
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from moco import paths
-from moco.decoding.combine import WeightedSum
+from moco.decoding.fusion import WeightedSum
 from moco.engines.render import Renderer
 from moco.errors import RequestError
 from moco.jobs.answer import AnswerJob

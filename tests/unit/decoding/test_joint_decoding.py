@@ -9,7 +9,7 @@ from support.engines import plain_request
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.decoding.combine import WeightedSum, mean_of_logits
+from moco.decoding.fusion import WeightedSum, mean_of_logits
 from moco.decoding.loop import Row, decode
 from moco.errors import RequestError
 from moco.jobs.inference import Inference
@@ -67,8 +67,8 @@ def test_two_steppers_of_a_model_draw_what_one_draws(make, decoding):
         ]
         with torch.inference_mode():
             steppers = [engine.stepper(prompts) for _ in range(copies)]
-            combination = mean_of_logits(copies)
-            return {row.key: row.tokens for row in decode(steppers, combination, rows, engine.stop_ids, 20)}
+            combine = mean_of_logits(copies).combine
+            return {row.key: row.tokens for row in decode(steppers, combine, rows, engine.stop_ids, 20)}
 
     assert tokens(2) == tokens(1)
     assert len({tuple(each) for each in tokens(1).values()}) > 3
@@ -77,16 +77,16 @@ def test_two_steppers_of_a_model_draw_what_one_draws(make, decoding):
 def test_the_mean_of_logits_is_the_renormalised_geometric_mean():
     torch.manual_seed(0)
     logits = [torch.randn(5, 30, dtype=torch.float64) * 3 for _ in range(3)]
-    found = torch.log_softmax(mean_of_logits(3)(logits), dim=-1)
+    found = torch.log_softmax(mean_of_logits(3).combine(logits), dim=-1)
     means = torch.stack([torch.log_softmax(each, dim=-1) for each in logits]).mean(dim=0)
     assert torch.allclose(found, torch.log_softmax(means, dim=-1), atol=1e-12)
     shifted = [logits[0] + 7.5, logits[1], logits[2] - 2]
-    assert torch.allclose(torch.log_softmax(mean_of_logits(3)(shifted), dim=-1), found, atol=1e-12)
+    assert torch.allclose(torch.log_softmax(mean_of_logits(3).combine(shifted), dim=-1), found, atol=1e-12)
 
 
 def test_only_pieces_that_all_vocabularies_have_are_combined():
     wide, narrow = torch.zeros(2, 7), torch.ones(2, 5)
-    assert mean_of_logits(2)([wide, narrow]).shape == (2, 5)
+    assert mean_of_logits(2).combine([wide, narrow]).shape == (2, 5)
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, HOT], ids=["greedy", "sampled"])
@@ -127,7 +127,7 @@ def test_the_cache_changes_nothing(make):
     stop = engines[0].stop_ids
     with torch.inference_mode():
         steppers = [engine.stepper(prompts) for engine in engines]
-        found = {row.key: row for row in decode(steppers, mean_of_logits(2), rows, stop, 20)}
+        found = {row.key: row for row in decode(steppers, mean_of_logits(2).combine, rows, stop, 20)}
         for place, prompt in enumerate(prompts):
             tokens: list[int] = []
             logprobs: list[float] = []

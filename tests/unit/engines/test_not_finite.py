@@ -11,7 +11,7 @@ from support.engines import plain_request
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.models import LocalModel
-from moco.decoding.combine import mean_of_logits
+from moco.decoding.fusion import mean_of_logits
 from moco.engines.base import MeasureRequest, TextRequest
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.transformers import TransformersEngine

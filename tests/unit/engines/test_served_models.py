@@ -20,6 +20,7 @@ from moco.engines.served.client import _retry_after
 from moco.errors import RequestError, WorkError
 from moco.jobs.inference import Inference
 from moco.models.resolve import resolve
+from moco.prompts import blocks
 from moco.store.generations import GenerationStore, Stored
 
 HOT = Decoding(max_new_tokens=6, temperature=0.5, top_p=0.8)
@@ -492,3 +493,17 @@ def test_a_server_that_is_gone_is_not_asked_for_each_item_that_is_recorded(serve
     replies = asking(server, {"concurrency": 1, "retries": 0}).run(jobs(), 1, record=True)
     assert len(server.asked) == 3
     assert all(each.failed.startswith("no reply: HTTP 503") for each in replies)
+
+
+def test_a_shortened_prompt_is_what_the_server_gets(serve, asking):
+    long = blocks.compose("Improve.", blocks.candidate(1, "word " * 4000), "Write a number.")
+    server = serve()
+    [one] = asking(server, context=1000).run(jobs([long]), 1)
+    sent = server.asked[0].body["messages"][0]["content"]
+    assert one.response.sent == sent
+    assert (one.response.prompt_flag, len(sent) // 4 + HOT.max_new_tokens in range(980, 1001)) == ("shortened", True)
+    assert sent.startswith("Improve.\n\n[answer 1]\nword word")
+    assert sent.endswith(" [cut]\n[end]\n\nWrite a number.")
+    [whole] = asking(server).run(jobs([long]), 1)
+    assert (whole.response.prompt_flag, whole.response.sent) == ("ok", None)
+    assert server.asked[1].body["messages"][0]["content"] == long

@@ -12,7 +12,9 @@ from moco.engines.render import Rendered
 from moco.errors import RequestError, WorkError
 from moco.jobs.inference import Inference, make_reply
 from moco.methods.base import Choice
+from moco.methods.calls import Calls
 from moco.models.info import ModelInfo
+from moco.prompts import blocks
 from moco.store.generations import GenerationStore
 
 HOT = Decoding(max_new_tokens=6, temperature=1.0, top_p=1.0)
@@ -200,3 +202,25 @@ def test_a_text_is_not_taken_for_a_reply(make):
 def test_a_mean_is_the_same_whatever_way_a_version_of_python_adds():
     row = replace(brief(reply("k", tokens=3)), logprobs=[1e16, 1.0, -1e16])
     assert make_reply(row, Rendered((), "ok", False, ""), cached=False).response.mean_logprob == 0.333333
+
+
+def test_a_shortened_prompt_is_sent_keyed_and_told_as_it_is(make):
+    long = blocks.compose("Improve.", QUESTIONS[0], blocks.candidate(1, "word " * 4000), "Write a number.")
+    [reply] = make().run([plain_request("one", long, HOT)], 1)
+    response = reply.response
+    assert response.prompt_flag == "shortened"
+    assert response.sent.startswith(f"Improve.\n\n{QUESTIONS[0]}\n\n[answer 1]\nword word")
+    assert response.sent.endswith("word [cut]\n[end]\n\nWrite a number.")
+    assert response.prompt_cut_tokens > 0
+    # What was sent is a prompt like any other.
+    [same] = make().run([plain_request("one", response.sent, HOT)], 1)
+    assert same.cached
+    assert same.response == replace(response, prompt_flag="ok", prompt_cut_tokens=0, sent=None)
+    calls = Calls()
+    calls.ask("u", response, "own", "refine", 0, "one", 0, long)
+    calls.ask("u", same.response, "own", "refine", 0, "one", 0, "short")
+    assert [row["prompt"] for row in calls.rows] == [response.sent, "short"]
+    assert [row["prompt_cut_tokens"] for row in calls.rows] == [response.prompt_cut_tokens, 0]
+    [[scored]] = make().score_texts([Choice("one", "item", long, ("A",), "options")])
+    assert (scored.prompt_flag, scored.prompt_cut_tokens > 0) == ("shortened", True)
+    assert scored.sent.endswith("word [cut]\n[end]\n\nWrite a number.")

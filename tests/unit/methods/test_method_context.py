@@ -7,7 +7,7 @@ from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
-from moco.decoding.combine import mean_of_logits
+from moco.decoding.fusion import mean_of_logits
 from moco.errors import RequestError
 from moco.methods.base import AnswerNeeds, Choice, FitNeeds, Helper, JointRequest, Needs, Request, pool_members
 from moco.models.recipes import Recipe

@@ -1,35 +1,20 @@
-"""How the logits of several models become one distribution; named, so that a joint reply has a key.
+"""Fusion: several models of one vocabulary write every token together, drawn from their combined logits.
 
-Imports no torch: methods name a combination, and it computes with what it is given.
+Imports no torch: it computes with what it is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-
-class Combination(Protocol):
-    """A way to combine logits."""
-
-    def members(self, fingerprints: Sequence[str]) -> tuple[list[int], "Combination"]:
-        """Return which of some models are read, in canonical order, and the combination of just these.
-
-        What two orders or a repetition of the same models cannot change must lead to the same models and combination.
-        """
-        ...
-
-    def key(self) -> Any:
-        """Return what tells this combination from others, as JSON values."""
-        ...
-
-    def __call__(self, logits: Sequence[Any]) -> Any:
-        """Return one logits tensor (rows by vocabulary) from one per model."""
-        ...
+if TYPE_CHECKING:
+    from moco.decoding.loop import Row
+    from moco.decoding.session import Session
 
 
 @dataclass(frozen=True)
 class WeightedSum:
-    """Sum of the members' logits with weights.
+    """Writes from the sum of the members' logits with weights.
 
     With weights that sum to 1 it is the renormalised geometric mean of their distributions: a constant added to one
     member's logits changes nothing, and a member that rules a token out vetoes it. Members of equal fingerprint are
@@ -40,6 +25,7 @@ class WeightedSum:
     """
 
     weights: tuple[float, ...]
+    one_vocabulary = True
 
     def members(self, fingerprints: Sequence[str]) -> tuple[list[int], "WeightedSum"]:
         """Return the first place of each different model, by fingerprint, and their weights; weight 0 is left out."""
@@ -56,8 +42,14 @@ class WeightedSum:
         """Return the weights."""
         return ["weighted_sum", list(self.weights)]
 
-    def __call__(self, logits: Sequence[Any]) -> Any:
-        """Return the weighted sum, over the pieces that all vocabularies have."""
+    def run(self, session: "Session", rows: Sequence["Row"]) -> Iterator["Row"]:
+        """Write a token of every row per step."""
+        batch = session.in_step(rows)
+        while batch.alive:
+            yield from batch.write(self.combine(batch.logits()))
+
+    def combine(self, logits: Sequence[Any]) -> Any:
+        """Return the weighted sum of logits tensors (rows by vocabulary), over the pieces that all vocabularies have."""
         width = min(each.shape[-1] for each in logits)
         device = logits[0].device
         total = self.weights[0] * logits[0][:, :width]
@@ -67,5 +59,5 @@ class WeightedSum:
 
 
 def mean_of_logits(members: int) -> WeightedSum:
-    """Return the combination in which every member counts alike."""
+    """Return the program in which every member counts alike."""
     return WeightedSum((1 / members,) * members)
