@@ -33,6 +33,7 @@ class Training:
     def __init__(self, job: MethodJob, scratch: Path) -> None:
         self._job, self._scratch = job, scratch / "trained"
         self._trained: dict[str, tuple[ModelInfo, str]] = {}
+        self._known: set[str] = set()
         self.costs: list[dict[str, Any]] = []
 
     def model(self, name: str) -> str | None:
@@ -70,7 +71,9 @@ class Training:
         folder = self._scratch / key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         copy_tree(made, folder)
-        self._add(name, describe_student(f"trained-{key[:16]}", info, folder, root), origin)
+        # Fits of several tasks may train the same: each forgets its own.
+        known_as = f"trained-{digest(key, self._scratch.parents[1].name)[:16]}"
+        self._add(name, describe_student(known_as, info, folder, root), origin)
         self._note(name, len(pairs), tokens_read(folder))
         return Trained(folder, origin)
 
@@ -85,6 +88,7 @@ class Training:
     def _add(self, name: str, info: ModelInfo, origin: str) -> None:
         self._job.inference.add(info, engine_settings(info.name, info.engine))
         self._trained[name] = info, origin
+        self._known.add(info.name)
 
     def _note(self, name: str, pairs: int, tokens: int) -> None:
         """Note what training costs: six operations per parameter and token that it reads, repeats included."""
@@ -95,5 +99,5 @@ class Training:
 
     def close(self) -> None:
         """Forget the models; what the state keeps is among the fit's files by now."""
-        for info, _ in self._trained.values():
-            self._job.inference.remove(info.name)
+        for name in sorted(self._known):
+            self._job.inference.remove(name)

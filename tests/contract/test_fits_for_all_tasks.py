@@ -224,6 +224,26 @@ def test_a_model_that_a_fit_trained_says_what_it_was_taught_in_the_fit_and_in_an
         assert spent["flops"] == 6 * spent["parameters"] * spent["prompt_tokens"]
 
 
+def test_tasks_of_one_job_may_train_the_same_and_one_model_twice(study):
+    def fit(ctx):
+        ctx.train("sft", 0, PAIRS, "pupil", steps=1)
+        trained = ctx.train("sft", 0, PAIRS, "pupil", steps=2)
+        rounds = 1 + (ctx.questions[0].task == "u")
+        for _ in range(rounds):
+            ctx.generate([Request("pupil", item.uid, item.prompt, "try") for item in ctx.questions])
+        return State({"rounds": rounds}, models={"pupil": trained})
+
+    register(Needs(fit=FitNeeds(trains=True, generates=True), models=("pupil",)), fit)
+    tasks = study("probe").content["tasks"]
+    made = study(tasks={"t": tasks["t"], "u": {**tasks["u"], "decoding": "short"}})
+    assert made.batch("p", "control_probe", "t") == made.batch("p", "control_probe", "u")
+    made.fit("p", "control_probe")
+    found = [
+        {file.name: file_digest(file) for file in (learned(made, task) / "models/pupil").iterdir()} for task in "tu"
+    ]
+    assert found[0] == found[1]
+
+
 def test_training_is_exact_and_follows_from_seed_and_parent(study):
     trains(steps=3, batch=1)
 
