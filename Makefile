@@ -66,7 +66,7 @@ evidence: install
 	  --append $(foreach seed,$(SEEDS),results/evidence/zoo_$(seed).md)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 10
 
 lint: install
 	$(BIN)/ruff check .

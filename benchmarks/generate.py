@@ -8,7 +8,9 @@ The same requests on both sides, in float32: prompts of log-normal length, repli
   batches of the size that was the fastest;
 * greedy decoding against `model.generate` on padded batches of 8 in file order, as benchmark scripts often do;
 * exact mode (float64, one request in eight): shown only;
-* the loads of a job with one task and with four.
+* the loads of a job with one task and with four;
+* tokens read to score options of multiple choice, four letters and four texts after each of 40 prompts, of their unique
+  tokens: every prompt once, and what follows it.
 
 Each line shows seconds from texts to texts, loading included and imports not, seconds of processor time, the share of
 the time in forward passes, and padding: computed positions that belong to no token, in prompts, replies and together.
@@ -25,13 +27,24 @@ from pathlib import Path
 
 import torch
 from transformers.utils import logging
-from workload import Run, Shape, build_checkpoint, moco_generate, model_generate, prompts, token_ids, unique_tokens
+from workload import (
+    Run,
+    Shape,
+    build_checkpoint,
+    moco_generate,
+    model_generate,
+    option_logits,
+    prompts,
+    token_ids,
+    unique_tokens,
+)
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 
-GREEDY_LIMIT, SAMPLED_LIMIT, FILE_ORDER_LIMIT, PADDING_LIMIT = 1.10, 1.25, 0.5, 0.10
+GREEDY_LIMIT, SAMPLED_LIMIT, FILE_ORDER_LIMIT, PADDING_LIMIT, OPTIONS_LIMIT = 1.10, 1.25, 0.5, 0.10, 1.30
 TOP_K = 20
+OPTION_ITEMS = 40
 EXACT_SHARE = 8
 """Exact mode gets one of so many requests, since nothing is compared with it."""
 
@@ -136,6 +149,12 @@ def compare(options: argparse.Namespace, scratch: Path, checkpoint: Path) -> Non
     )
     judge_ratio("greedy, of model.generate on 8 in file order", ours, unsorted, FILE_ORDER_LIMIT)
     judge("padding, the larger of the two", max(ours.padding, ours_sampled.padding), PADDING_LIMIT, "{:.1%}")
+    asked = prompts(checkpoint, OPTION_ITEMS, shortest=100, longest=120, median=110)
+    read, needed, seconds = option_logits(scratch / "options", checkpoint, asked, settings)
+    beside = f" ({read} of {needed}, {seconds:.1f} s)"
+    judge(
+        f"tokens read for options of {OPTION_ITEMS} items, of unique ones", read / needed, OPTIONS_LIMIT, beside=beside
+    )
 
 
 def main() -> None:

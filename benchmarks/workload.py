@@ -33,9 +33,12 @@ from moco.config.runtime import write_study_file
 from moco.engines.render import Renderer
 from moco.home import STUDY
 from moco.jobs.generate import PlainJob
+from moco.jobs.inference import Inference
+from moco.methods.base import Choice
 from moco.models.info import ModelInfo
 from moco.models.resolve import resolve
 from moco.records import GENERATIONS, PERF, QUESTIONS, Provenance, read_rows, write_rows
+from moco.store.generations import GenerationStore
 
 MODEL, BATCH, SPLIT, SEED, BLOCK = "model", "benchmark", "test", 1, "s0"
 END, PAD, UNKNOWN = "<|end|>", "<|pad|>", "<|unknown|>"
@@ -375,6 +378,37 @@ def model_generate(
         return sum(map(len, ids)), list(lengths), replies, [loaded]
 
     return measure(work)
+
+
+def option_logits(
+    root: Path, folder: Path, texts: Sequence[str], settings: EngineSettings, letters: str = "ABCD"
+) -> tuple[int, int, float]:
+    """Score options of multiple choice, letters and texts, with an empty store.
+
+    Args:
+        root: New folder for the store.
+        folder: The checkpoint.
+        texts: Prompts, of which each also lends its first words to the options of others.
+        settings: Of the engine.
+        letters: Of the options.
+
+    Returns:
+        Tokens that the model read; tokens of every prompt once and of all that follows them; seconds, loading left out.
+    """
+    info = resolve(MODEL, LocalModel(kind="local", path=str(folder)), settings, root)
+    inference = Inference({MODEL: info}, {MODEL: settings}, GenerationStore(root / "store"), root)
+    starts = [" ".join(text.split()[: 1 + place % 4]) for place, text in enumerate(texts)]
+    choices = [
+        Choice(MODEL, str(place), text, (*letters, *(starts[(place + step) % len(starts)] for step in range(1, 5))), "")
+        for place, text in enumerate(texts)
+    ]
+    scored = inference.score_texts(choices, "options")
+    account = inference.accounts.account(MODEL)
+    unique = sum(
+        options[0].stored.prompt_tokens + sum(len(option.stored.tokens) for option in options) for options in scored
+    )
+    inference.resident.close()
+    return account.read_tokens, unique, account.seconds
 
 
 def token_ids(folder: Path, texts: Sequence[str], settings: EngineSettings, limit: int) -> list[tuple[int, ...]]:

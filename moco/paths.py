@@ -9,6 +9,8 @@ BENCHMARK = "benchmark"
 """The part of a study that its comparisons make."""
 EVOLUTION = "evolution"
 """The part that the rounds of the loop make."""
+ALL = "_all"
+"""Stands for the batch and the task of a fit that serves all tasks of its pool; no task or batch has such a name."""
 
 _FIRST_BLOCKS = ((0, 0), (1, 4), (5, 7))
 """First and last sample index of the first blocks; from 8 on, each block is as long as all before it."""
@@ -94,7 +96,7 @@ def response_logits(model: str, batch: str, split: str, seed: object, block: str
 
 
 def fit_folder(pool: str, batch: str, method: str, seed: object) -> str:
-    """What a method learned on a batch, in one folder per task."""
+    """What a method learned on a batch, in one folder per task; on all batches of its pool, where `batch` is `ALL`."""
     return f"fits/{pool}/{batch}/{method}/seed{seed}"
 
 
@@ -144,7 +146,7 @@ def job_perf(path: str) -> str:
 
 
 def fitted_model(pool: str, task: str, method: str, seed: object, name: str) -> str:
-    """Slug of a model that a fit makes; user slugs contain no `--`."""
+    """Slug of a model that a fit makes, for a task or for `ALL`; user slugs contain no `--`."""
     return short_slug(f"{pool}--{task}--{method}--s{seed}--{name}")
 
 

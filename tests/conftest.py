@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from support.warm import Warm
+
     from moco.models.info import ModelInfo
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +19,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 _CONTEXT = 512
+
+
+FIRST = (
+    "workflow/test_chaos.py",
+    "slurm/test_slurm.py",
+    "unit/zoo/test_shape.py",
+    "workflow/",
+)
+"""Files that take longest, so that no process is left alone with one of them at the end."""
 
 
 class NetworkBlocked(RuntimeError):
@@ -33,6 +44,17 @@ def _is_local(family: int, address: object) -> bool:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Never name a test after bytes: packed ones hold the time, and workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the rest stays in order."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(tests).as_posix()
+        return next((number for number, start in enumerate(FIRST) if name.startswith(start)), len(FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,6 +129,15 @@ def zoo_cache(shared_folder: Path) -> Path:
     """One zoo serves all tests; MOCO_TEST_CACHE keeps it between runs."""
     kept = os.environ.get("MOCO_TEST_CACHE")
     return Path(kept) if kept else shared_folder / "zoo"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator["Warm"]:
+    """What forks the jobs of projects, for tests of what jobs do and not of how they start."""
+    from support.warm import Warm
+
+    with Warm() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,14 @@ from moco.records import ALL_REPLIES, CALLS, GENERATIONS, SCORES, read_frame
 _COLUMNS = (
     *("pool", "system", "level", "task"),
     *("replies", "cut replies", "share of cut replies (%)"),
-    *("answers that read one (%)", "of these unreadable", "cut prompts"),
+    *("answers that read one (%)", "of these unreadable"),
+    *("cut prompts", "shortened prompts", "prompt tokens left out"),
 )
-_READ = ["task", "uid", "key", "finish", "prompt_flag"]
-_COUNTS = ["replies", "cut", "answers", "cut_answers", "unread", "cut_prompts"]
+_READ = ["task", "uid", "key", "finish", "prompt_flag", "prompt_cut_tokens"]
+_COUNTS = [
+    *("replies", "cut", "answers", "cut_answers", "unread"),
+    *("cut_prompts", "short_prompts", "prompt_cut_tokens"),
+]
 
 
 def cut_replies(entry: Mapping[str, Any], scores: str, results: Path) -> pa.Table:
@@ -39,8 +43,13 @@ def cut_replies(entry: Mapping[str, Any], scores: str, results: Path) -> pa.Tabl
     answers = answers.merge(unread, how="left", on=item)
     answers["unread"] = answers["unread"].eq(True) & answers["cut"]
     replies["cut_prompt"] = replies["prompt_flag"] == "truncated"
+    replies["short_prompt"] = replies["prompt_flag"] == "shortened"
     of_replies = replies.groupby("task").agg(
-        replies=("uid", "size"), cut=("cut", "sum"), cut_prompts=("cut_prompt", "sum")
+        replies=("uid", "size"),
+        cut=("cut", "sum"),
+        cut_prompts=("cut_prompt", "sum"),
+        short_prompts=("short_prompt", "sum"),
+        prompt_cut_tokens=("prompt_cut_tokens", "sum"),
     )
     of_answers = answers.groupby("task").agg(
         answers=("uid", "size"), cut_answers=("cut", "sum"), unread=("unread", "sum")
@@ -75,7 +84,9 @@ def moco_truncated(spec: Spec, results: Path) -> Table:
         " answer test items, each counted once per reading; what fits read on dev is not among them.",
         "Answers that read one: share of answers, over items and seeds, of which at least one reply was cut. Of these"
         " unreadable: answers in which no answer was found, which count as wrong.",
-        "Cut prompts lost the beginning of their question because they did not fit the model's context.",
+        "Prompts that did not fit the model's context: in shortened prompts, what a method adds to the task (answers of"
+        " others and the like) was cut evenly, and instruction and question are whole; cut prompts lost their beginning,"
+        " because these alone did not fit. Prompt tokens left out: of both, in all.",
         *study_notes(spec)[:1],
     )
     return Table(f"Study {spec['study']}: replies cut at the token limit", _COLUMNS, tuple(rows), notes)
@@ -86,5 +97,5 @@ def _row(row: Mapping[Any, Any]) -> tuple[Cell, ...]:
         *(row["pool"] or "-", row["name"], row["level"], row["task"]),
         *(row["replies"], row["cut"], row["cut"] / row["replies"] if row["replies"] else "-"),
         row["cut_answers"] / row["answers"] if row["answers"] else "-",
-        *(row["unread"], row["cut_prompts"]),
+        *(row["unread"], row["cut_prompts"], row["short_prompts"], row["prompt_cut_tokens"]),
     )

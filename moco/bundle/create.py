@@ -121,7 +121,9 @@ class _Staged:
             return "no kind of file that bundles hold"
         if source.is_symlink():
             return "a link"
-        tasks = _tasks_in_path(name) or (self._redaction.tasks_of(source) if name.endswith(".parquet") else frozenset())
+        tasks = (_tasks_in_path(name) - {paths.ALL}) or (
+            self._redaction.tasks_of(source) - {paths.ALL} if name.endswith(".parquet") else frozenset()
+        )
         unknown = sorted(tasks - set(self._terms))
         if unknown:
             return f"of task {unknown[0]}, which the study does not compare"

@@ -43,6 +43,8 @@ class Redaction:
     def __init__(self, results: Path, terms: Mapping[str, Terms]) -> None:
         self._results, self._terms = results, terms
         self._closed = {task for task, about in terms.items() if not about.items}
+        # What a fit that serves all tasks asked for no item may hold words of any of them.
+        self._hidden = self._closed | ({paths.ALL} if self._closed else set())
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:
@@ -81,7 +83,7 @@ class Redaction:
         become null, and the questions in other texts are replaced by `MARK`; of tasks without any words, all texts
         become null.
         """
-        if not self.tasks_of(source) & self._closed:
+        if not self.tasks_of(source) & self._hidden:
             return False
         file = pq.ParquetFile(source)
         hidden = {"prompt", *_TOKENS}
@@ -102,7 +104,7 @@ class Redaction:
             if about.name in hidden or (pa.types.is_string(about.type) and about.name not in _NAMES):
                 values = [
                     None
-                    if about.name in hidden and task in self._closed
+                    if about.name in hidden and task in self._hidden
                     else self._cleaned(about.name, task, uid, value)
                     for task, uid, value in zip(tasks, uids, table[about.name].to_pylist(), strict=True)
                 ]
@@ -110,8 +112,10 @@ class Redaction:
         return table
 
     def _cleaned(self, column: str, task: str, uid: str | None, value: Any) -> Any:
-        if value is None or task not in self._closed:
+        if value is None or task not in self._hidden:
             return value
+        if task == paths.ALL:
+            return None
         if self._terms[task].texts == "none" and column in _WRITTEN:
             return None
         known = None if uid is None else self._words.get(uid)

@@ -52,7 +52,7 @@ def _resolve_made(options: argparse.Namespace, spec: Mapping[str, Any], target: 
     from moco.methods.state import failure_of, model_of
     from moco.models.info import ModelInfo
     from moco.models.recipes import Trained
-    from moco.models.resolve import describe_merge, describe_student
+    from moco.models.resolve import describe_merge, describe_student, find_source
     from moco.records import write_json
 
     folder = options.results / spec.get("folder", paths.checkpoint(options.model))
@@ -69,7 +69,7 @@ def _resolve_made(options: argparse.Namespace, spec: Mapping[str, Any], target: 
     made = model_of(options.results / paths.fit_folder(*spec["fit"]) / spec["task"], spec["name"])
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]
     if isinstance(made, Trained):
-        parent = next(info for info in known if info.fingerprint == made.parent)
+        parent = find_source(made.parent, known, options.model)
         info = describe_student(options.model, parent, folder, home(options.results))
         info.write(target)
         print(f"{info.name}: trained from {parent.name}, fingerprint {info.fingerprint[:16]}")

@@ -10,7 +10,7 @@ from moco.config.problems import Problem
 from moco.config.study import Comparison, Study
 from moco.config.tasks import TaskSource
 
-_NAMED = ("models", "tasks", "pools", "methods", "decoding")
+_NAMED = ("models", "tasks", "pools", "methods", "decoding", "corpora")
 
 
 def readable(content: Mapping[str, Any], problems: Iterable[Problem]) -> Study | None:
@@ -76,7 +76,7 @@ def _without(study: Study, dropped: Mapping[str, set[str]]) -> Study | None:
     methods = {
         name: variant
         for name, variant in study.methods.items()
-        if name not in dropped["methods"] and not _refers(variant.params, gone)
+        if name not in dropped["methods"] and not _refers(variant.params, gone | dropped["corpora"])
     }
     roles = {name: None for name, value in study.scoring if isinstance(value, str) and value in gone}
     names = {

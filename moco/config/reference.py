@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from moco.config.columns import Columns, Condition, Value
+from moco.config.corpora import CorpusEntry
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.evolution import DistillationTraining, EvolutionEntry
@@ -43,6 +44,7 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Task source: MoCo JSON", MocoSource),
     ("Task source: tables", TableSource),
     ("Task source: another task", TaskSource),
+    ("Corpus", CorpusEntry),
     ("Comparison", Comparison),
     ("Evolution", EvolutionEntry),
     ("Evolution: training of students", DistillationTraining),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from moco.config.corpora import CorpusEntry
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.evolution import EvolutionEntry
@@ -76,6 +77,7 @@ class Study(Section):
     tasks: dict[Slug, TaskEntry] = identity("Tasks by name.", min_length=1)
     pools: dict[Slug, PoolEntry] = identity("Pools by name; a list of models, or a mapping.", min_length=1)
     methods: dict[Slug, MethodVariant] = identity("Method variants by name.", factory=dict)
+    corpora: dict[Slug, CorpusEntry] = identity("Outside texts by name, which fits of methods may read.", factory=dict)
     compare: tuple[Comparison, ...] = identity("What is compared with what.", factory=lambda: (Comparison(),))
     evolution: dict[Slug, EvolutionEntry] = identity("Runs of the single-multi evolution loop by name.", factory=dict)
     failures: Literal["stop", "record"] = runtime("Stop at failed work, or record it as failed rows.", "stop")

@@ -31,8 +31,13 @@ class Steps(Protocol):
         """Go on with these rows only, in this order; a row may appear more than once."""
         ...
 
-    def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the log-probability of every token of one continuation per row, and forget the rows."""
+    def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
+        """Return the log-probability of every token of given continuations, and forget the rows.
+
+        Args:
+            continuations: Token ids; may be empty.
+            rows: Which row each of them follows; a row may appear more than once. Left out, one per row.
+        """
         ...
 
     def splice(self, cut: Sequence[int], added: Sequence[Sequence[int]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
-from moco.decoding.stepper import Stepper, finite
+from moco.decoding.stepper import Stepper, Tally, finite
 
 
 class _Row(Protocol):
@@ -34,21 +34,23 @@ class UncachedRow:
         device: Where it is.
         prompt: Token ids.
         where: Names model and settings in errors.
+        tally: Counts what is read, again and again.
     """
 
-    def __init__(self, model: Any, device: torch.device, prompt: Sequence[int], where: str) -> None:
-        self._model, self._where = model, where
+    def __init__(self, model: Any, device: torch.device, prompt: Sequence[int], where: str, tally: Tally) -> None:
+        self._model, self._where, self._tally = model, where, tally
         self._ids = torch.tensor([list(prompt)], device=device)
         self.logits = self._read(self._ids)[:, -1]
 
-    def _read(self, ids: torch.Tensor) -> torch.Tensor:
+    def _read(self, ids: torch.Tensor, drawn: int = 0) -> torch.Tensor:
+        self._tally.tokens += ids.shape[1] - drawn
         logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits
         return finite(logits if logits.dtype == torch.float64 else logits.float(), self._where)
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Append one token, of shape 1."""
         self._ids = torch.cat([self._ids, tokens.to(self._ids.device)[:, None]], dim=-1)
-        self.logits = self._read(self._ids)[:, -1]
+        self.logits = self._read(self._ids, drawn=1)[:, -1]
 
     def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the log-probabilities of one continuation, and forget the row."""
@@ -123,16 +125,32 @@ class RowByRow:
         self._rows = chosen
         self._tokens = [list(self._tokens[place]) for place in rows.tolist()]
 
-    def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the log-probability of every token of one continuation per row, and forget the rows."""
-        return [row.score([each])[0] for row, each in zip(self._rows, continuations, strict=True)]
+    def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
+        """Return the log-probability of every token of given continuations, and forget the rows.
+
+        Args:
+            continuations: Token ids; may be empty.
+            rows: Which row each of them follows; a row may appear more than once. Left out, one per row.
+        """
+        follows = range(len(continuations)) if rows is None else rows
+        last = {row: place for place, row in enumerate(follows)}
+        scored = []
+        for place, (row, each) in enumerate(zip(follows, continuations, strict=True)):
+            # One at a time, so that no more than two states of a row are in memory.
+            state = self._rows[row] if place == last[row] else copy.deepcopy(self._rows[row])
+            scored += state.score([each])
+        return scored
 
 
-def cached_rows(model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str) -> RowByRow:
+def cached_rows(
+    model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str, tally: Tally | None = None
+) -> RowByRow:
     """Return rows that each have a cache of their own, so that nothing is padded."""
-    return RowByRow(lambda prompt: Stepper(model, device, [prompt], where), prompts)
+    return RowByRow(lambda prompt: Stepper(model, device, [prompt], where, tally), prompts)
 
 
-def uncached_rows(model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str) -> RowByRow:
+def uncached_rows(
+    model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str, tally: Tally | None = None
+) -> RowByRow:
     """Return rows that are read anew with every token."""
-    return RowByRow(lambda prompt: UncachedRow(model, device, prompt, where), prompts)
+    return RowByRow(lambda prompt: UncachedRow(model, device, prompt, where, tally or Tally()), prompts)

@@ -63,6 +63,13 @@ def not_finite(where: str) -> WorkError:
     return WorkError(what, where=where, remedy="set another engine.dtype or engine.attention for this model")
 
 
+class Tally:
+    """Tokens of prompts and given texts that a model has read, without padding and without what it wrote itself."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+
+
 class Stepper:
     """The state of one model over a batch: what it has read of every row, and its logits for what comes next.
 
@@ -74,13 +81,21 @@ class Stepper:
         device: Where it is.
         prompts: Token ids of every row; none is empty.
         where: Names model and settings in errors.
+        tally: Counts what is read.
 
     Attributes:
         logits: Logits of the next token, rows by vocabulary, at least float32.
     """
 
-    def __init__(self, model: Any, device: torch.device, prompts: Sequence[Sequence[int]], where: str = "") -> None:
-        self._model, self._device, self._where = model, device, where
+    def __init__(
+        self,
+        model: Any,
+        device: torch.device,
+        prompts: Sequence[Sequence[int]],
+        where: str = "",
+        tally: Tally | None = None,
+    ) -> None:
+        self._model, self._device, self._where, self._tally = model, device, where, tally or Tally()
         equal = [(prompt, len(list(rows))) for prompt, rows in groupby(map(tuple, prompts))]
         different = [prompt for prompt, _ in equal]
         stackable = can_be_stacked(model.config)
@@ -96,6 +111,7 @@ class Stepper:
             self.keep(torch.arange(len(different)).repeat_interleave(counts))
 
     def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, DynamicCache]:
+        self._tally.tokens += sum(map(len, prompts))
         ids, mask = pad_left(prompts, self._device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
@@ -141,30 +157,47 @@ class Stepper:
         self.logits = torch.where(own.any(-1)[:, None], logits, self.logits)
         self._next = self._next + own.sum(-1)
 
-    def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the log-probability of every token of one continuation per row, and forget the rows.
+    def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
+        """Return the log-probability of every token of given continuations, and forget the rows.
 
         Args:
             continuations: Token ids; may be empty.
+            rows: Which row each of them follows; a row may appear more than once. Left out, one per row.
         """
+        follows = torch.tensor(range(len(continuations)) if rows is None else rows)
+        scored: list[list[float]] = [[] for _ in continuations]
+        written = [place for place, each in enumerate(continuations) if each]
         first = torch.log_softmax(self.logits, dim=-1)
-        width = max((len(each) for each in continuations), default=0)
-        if width == 0:
-            return [[] for _ in continuations]
+        begin = torch.tensor([continuations[place][0] for place in written], dtype=torch.long)
+        known = first[follows[written].to(self._device), begin.to(self._device)].tolist()
+        for place, value in zip(written, known, strict=True):
+            scored[place].append(value)
+        # The logits of a last token are wanted by nobody, so texts of one token are read no further.
+        longer = [place for place in written if len(continuations[place]) > 1]
+        if longer:
+            # Where nothing moves, nothing is selected: not every cache can be.
+            if follows[longer].tolist() != list(range(len(self.logits))):
+                self._select(follows[longer])
+            later = self._score_after_first([continuations[place] for place in longer])
+            for place, values in zip(longer, later, strict=True):
+                scored[place] += values
+        return scored
+
+    def _score_after_first(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return the log-probability of every token but the first, of one continuation per row."""
+        width = max(map(len, continuations))
         ids = torch.zeros(len(continuations), width, dtype=torch.long)
         for row, each in enumerate(continuations):
             ids[row, : len(each)] = torch.tensor(each, dtype=torch.long)
         ids = ids.to(self._device)
-        picked = [first.gather(-1, ids[:, :1])]
-        if width > 1:
-            read = ids[:, :-1]
-            # What follows a continuation's end is read too, but nothing before it looks ahead.
-            self._mask = torch.cat([self._mask, self._mask.new_ones(read.shape)], dim=-1)
-            positions = self._next[:, None] + torch.arange(width - 1, device=self._device)
-            later = torch.log_softmax(self._forward(read, self._mask, positions, self._cache, last=False), dim=-1)
-            picked.append(later.gather(-1, ids[:, 1:, None]).squeeze(-1))
-        values = torch.cat(picked, dim=-1).tolist()
-        return [row[: len(each)] for row, each in zip(values, continuations, strict=True)]
+        read = ids[:, :-1]
+        self._tally.tokens += sum(len(each) - 1 for each in continuations)
+        # What follows a continuation's end is read too, but nothing before it looks ahead.
+        self._mask = torch.cat([self._mask, self._mask.new_ones(read.shape)], dim=-1)
+        positions = self._next[:, None] + torch.arange(width - 1, device=self._device)
+        logprobs = torch.log_softmax(self._forward(read, self._mask, positions, self._cache, last=False), dim=-1)
+        values = logprobs.gather(-1, ids[:, 1:, None]).squeeze(-1).tolist()
+        return [row[: len(each) - 1] for row, each in zip(values, continuations, strict=True)]
 
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache, *, last: bool = True

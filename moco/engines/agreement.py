@@ -24,7 +24,7 @@ from moco.records import read_json, write_json
 
 log = logging.getLogger("moco")
 
-WAYS: dict[str, Callable[[Any, torch.device, Sequence[Sequence[int]], str], Steps]] = {
+WAYS: dict[str, Callable[..., Steps]] = {
     "batched": Stepper,
     "cached rows": cached_rows,
     "uncached rows": uncached_rows,
@@ -130,7 +130,7 @@ def _agrees(
     try:
         return all(
             _draws_alike(start, rows, later, prompts, truth, close)
-            and _scores_alike(start, rows, prompts, truth, close)
+            and _scores_alike(start, rows, later, prompts, truth, close)
             for rows, later in plans
         )
     except Exception as error:
@@ -161,13 +161,17 @@ def _draws_alike(
 def _scores_alike(
     start: Callable[..., Steps],
     rows: Sequence[int],
+    later: Sequence[int],
     prompts: Sequence[Sequence[int]],
     truth: Sequence[torch.Tensor],
     close: float,
 ) -> bool:
-    scored = start([prompts[row][:-_STEPS] for row in rows], "").score([prompts[row][-_STEPS:] for row in rows])
-    for row, values in zip(rows, scored, strict=True):
-        picked = [float(truth[row][step][token]) for step, token in enumerate(prompts[row][-_STEPS:])]
+    # Several texts may follow one row.
+    scored_rows = [*rows, *later]
+    texts = [prompts[row][-_STEPS:] for row in scored_rows]
+    scored = start([prompts[row][:-_STEPS] for row in rows], "").score(texts, [rows.index(row) for row in scored_rows])
+    for row, text, values in zip(scored_rows, texts, scored, strict=True):
+        picked = [float(truth[row][step][token]) for step, token in enumerate(text)]
         if not _close(torch.tensor(values), torch.tensor(picked), close):
             return False
     return True

@@ -153,6 +153,11 @@ class EmbedEngine(Resident, Protocol):
 class Engine(Resident, Protocol):
     """One loaded model that writes."""
 
+    @property
+    def read_tokens(self) -> int:
+        """Tokens of prompts and given texts that it has read so far, without padding; what is shared counts once."""
+        ...
+
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish, in any order."""
         ...

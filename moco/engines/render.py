@@ -1,5 +1,6 @@
 """From one user turn to token ids, the same way for every method and engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 from moco.engines.thoughts import ReplyText
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
+from moco.prompts.budget import Shortened, shortened
+
+CHARACTERS_PER_TOKEN = 4
+"""About as many has a token of a model whose tokenizer is not at hand."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +21,18 @@ class Rendered:
 
     Attributes:
         tokens: Token ids, template included.
-        flag: `ok`, or `truncated` when the beginning of the user's text was cut to fit the context.
+        flag: `ok`; `shortened` when parts that may shrink were cut to fit the context; `truncated` when even so the
+            beginning of the user's text had to be.
         thinking: The template has opened a thought that the reply will close.
+        text: The user's text as it is sent.
+        left_out: Tokens of the user's text that are not in it.
     """
 
     tokens: tuple[int, ...]
     flag: str
     thinking: bool
+    text: str
+    left_out: int = 0
 
 
 class Renderer:
@@ -87,7 +97,12 @@ class Renderer:
     def render(self, prompt: str, max_new_tokens: int) -> Rendered:
         """Return the token ids of a prompt with room for the reply.
 
-        A prompt that is too long loses the beginning of the user's text, never the template, and is flagged.
+        In a prompt that is too long the parts that may shrink are shortened evenly. Where the others alone are too long,
+        it loses the beginning of the user's text, never the template. Both are flagged.
+
+        Args:
+            prompt: The user's text.
+            max_new_tokens: Tokens of the reply.
 
         Raises:
             RequestError: The reply alone leaves no room for a prompt.
@@ -95,19 +110,33 @@ class Renderer:
         ids, thinking = self._ids(prompt)
         room = self._info.context - max_new_tokens
         if len(ids) <= room:
-            return Rendered(tuple(ids), "ok", thinking)
-        body = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            return Rendered(tuple(ids), "ok", thinking, prompt)
+        short = shortened(prompt, room, lambda text: len(self._ids(text)[0]), self._ends_of_tokens)
+        if short.left_out:
+            ids, thinking = self._ids(short.text)
+            if len(ids) <= room:
+                return Rendered(tuple(ids), "shortened", thinking, short.text, short.left_out)
+        body = self._tokenizer(short.text, add_special_tokens=False)["input_ids"]
         cut = len(ids) - room
         while cut < len(body):
-            ids, thinking = self._ids(self._tokenizer.decode(body[cut:]))
+            text = self._tokenizer.decode(body[cut:])
+            ids, thinking = self._ids(text)
             if len(ids) <= room:
-                return Rendered(tuple(ids), "truncated", thinking)
+                return Rendered(tuple(ids), "truncated", thinking, text, short.left_out + cut)
             cut += max(1, len(ids) - room)
         raise RequestError(
             f"context of {self._info.context} tokens leaves no room for a prompt with {max_new_tokens} new tokens",
             where=f"models.{self._info.name}",
             remedy="lower max_new_tokens",
         )
+
+    def _ends_of_tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._tokenizer.is_fast:
+            found = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+            return [[end for _, end in offsets] for offsets in found["offset_mapping"]]
+        # Tokenizers in Python do not say where a token ends.
+        ids = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [_spread(len(text), len(own)) for text, own in zip(texts, ids, strict=True)]
 
     def text(self, text: str, limit: int) -> tuple[int, ...]:
         """Return the first `limit` token ids of a text, with the special tokens that its encoder expects."""
@@ -151,3 +180,26 @@ class Renderer:
         turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
         text = self._templated(turns)
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def for_server(prompt: str, context: int, max_new_tokens: int) -> Shortened:
+    """Return the prompt of a served model, shortened where it is too long by the usual length of a token.
+
+    Args:
+        prompt: The user's text.
+        context: Declared context in tokens; 0 where none is, and then nothing is shortened.
+        max_new_tokens: Tokens of the reply.
+    """
+
+    def length(text: str) -> int:
+        return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+    room = context - max_new_tokens
+    if not context or length(prompt) <= room:
+        return Shortened(prompt)
+    return shortened(prompt, room, length, lambda texts: [_spread(len(text), length(text)) for text in texts])
+
+
+def _spread(characters: int, tokens: int) -> list[int]:
+    """Return where tokens end that are equally long."""
+    return [characters * number // tokens for number in range(1, tokens + 1)]

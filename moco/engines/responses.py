@@ -28,7 +28,10 @@ class Response:
         text: Visible reply, thinking text removed; empty when the thought was never closed.
         finish: `stop` or `length`.
         thought: `none`, `closed` or `unclosed`.
-        prompt_flag: `ok`, or `truncated` when the question's beginning was cut to fit the context.
+        prompt_flag: `ok`; `shortened` when parts of the prompt that may shrink were cut to fit the context; `truncated`
+            when the prompt's beginning was.
+        prompt_cut_tokens: Tokens of the prompt that were left out.
+        sent: The prompt as it was sent, where something was left out.
         mean_logprob: Mean raw log-probability of the chosen tokens; None for an empty reply.
         segments: Who wrote what, token by token, where several models wrote in turn.
     """
@@ -41,4 +44,6 @@ class Response:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     mean_logprob: float | None = None
+    prompt_cut_tokens: int = 0
+    sent: str | None = None
     segments: tuple[Segment, ...] = ()

@@ -10,7 +10,7 @@ import torch
 
 from moco.config.engine import EngineSettings
 from moco.decoding.loop import DECIMALS, Row, Steps, decode_batch
-from moco.decoding.stepper import not_finite
+from moco.decoding.stepper import Tally, not_finite
 from moco.engines.agreement import WAYS, first_line, way_of_stepping
 from moco.engines.base import TextRequest, TokenRequest
 from moco.engines.memory import work_in_batches
@@ -88,7 +88,7 @@ class TransformersEngine:
     def __init__(self, info: ModelInfo, root: Path, settings: EngineSettings) -> None:
         from transformers import AutoTokenizer
 
-        self._settings, self._name = settings, info.name
+        self._settings, self._name, self._tally = settings, info.name, Tally()
         self.device = device_of(settings)
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
@@ -99,6 +99,11 @@ class TransformersEngine:
         self.memory_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self._where = place(info, settings)
         self._steps = way_of_stepping(self.model, self.device, len(self.tokenizer), info.context, self._where, root)
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens of prompts and given texts that it has read so far, without padding; what is shared counts once."""
+        return self._tally.tokens
 
     def close(self) -> None:
         """Free the memory."""
@@ -120,7 +125,7 @@ class TransformersEngine:
             raise RequestError(
                 what, where=f"models.{self._name}", remedy="give it the tokenizer that it was saved with"
             )
-        return WAYS[self._steps](self.model, self.device, prompts, self._where)
+        return WAYS[self._steps](self.model, self.device, prompts, self._where, self._tally)
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""
@@ -155,20 +160,21 @@ class TransformersEngine:
 
     def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
         """Yield texts with the log-probability of each token; a prompt that several of them share is read once."""
-        shared: dict[tuple[int, ...], list[TextRequest]] = {}
-        for request in requests:
-            shared.setdefault(request.prompt, []).append(request)
-        groups = [_SharedPrompt(prompt, texts) for prompt, texts in shared.items()]
         rows, tokens = self._settings.batch_rows, self._settings.batch_tokens
-        yield from work_in_batches(groups, rows, tokens, self._score_batch, who=self._name, split=_SharedPrompt.halves)
+        groups = _by_prompt(requests, rows, tokens)
+        # Batches count groups; the largest one says how many of them have no more texts than a batch has rows.
+        together = max(1, rows // max((len(group.texts) for group in groups), default=1))
+        yield from work_in_batches(
+            groups, together, tokens, self._score_batch, who=self._name, split=_SharedPrompt.halves
+        )
 
     def _score_batch(self, batch: Sequence["_SharedPrompt"]) -> Iterator[Stored]:
         started = time.perf_counter()
         texts = [text for group in batch for text in group.texts]
         with torch.inference_mode():
             stepper = self.stepper([group.prompt for group in batch])
-            stepper.keep(torch.tensor([place for place, group in enumerate(batch) for _ in group.texts]))
-            scored = stepper.score([text.continuation for text in texts])
+            follows = [place for place, group in enumerate(batch) for _ in group.texts]
+            scored = stepper.score([text.continuation for text in texts], follows)
         seconds = (time.perf_counter() - started) / len(texts)
         for text, logprobs in zip(texts, scored, strict=True):
             if not all(map(isfinite, logprobs)):
@@ -178,14 +184,38 @@ class TransformersEngine:
 
 
 class _SharedPrompt:
-    """Texts that follow one prompt; in a batch they take one row each."""
+    """Texts that follow one prompt; in a batch they take one row each.
+
+    Attributes:
+        key: Of one of them.
+        width: Padded tokens that they occupy.
+    """
 
     def __init__(self, prompt: tuple[int, ...], texts: Sequence[TextRequest]) -> None:
-        self.prompt, self.texts = prompt, sorted(texts, key=lambda text: text.key)
+        self.prompt, self.texts = prompt, sorted(texts, key=lambda text: (-text.width, text.key))
         self.key = self.texts[0].key
-        self.width = sum(text.width for text in texts)
+        self.width = len(texts) * self.texts[0].width
+
+    def parts(self, size: int) -> list["_SharedPrompt"]:
+        """Return the texts in parts of some texts each; each of them reads the prompt again."""
+        firsts = range(0, len(self.texts), size)
+        return [_SharedPrompt(self.prompt, self.texts[first : first + size]) for first in firsts]
 
     def halves(self) -> list["_SharedPrompt"]:
         """Return the texts in two parts, or in one where there is only one."""
-        middle = (len(self.texts) + 1) // 2
-        return [_SharedPrompt(self.prompt, part) for part in (self.texts[:middle], self.texts[middle:]) if part]
+        return self.parts((len(self.texts) + 1) // 2)
+
+
+def _by_prompt(requests: Sequence[TextRequest], rows: int, tokens: int) -> list[_SharedPrompt]:
+    """Return texts by the prompt that they follow, in parts where there are more of them than a batch takes.
+
+    Args:
+        requests: In any order.
+        rows: Most texts of a part.
+        tokens: Most padded tokens of a part; a single longer text is a part of its own.
+    """
+    shared: dict[tuple[int, ...], list[TextRequest]] = {}
+    for request in requests:
+        shared.setdefault(request.prompt, []).append(request)
+    groups = [_SharedPrompt(prompt, texts) for prompt, texts in shared.items()]
+    return [part for group in groups for part in group.parts(max(1, min(rows, tokens // group.texts[0].width)))]

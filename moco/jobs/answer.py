@@ -158,7 +158,7 @@ class AnswerJob(MethodJob):
                 usable = [question for question in questions if question.uid not in missing]
                 resources = JobAnswerResources(self, task, split, ask, usable, self.lazy_models)
                 guard = Guard(resources, self.needs, needs, self.members, run)
-                ctx = AnswerContext(self.members, usable, guard, self.settings(run=run))
+                ctx = AnswerContext(self.members, usable, guard, self.settings(task, run=run))
                 try:
                     rows = checked_answers(self.method.answer(ctx, state), usable)
                 except FailedItems as failure:
@@ -190,7 +190,8 @@ class AnswerJob(MethodJob):
         return (f"fit: {reason}", State()) if reason else (None, states.read_state(folder))
 
     def _fit_folder(self, task: str) -> Path:
-        return self.results / paths.fit_folder(self.pool, self.batch, self.variant, self.seed) / task
+        batch, place = (paths.ALL, paths.ALL) if self.needs.fit_scope == "pool" else (self.batch, task)
+        return self.results / paths.fit_folder(self.pool, batch, self.variant, self.seed) / place
 
     def _fit_costs(self, task: str) -> list[dict[str, Any]]:
         if self.needs.fit is None or states.failure_of(self._fit_folder(task)) is not None:

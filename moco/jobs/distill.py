@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from moco import paths
@@ -14,14 +13,11 @@ from moco.home import home, store_root, work_root
 from moco.methods.state import FAILED
 from moco.models.info import ModelInfo
 from moco.records import MIXTURE, read_rows, write_json
-from moco.seeds import generator
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
+from moco.training.sft import Pair, train
 
 log = logging.getLogger("moco")
-
-Pair = tuple[str, str]
-"""Prompt and completion."""
 
 
 @dataclass
@@ -70,56 +66,3 @@ class DistillJob:
         shutil.rmtree(self.output, ignore_errors=True)
         for place in range(1, len(self.spec["students"]) + 1):
             write_json(self.output / str(place) / FAILED, {"reason": f"distill: {reason}"})
-
-
-def train(
-    info: ModelInfo, root: Path, pairs: Sequence[Pair], training: Mapping[str, Any], seed: Sequence[int], output: Path
-) -> None:
-    """Train all weights of a model on completions, prompts masked, and save it as a checkpoint of its own.
-
-    Args:
-        info: The model that is trained further.
-        root: The project folder.
-        pairs: What it learns.
-        training: `steps`, `batch` and `learning_rate`.
-        seed: Run seed, and number of the copy of the model; the order of pairs follows from them and from the model.
-        output: Folder of the checkpoint.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from moco.engines.render import Renderer
-    from moco.merging.build import dense_folder
-
-    torch.set_num_threads(1)  # the order of sums decides the last bits
-    renderer = Renderer(info, root)
-    tokenizer = AutoTokenizer.from_pretrained(info.tokenizer_folder(root), trust_remote_code=info.trust_remote_code)
-    texts = []
-    for prompt, completion in pairs:
-        answer = [*renderer.continuation(completion), tokenizer.eos_token_id]
-        texts.append((renderer.render(prompt, len(answer)).tokens, answer))
-    with TemporaryDirectory(dir=output.parent) as scratch:
-        dense = dense_folder(info, root, Path(scratch))
-        model = AutoModelForCausalLM.from_pretrained(
-            dense, dtype=torch.float32, trust_remote_code=info.trust_remote_code
-        )
-        order = generator("distill", info.fingerprint, *seed)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=training["learning_rate"])
-        model.train()
-        for _ in range(training["steps"]):
-            drawn = order.choice(len(texts), min(training["batch"], len(texts)), replace=False)
-            chosen = [texts[place] for place in drawn]
-            longest = max(len(prompt) + len(answer) for prompt, answer in chosen)
-            tokens = torch.zeros(len(chosen), longest, dtype=torch.long)
-            labels = torch.full_like(tokens, -100)
-            mask = torch.zeros_like(tokens)
-            for row, (prompt, answer) in enumerate(chosen):
-                end = len(prompt) + len(answer)
-                tokens[row, :end] = torch.tensor([*prompt, *answer])
-                labels[row, len(prompt) : end] = torch.tensor(answer)
-                mask[row, :end] = 1
-            optimiser.zero_grad()
-            model(input_ids=tokens, attention_mask=mask, labels=labels).loss.backward()
-            optimiser.step()
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)

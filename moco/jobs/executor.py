@@ -1,7 +1,7 @@
 """Rounds of work of the tasks of a job: each kind of work in turn, model by model, through the store."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +10,7 @@ from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.digest import digest
 from moco.engines.responses import Response
-from moco.jobs.inference import ENCODER_POSITIONS, Inference, Job, Reply, ScoredText, TextJob
+from moco.jobs.inference import ENCODER_POSITIONS, Inference, Reply, ScoredText
 from moco.jobs.performance import reply_row
 from moco.methods.base import Choice, Request
 from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, RewardWork, Work
@@ -87,18 +87,12 @@ class Executor:
         return model
 
     def _generate(self, requests: Sequence[Request]) -> list[Response | Failure]:
-        jobs = [
-            Job(
-                model=self._known(str(request.member)),
-                prompt=request.prompt,
-                decoding=request.decoding or self._decoding,
-                seed=self._seed,
-                sample=request.sample,
-            )
+        asked = [
+            replace(request, member=self._known(str(request.member)), decoding=request.decoding or self._decoding)
             for request in requests
         ]
         results: list[Response | Failure] = []
-        for request, reply in zip(requests, self._inference.run(jobs, record=self._record), strict=True):
+        for request, reply in zip(asked, self._inference.run(asked, self._seed, record=self._record), strict=True):
             if reply.failed is not None:
                 results.append(Failure(request.uid, f"{request.member}: {reply.failed}"))
                 continue
@@ -108,13 +102,8 @@ class Executor:
         return results
 
     def _choose(self, choices: Sequence[Choice]) -> list[Measurement]:
-        texts = [
-            TextJob(self._known(str(choice.member)), choice.prompt, option)
-            for choice in choices
-            for option in choice.options
-        ]
-        scored = iter(self._inference.score_texts(texts, "options"))
-        return [self._chosen([next(scored) for _ in choice.options]) for choice in choices]
+        asked = [replace(choice, member=self._known(str(choice.member))) for choice in choices]
+        return [self._chosen(options) for options in self._inference.score_texts(asked, "options")]
 
     def _chosen(self, options: Sequence[ScoredText]) -> Measurement:
         rows = [option.stored for option in options]
@@ -126,7 +115,9 @@ class Executor:
             prompt_tokens=max((row.prompt_tokens for row in rows), default=0),
             completion_tokens=sum(len(row.tokens) for row in rows),
             key=key,
-            prompt_flag=next((option.prompt_flag for option in options if option.prompt_flag != "ok"), "ok"),
+            prompt_flag=options[0].prompt_flag if options else "ok",
+            prompt_cut_tokens=options[0].prompt_cut_tokens if options else 0,
+            sent=options[0].sent if options else None,
         )
 
     def _embed(self, work: Sequence[EmbedWork]) -> list[Measurement]:

@@ -26,6 +26,7 @@ def fetch(
     flush_seconds: float,
     turn: AbstractContextManager[object] | None = None,
     failed: dict[str, str] | None = None,
+    read: Callable[[], int] | None = None,
 ) -> tuple[dict[str, Row], set[str]]:
     """Return the stored rows of all requests, and the keys of those that were made now.
 
@@ -40,6 +41,7 @@ def fetch(
         flush_seconds: Finished rows reach the disk at least this often, and those of others are looked for.
         turn: Held while something is made, where only one job may do so at a time.
         failed: Takes in why requests got no reply, by key; left out, that is an error.
+        read: Tokens that the model has read for them so far; left out, what every row says for itself.
 
     Raises:
         WorkError: A row is still missing after that.
@@ -56,7 +58,7 @@ def fetch(
                 work.exchange()
             rows = make(work.backlog)
             # Only here, since `make` loads the model.
-            progress = RequestProgress(f"{who}: {label}", missing, cached=len(stored))
+            progress = RequestProgress(f"{who}: {label}", missing, cached=len(stored), read=read)
             for row in rows:
                 work.add(row)
                 progress.made(row)

@@ -11,15 +11,19 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings, records_items
 from moco.home import home, store_root
-from moco.jobs.inference import Inference, Job, Reply
+from moco.jobs.inference import Inference, Reply
 from moco.jobs.performance import load_rows, reply_row, write_failed_perf
+from moco.methods.base import Request
 from moco.models.info import ModelInfo
 from moco.records import GENERATIONS, PERF, Provenance, write_rows
 from moco.store.generations import GenerationStore
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions
 
-_FIELDS = ("key", "text", "thought", "finish", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
+_FIELDS = (
+    *("key", "text", "thought", "finish", "prompt_flag", "prompt_cut_tokens"),
+    *("prompt_tokens", "completion_tokens", "mean_logprob"),
+)
 
 
 @dataclass
@@ -55,8 +59,11 @@ class PlainJob:
         store = GenerationStore(store_root(self.results))
         inference = Inference({self.model: info}, {self.model: settings}, store, home(self.results))
         decoding = Decoding.model_validate(self.spec["decoding"])
-        jobs = [Job(self.model, question.prompt, decoding, self.seed, sample) for _, question, sample in self._requests]
-        replies = inference.run(jobs, "plain responses", record=records_items())
+        requests = [
+            Request(self.model, question.uid, question.prompt, "plain", sample, decoding)
+            for _, question, sample in self._requests
+        ]
+        replies = inference.run(requests, self.seed, "plain responses", record=records_items())
         provenance = Provenance("generate", self.spec, {"model": info.fingerprint})
         rows = (
             {"task": task, "uid": question.uid, "sample": sample, **_row(reply)}
@@ -68,7 +75,7 @@ class PlainJob:
             for reply in replies
             if reply.failed is None
         }
-        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *load_rows(inference.room)], provenance)
+        write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *load_rows(inference.resident)], provenance)
         inference.accounts.close(self.path, self._about, provenance)
 
     @property

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import fsum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.engines.base import LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
-from moco.engines.render import Renderer
+from moco.engines.base import Engine, LiveEngine, MeasureRequest, Pooling, ServedRequest, TextRequest, TokenRequest
+from moco.engines.render import Rendered, Renderer, for_server
 from moco.engines.responses import Response
 from moco.engines.served.turn import one_at_a_time
 from moco.engines.thoughts import visible_text
@@ -19,6 +18,7 @@ from moco.errors import RequestError
 from moco.jobs.fetch import fetch
 from moco.jobs.performance import Accounts
 from moco.jobs.resident import ResidentEngines
+from moco.methods.base import Choice, Request
 from moco.models.info import ModelInfo
 from moco.registry import did_you_mean
 from moco.scoring.base import Rating
@@ -37,38 +37,22 @@ SERVED = {"kind": "server"}
 
 
 @dataclass(frozen=True)
-class Job:
-    """One request: a model, a user turn, settings, and which sample of how many."""
-
-    model: str
-    prompt: str
-    decoding: Decoding
-    seed: int
-    sample: int = 0
-
-
-@dataclass(frozen=True)
-class TextJob:
-    """A given text whose log-probability after a user turn is wanted."""
-
-    model: str
-    prompt: str
-    text: str
-
-
-@dataclass(frozen=True)
 class ScoredText:
     """A text with its log-probabilities.
 
     Attributes:
         stored: Token ids and log-probabilities.
-        prompt_flag: `ok`, or `truncated` when the prompt's beginning was cut to fit the context.
+        prompt_flag: As of a `Response`.
         cached: It was in the store.
+        prompt_cut_tokens: Likewise.
+        sent: Likewise.
     """
 
     stored: StoredReply
     prompt_flag: str
     cached: bool
+    prompt_cut_tokens: int = 0
+    sent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,14 +72,33 @@ class Reply:
     failed: str | None = None
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    job: Job
-    key: str
-    seed: int | None
-    flag: str = "ok"
-    thinking: bool = False
-    tokens: tuple[int, ...] = ()
+class _Counted:
+    """A model that is loaded when it is first asked, and what it has read since.
+
+    Args:
+        load: Loads it.
+    """
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._load, self._before = load, 0
+
+    @cached_property
+    def engine(self) -> Engine:
+        engine = self._load()
+        self._before = engine.read_tokens
+        return engine
+
+    def read(self) -> int:
+        """Return the tokens of prompts and given texts that were read."""
+        return self.engine.read_tokens - self._before if "engine" in self.__dict__ else 0
+
+
+def _generate(loaded: _Counted, missing: Sequence[Any]) -> Iterator[Stored]:
+    return loaded.engine.generate(missing)
+
+
+def _score_text(loaded: _Counted, missing: Sequence[TextRequest]) -> Iterator[Stored]:
+    return loaded.engine.score_text(missing)
 
 
 class Inference:
@@ -125,8 +128,8 @@ class Inference:
         self._root = root
         self._renderers: dict[str, Renderer] = {}
         self.parameters = {name: info.parameters for name, info in models.items()}
-        self.room = ResidentEngines(root, lambda: self._models.values())
-        self.accounts = Accounts(self.room)
+        self.resident = ResidentEngines(root, lambda: self._models.values())
+        self.accounts = Accounts(self.resident)
 
     def add(self, info: ModelInfo, settings: EngineSettings) -> None:
         """Make a further model known, for instance a candidate of a search."""
@@ -138,7 +141,7 @@ class Inference:
         """Forget a model and unload it."""
         info = self._models.pop(name)
         self._renderers.pop(name, None)
-        self.room.drop(info.fingerprint)
+        self.resident.drop(info.fingerprint)
 
     def knows(self, name: str) -> bool:
         """Return whether a model is known."""
@@ -167,69 +170,73 @@ class Inference:
 
     def live(self, names: Sequence[str]) -> list[LiveEngine]:
         """Return the loaded engines of several models, all in memory at once."""
-        return self.room.together([(self.info(name), self._settings[name]) for name in names])
+        return self.resident.together([(self.info(name), self._settings[name]) for name in names])
 
-    def run(self, jobs: Sequence[Job], label: str = "requests", *, record: bool = False) -> list[Reply]:
-        """Return replies in the order of `jobs`, working model by model.
+    def run(
+        self, requests: Sequence[Request], seed: int, label: str = "requests", *, record: bool = False
+    ) -> list[Reply]:
+        """Return replies in the order of the requests, working model by model.
 
         Args:
-            jobs: What is asked.
-            label: What it is, in the plural.
+            requests: What is asked; members are names of models, and each request brings its decoding settings.
+            seed: Of the run.
+            label: What they are, in the plural.
             record: Give a failed reply where a server gave none, instead of raising.
 
         Raises:
             WorkError: A reply is still missing after generation.
         """
         replies: dict[int, Reply] = {}
-        by_model: dict[str, list[int]] = {}
-        for index, job in enumerate(jobs):
-            by_model.setdefault(job.model, []).append(index)
-        for model, indices in by_model.items():
-            prepared = [self._prepare(jobs[index]) for index in indices]
+        for model, places in _by_model(requests).items():
+            rendered = [self._render(model, requests[place], seed) for place in places]
             failed: dict[str, str] = {}
-            stored, fresh = self._fetch(model, prepared, label, failed if record else None)
-            for index, item in zip(indices, prepared, strict=True):
-                if item.key in failed:
-                    replies[index] = Reply(Response("", item.key), False, 0.0, failed[item.key])
-                    continue
-                replies[index] = make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh)
-        return [replies[index] for index in range(len(jobs))]
+            asked = [request for request, _ in rendered]
+            stored, fresh = self._fetch(model, asked, label, failed if record else None)
+            for place, (request, prompt) in zip(places, rendered, strict=True):
+                key = request.key
+                replies[place] = (
+                    Reply(Response("", key), False, 0.0, failed[key])
+                    if key in failed
+                    else make_reply(stored[key], prompt, cached=key not in fresh)
+                )
+        return [replies[place] for place in range(len(requests))]
 
-    def _prepare(self, job: Job) -> _Prepared:
-        info = self.info(job.model)
+    def _render(self, model: str, request: Request, seed: int) -> tuple[TokenRequest | ServedRequest, Rendered]:
+        info, decoding, prompt = self.info(model), request.decoding, request.prompt
+        assert decoding is not None
         if info.server is not None:
-            prompt = messages_digest(job.prompt)
-            key, seed = request_key(info.fingerprint, prompt, job.decoding, SERVED, job.seed, job.sample)
-            return _Prepared(job, key, seed)
-        rendered = self.renderer(job.model).render(job.prompt, job.decoding.max_new_tokens)
-        engine = self._settings[job.model].key()
-        key, seed = request_key(
-            info.fingerprint, prompt_digest(rendered.tokens), job.decoding, engine, job.seed, job.sample
-        )
-        return _Prepared(job, key, seed, rendered.flag, rendered.thinking, rendered.tokens)
+            sent = for_server(prompt, info.context, decoding.max_new_tokens)
+            messages = messages_digest(sent.text)
+            key, own = request_key(info.fingerprint, messages, decoding, SERVED, seed, request.sample)
+            flag = "shortened" if sent.left_out else "ok"
+            return ServedRequest(key, sent.text, decoding, own), Rendered((), flag, False, sent.text, sent.left_out)
+        rendered = self.renderer(model).render(prompt, decoding.max_new_tokens)
+        tokens, engine = prompt_digest(rendered.tokens), self._settings[model].key()
+        key, own = request_key(info.fingerprint, tokens, decoding, engine, seed, request.sample)
+        return TokenRequest(key, rendered.tokens, decoding, own), rendered
 
     def _fetch(
-        self, model: str, prepared: Sequence[_Prepared], label: str, failed: dict[str, str] | None
+        self,
+        model: str,
+        requests: Sequence[TokenRequest | ServedRequest],
+        label: str,
+        failed: dict[str, str] | None,
     ) -> tuple[dict[str, StoredReply], set[str]]:
+        by_key, replies = {request.key: request for request in requests}, self._replies(model)
         if self.info(model).server is not None:
-            asked = {
-                item.key: ServedRequest(item.key, item.job.prompt, item.job.decoding, item.seed) for item in prepared
-            }
-            turn = one_at_a_time(self._replies(model).folder, model)
-            return self._through_store(
-                model, self._replies(model), asked, partial(self._ask, model), label, turn, failed
-            )
-        requests = {item.key: TokenRequest(item.key, item.tokens, item.job.decoding, item.seed) for item in prepared}
-        return self._through_store(model, self._replies(model), requests, partial(self._generate, model), label)
+            turn = one_at_a_time(replies.folder, model)
+            return self._through_store(model, replies, by_key, partial(self._ask, model), label, turn, failed)
+        loaded = self._counted(model)
+        return self._through_store(model, replies, by_key, partial(_generate, loaded), label, read=loaded.read)
 
     def _replies(self, model: str) -> Partition[StoredReply]:
         return self.store.partition(self.info(model).fingerprint)
 
-    def _ask(self, model: str, missing: Sequence[ServedRequest]) -> Iterator[Stored]:
-        return self.room.served(self.info(model), self._settings[model]).generate(missing)
+    def _ask(self, model: str, missing: Sequence[Any]) -> Iterator[Stored]:
+        return self.resident.served(self.info(model), self._settings[model]).generate(missing)
 
-    def _generate(self, model: str, missing: Sequence[TokenRequest]) -> Iterator[Stored]:
-        return self.room.engine(self.info(model), self._settings[model]).generate(missing)
+    def _counted(self, model: str) -> _Counted:
+        return _Counted(lambda: self.resident.engine(self.info(model), self._settings[model]))
 
     def _through_store(
         self,
@@ -240,6 +247,7 @@ class Inference:
         label: str,
         turn: AbstractContextManager[object] | None = None,
         failed: dict[str, str] | None = None,
+        read: Callable[[], int] | None = None,
     ) -> tuple[dict[str, Row], set[str]]:
         with self.accounts.of(model) as account:
             stored, fresh = fetch(
@@ -251,38 +259,45 @@ class Inference:
                 flush_seconds=self._settings[model].flush_seconds,
                 turn=turn,
                 failed=failed,
+                read=read,
             )
-            account.add(stored.values(), fresh)
+            account.add(stored.values(), fresh, None if read is None else read())
         return stored, fresh
 
-    def score_texts(self, jobs: Sequence[TextJob], label: str = "texts") -> list[ScoredText]:
-        """Return the log-probabilities of texts in the order of `jobs`, working model by model.
+    def score_texts(self, choices: Sequence[Choice], label: str = "texts") -> list[list[ScoredText]]:
+        """Return the log-probabilities of the options of each choice, working model by model.
 
         Texts of one model after one prompt are read after the same tokens, however long each of them is.
-        """
-        scored: dict[int, ScoredText] = {}
-        by_model: dict[str, dict[str, list[int]]] = {}
-        for index, job in enumerate(jobs):
-            by_model.setdefault(job.model, {}).setdefault(job.prompt, []).append(index)
-        for model, by_prompt in by_model.items():
-            requests: dict[int, TextRequest] = {}
-            flags: dict[int, str] = {}
-            for prompt, indices in by_prompt.items():
-                texts = {index: self.renderer(model).continuation(jobs[index].text) for index in indices}
-                rendered = self.renderer(model).render(prompt, max(1, *map(len, texts.values())))
-                for index, text in texts.items():
-                    requests[index] = self._text_request(model, rendered.tokens, text)
-                    flags[index] = rendered.flag
-            by_key = {request.key: request for request in requests.values()}
-            stored, fresh = self._through_store(
-                model, self._replies(model), by_key, partial(self._score_texts, model), label
-            )
-            for index, request in requests.items():
-                scored[index] = ScoredText(stored[request.key], flags[index], request.key not in fresh)
-        return [scored[index] for index in range(len(jobs))]
 
-    def _score_texts(self, model: str, missing: Sequence[TextRequest]) -> Iterator[Stored]:
-        return self.room.engine(self.info(model), self._settings[model]).score_text(missing)
+        Args:
+            choices: Prompts with the texts that may follow; members are names of models.
+            label: What the texts are, in the plural.
+        """
+        scored: dict[int, list[ScoredText]] = {}
+        for model, places in _by_model(choices).items():
+            renderer = self.renderer(model)
+            by_prompt: dict[str, list[int]] = {}
+            for place in places:
+                by_prompt.setdefault(choices[place].prompt, []).append(place)
+            asked: dict[int, tuple[list[TextRequest], Rendered]] = {}
+            for prompt, same in by_prompt.items():
+                texts = {place: [renderer.continuation(text) for text in choices[place].options] for place in same}
+                longest = max((len(text) for each in texts.values() for text in each), default=0)
+                rendered = renderer.render(prompt, max(1, longest))
+                for place, each in texts.items():
+                    requests = [self._text_request(model, rendered.tokens, text) for text in each]
+                    asked[place] = requests, rendered
+            by_key = {request.key: request for requests, _ in asked.values() for request in requests}
+            loaded = self._counted(model)
+            ask = partial(_score_text, loaded)
+            stored, fresh = self._through_store(model, self._replies(model), by_key, ask, label, read=loaded.read)
+            for place, (requests, read) in asked.items():
+                sent = read.text if read.left_out else None
+                scored[place] = [
+                    ScoredText(stored[request.key], read.flag, request.key not in fresh, read.left_out, sent)
+                    for request in requests
+                ]
+        return [scored[place] for place in range(len(choices))]
 
     def _text_request(self, model: str, prompt: tuple[int, ...], text: tuple[int, ...]) -> TextRequest:
         engine = self._settings[model].key()
@@ -309,7 +324,7 @@ class Inference:
         measured = self._measured(
             model,
             requests,
-            lambda missing: self.room.reward_model(info, self._settings[model]).reward(missing),
+            lambda missing: self.resident.reward_model(info, self._settings[model]).reward(missing),
             "rewards",
         )
         lengths = [len(renderer.continuation(reply)) for _, reply in pairs]
@@ -335,7 +350,7 @@ class Inference:
         measured = self._measured(
             model,
             requests,
-            lambda missing: self.room.encoder(info, self._settings[model]).embed(missing),
+            lambda missing: self.resident.encoder(info, self._settings[model]).embed(missing),
             "vectors",
         )
         return [one.values for one in measured]
@@ -369,17 +384,27 @@ class Inference:
         return [stored[request.key] for request in requests]
 
 
-def make_reply(row: StoredReply, flag: str, thinking: bool, *, cached: bool) -> Reply:
-    """Return a stored reply as methods see it."""
-    text, thought = visible_text(row.text, thinking=thinking)
+def _by_model(requests: Sequence[Request | Choice]) -> dict[str, list[int]]:
+    """Return the places of requests by the name of the model that they ask."""
+    places: dict[str, list[int]] = {}
+    for place, request in enumerate(requests):
+        places.setdefault(str(request.member), []).append(place)
+    return places
+
+
+def make_reply(row: StoredReply, prompt: Rendered, *, cached: bool) -> Reply:
+    """Return a stored reply to a rendered prompt as methods see it."""
+    text, thought = visible_text(row.text, thinking=prompt.thinking)
     response = Response(
         text=text,
         key=row.key,
         finish=row.finish,
         thought=thought,
-        prompt_flag=flag,
+        prompt_flag=prompt.flag,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
         mean_logprob=round(fsum(row.logprobs) / len(row.logprobs), 6) if row.logprobs else None,
+        prompt_cut_tokens=prompt.left_out,
+        sent=prompt.text if prompt.left_out else None,
     )
     return Reply(response, cached, row.seconds)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from moco.config.decoding import Decoding
 from moco.decoding.program import Program
 from moco.digest import canonical_json, digest
+from moco.engines.render import Rendered
 from moco.engines.responses import Segment
 from moco.errors import RequestError
 from moco.jobs.fetch import fetch
@@ -37,8 +38,7 @@ class _Prepared:
     prompts: tuple[tuple[int, ...], ...]
     decoding: Decoding
     seed: int | None
-    flag: str
-    thinking: bool
+    shown: Rendered
 
     @property
     def width(self) -> int:
@@ -112,9 +112,7 @@ class JointInference:
         return [
             JointReply(
                 _with_segments(
-                    make_reply(stored[item.key], item.flag, item.thinking, cached=item.key not in fresh),
-                    stored[item.key],
-                    used,
+                    make_reply(stored[item.key], item.shown, cached=item.key not in fresh), stored[item.key], used
                 ),
                 {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
             )
@@ -128,9 +126,11 @@ class JointInference:
             for name, each in zip(models, rendered, strict=True)
         ]
         key, seed = joint_key(program.key(), members, job.decoding, job.seed, job.sample)
-        flag = "truncated" if any(each.flag == "truncated" for each in rendered) else "ok"
+        flag = max((each.flag for each in rendered), key=("ok", "shortened", "truncated").index)
+        left_out = max(each.left_out for each in rendered)
         prompts = tuple(each.tokens for each in rendered)
-        return _Prepared(key, prompts, job.decoding, seed, flag, rendered[0].thinking)
+        shown = replace(rendered[0], flag=flag, left_out=left_out)
+        return _Prepared(key, prompts, job.decoding, seed, shown)
 
     def _generate(self, missing: Sequence[_Prepared], models: Sequence[str], program: Program) -> Iterator[Stored]:
         from moco.engines.memory import work_in_batches

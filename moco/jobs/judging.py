@@ -11,7 +11,8 @@ from moco.config.runtime import engine_settings
 from moco.config.scoring import Scoring
 from moco.engines.base import Pooling
 from moco.home import home, store_root
-from moco.jobs.inference import Inference, Job
+from moco.jobs.inference import Inference
+from moco.methods.base import Request
 from moco.models.info import ModelInfo
 from moco.scoring.base import Rating, Tools
 from moco.scoring.judges import ROLES, Role
@@ -68,8 +69,10 @@ class LoadedJudges:
     def verify(self, prompts: Sequence[str]) -> list[str]:
         """Return the verifier's greedy reply to each prompt."""
         decoding = Decoding(temperature=0, max_new_tokens=self._settings.verdict_tokens)
-        jobs = [Job(self._roles["verifier"], prompt, decoding, seed=0) for prompt in prompts]
-        return [reply.response.text for reply in self.inference.run(jobs, "verdicts")]
+        verifier = self._roles["verifier"]
+        requests = [Request(verifier, "", prompt, "verdict", decoding=decoding) for prompt in prompts]
+        # Greedy, so the seed is in no key.
+        return [reply.response.text for reply in self.inference.run(requests, 0, "verdicts")]
 
     def reward(
         self, role: Literal["reward", "second_reward"], pairs: Sequence[tuple[str, str]], limit: int | None

@@ -15,8 +15,9 @@ from moco import paths
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
 from moco.home import home, store_root
-from moco.jobs.inference import Inference, Job, Reply, ScoredText, TextJob
+from moco.jobs.inference import Inference, Reply, ScoredText
 from moco.jobs.performance import load_rows, reply_row, write_failed_perf
+from moco.methods.base import Choice, Request
 from moco.models.info import ModelInfo
 from moco.records import (
     GENERATIONS,
@@ -86,7 +87,7 @@ class LogitsJob:
             stored.key: reply_row(self.model, stored.key, cached=cached, seconds=stored.seconds)
             for stored, cached in work
         }
-        loads = load_rows(self._inference.room)
+        loads = load_rows(self._inference.resident)
         write_rows(Path(paths.perf(str(self.path))), PERF, [*perf.values(), *loads], provenance)
         about = {"system": self.model, "tasks": list(self.spec["tasks"]), "splits": [self.split], "seed": self.seed}
         self._inference.accounts.close(self.path, about, provenance)
@@ -120,13 +121,11 @@ class LogitsJob:
 
     def _options(self) -> _Made:
         asked = [(task, question) for task, each in self._questions.items() for question in each]
-        texts = [
-            TextJob(self.model, question.prompt, text)
-            for _, question in asked
-            for text in (*_letters(question), *(question.options or ()))
-        ]
-        scored = iter(self._inference.score_texts(texts, "option texts"))
-        mine = [(*each, [next(scored) for _ in range(2 * len(_letters(each[1])))]) for each in asked]
+        scored = self._inference.score_texts(
+            [self._choice(question, (*_letters(question), *(question.options or ()))) for _, question in asked],
+            "option texts",
+        )
+        mine = [(task, question, found) for (task, question), found in zip(asked, scored, strict=True)]
         rows = [{"task": task, **_option_row(question, found)} for task, question, found in mine]
         return rows, [_work(text) for _, _, found in mine for text in found]
 
@@ -138,14 +137,18 @@ class LogitsJob:
                 if text is not None:
                     texts[uid] = text
         questions = {question.uid: question for each in self._questions.values() for question in each}
-        jobs = [TextJob(self.model, questions[uid].prompt, text) for uid, text in texts.items()]
-        scored = dict(zip(texts, self._inference.score_texts(jobs, "reference texts"), strict=True))
+        choices = [self._choice(questions[uid], (text,)) for uid, text in texts.items()]
+        found = self._inference.score_texts(choices, "reference texts")
+        scored = {uid: one for uid, [one] in zip(texts, found, strict=True)}
         rows = [
             {"task": task, **_reference_row(item.uid, texts.get(item.uid), scored.get(item.uid))}
             for task, each in self._questions.items()
             for item in each
         ]
-        return rows, [_work(found) for found in scored.values()]
+        return rows, [_work(one) for one in scored.values()]
+
+    def _choice(self, question: Question, texts: Sequence[str]) -> Choice:
+        return Choice(self.model, question.uid, question.prompt, tuple(texts), "logits")
 
     def _responses(self) -> _Made:
         decoding = Decoding.model_validate(self.spec["decoding"])
@@ -156,12 +159,12 @@ class LogitsJob:
             for question in self._questions[task]
         ]
         assert self.seed is not None
-        jobs = [
-            Job(self.model, question.prompt, decoding, self.seed, sample)
+        requests = [
+            Request(self.model, question.uid, question.prompt, "plain", sample, decoding)
             for _, question, sample in places
             if (question.uid, sample) not in failed
         ]
-        replies, stored = self._whole(jobs)
+        replies, stored = self._whole(requests, self.seed)
         order = iter(replies)
         rows = []
         for task, question, sample in places:
@@ -183,14 +186,14 @@ class LogitsJob:
         rows = read_rows(path, GENERATIONS, ["uid", "sample", "status", "reason"])
         return {(row["uid"], row["sample"]): row["reason"] for row in rows if row["status"] == "failed"}
 
-    def _whole(self, jobs: Sequence[Job]) -> tuple[list[Reply], dict[str, Stored]]:
+    def _whole(self, requests: Sequence[Request], seed: int) -> tuple[list[Reply], dict[str, Stored]]:
         """Return replies and, by key, what is stored of them, alternatives to their tokens included."""
-        replies = self._inference.run(jobs, "plain responses")
+        replies = self._inference.run(requests, seed, "plain responses")
         partition = self._inference.store.partition(self._info.fingerprint)
         stored = partition.find({reply.response.key for reply in replies}, Stored)
         # A look-up of replies reads no alternatives: where these are damaged, the replies are lost only now.
         while lost := [place for place, reply in enumerate(replies) if reply.response.key not in stored]:
-            again = self._inference.run([jobs[place] for place in lost], "plain responses")
+            again = self._inference.run([requests[place] for place in lost], seed, "plain responses")
             for place, reply in zip(lost, again, strict=True):
                 replies[place] = reply
             stored |= partition.find({reply.response.key for reply in again}, Stored)

@@ -53,10 +53,15 @@ class MethodJob:
         """The method with its settings."""
         return make_method(self.spec["method"], self.spec["params"])
 
-    @cached_property
-    def decoding(self) -> Decoding:
-        """The batch's decoding settings."""
-        return Decoding.model_validate(self.spec["decoding"])
+    def about(self, task: str) -> Mapping[str, Any]:
+        """Return the job's slice as it is for a task: where the job has several batches, that of the task's batch."""
+        parts = self.spec.get("batches", {}).items()
+        found = next(({**self.spec, **part, "batch": name} for name, part in parts if task in part["tasks"]), None)
+        return found or {**self.spec, "batch": self.batch}
+
+    def decoding(self, task: str) -> Decoding:
+        """Return a task's decoding settings."""
+        return Decoding.model_validate(self.about(task)["decoding"])
 
     @cached_property
     def infos(self) -> dict[str, ModelInfo]:
@@ -95,9 +100,10 @@ class MethodJob:
             },
         )
 
-    def settings(self, **more: Any) -> Settings:
-        """Return the settings of a context."""
-        return Settings(self.spec["method"], self.seed, self.decoding, **more)
+    def settings(self, *tasks: str, **more: Any) -> Settings:
+        """Return the settings of a context for these tasks."""
+        decoding = {task: self.decoding(task) for task in tasks}
+        return Settings(self.spec["method"], self.seed, decoding[tasks[0]], decoding, **more)
 
     def member_samples(self, samples: int, first: int = 0) -> dict[tuple[str, int], None]:
         """Return model and stored sample index of `samples` plain responses of every member, from the first on."""
@@ -112,20 +118,21 @@ class MethodJob:
 
     def plain_rows(self, model: str, task: str, split: str, sample: int) -> list[dict[str, Any]]:
         """Return the rows of a model's plain responses with a stored sample index to a task."""
-        batch = self.batch_of(model)
+        batch = self.batch_of(model, task)
         path = paths.generation(model, batch, split, self.seed, paths.block_of(sample))
         return [row for row in self.rows(self.results / path, GENERATIONS, task) if row["sample"] == sample]
 
-    def batch_of(self, model: str) -> str:
-        """Return the batch in which a model answered: that of the job, or of one task for a model that the fit made."""
-        return str(self.spec.get("made_batches", {}).get(model, self.batch))
+    def batch_of(self, model: str, task: str) -> str:
+        """Return the batch in which a model answered a task; a model that a fit made for one task answers it alone."""
+        return str(self.spec.get("made_batches", {}).get(model, self.about(task)["batch"]))
 
     def logits_rows(self, kind: LogitsKind, model: str, task: str, split: str, sample: int) -> list[dict[str, Any]]:
         """Return the rows of a model's cached logits of a task; those of responses with one stored sample index."""
+        batch = self.about(task)["batch"]
         if kind == "response":
-            path = paths.response_logits(model, self.batch, split, self.seed, paths.block_of(sample))
+            path = paths.response_logits(model, batch, split, self.seed, paths.block_of(sample))
         else:
-            path = paths.logits(kind, model, self.batch, split)
+            path = paths.logits(kind, model, batch, split)
         rows = self.rows(self.results / path, LOGITS_SCHEMAS[kind], task)
         return [row for row in rows if row["sample"] == sample] if kind == "response" else rows
 
@@ -163,11 +170,11 @@ class MethodJob:
     @cached_property
     def executor(self) -> Executor:
         """What runs rounds of work of all tasks of the batch."""
-        return Executor(self.inference, self._info, self.seed, self.decoding, record=self.records_items)
+        return Executor(self.inference, self._info, self.seed, self.decoding(self.tasks[0]), record=self.records_items)
 
     def load_rows(self) -> list[dict[str, Any]]:
         """Return the loads of the whole job."""
-        return load_rows(self.inference.room)
+        return load_rows(self.inference.resident)
 
     def close_accounts(self, path: Path, verb: str, splits: Sequence[str]) -> None:
         """Say and write what every model did in this job, beside its file."""
@@ -181,9 +188,14 @@ class MethodJob:
         self.inference.accounts.close(path, about, Provenance(verb, self.spec))
 
     def cost_rows(
-        self, task: str, calls: Iterable[Mapping[str, Any]], stage: str, scope: str = "task"
+        self,
+        task: str,
+        calls: Iterable[Mapping[str, Any]],
+        stage: str,
+        scope: str = "task",
+        trained: Mapping[str, int | None] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the attributed cost of a task's calls, by model."""
+        """Return the attributed cost of a task's calls, by model; sizes of models that the job trained are given."""
         calls = list(calls)
         helpers = {call["model"] for call in calls} & set(self.spec.get("helpers", {}).values())
         infos = {**self.infos, **{name: self._info(name) for name in helpers}}
@@ -193,7 +205,9 @@ class MethodJob:
                 return infos[model].parameters
             if model in self.inference.parameters:
                 return self.inference.parameters[model]
-            return self._info(paths.fitted_model(self.pool, task, self.variant, self.seed, model)).parameters
+            if trained is not None and model in trained:
+                return trained[model]
+            return self._info(self.spec["made"][task][model]).parameters
 
         served = [name for name, info in infos.items() if info.server is not None]
         return attributed(calls, stage=stage, scope=scope, role=self._role, parameters=parameters, served=served)

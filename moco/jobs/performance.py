@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +28,19 @@ class RequestProgress(Progress):
         requests: Those to be made, by store key; those that do not tell their `width` in tokens count alike.
         cached: How many more were in the store.
         interval: Seconds between lines.
+        read: Tokens that the model has read for them so far; left out, what every row says for itself.
     """
 
-    def __init__(self, label: str, requests: Mapping[str, object], cached: int, interval: float = 10.0) -> None:
+    def __init__(
+        self,
+        label: str,
+        requests: Mapping[str, object],
+        cached: int,
+        interval: float = 10.0,
+        read: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__(label, cached + len(requests), interval)
+        self._read_by_now = read
         self.done = self._cached = cached
         self._widths = {key: int(getattr(request, "width", 1)) for key, request in requests.items()}
         self._all, self._worked, self._made, self._read = sum(self._widths.values()), 0, 0, 0
@@ -54,9 +63,8 @@ class RequestProgress(Progress):
     def _line(self, now: float) -> str:
         seconds = max(now - self._start, 1e-9)
         stored = f" ({self._cached:,} in the store)" if self._cached else ""
-        speed = (
-            f"{self._made / seconds:,.0f} new tokens/s" if self._made else f"{self._read / seconds:,.0f} tokens/s read"
-        )
+        read = self._read if self._read_by_now is None else self._read_by_now()
+        speed = f"{self._made / seconds:,.0f} new tokens/s" if self._made else f"{read / seconds:,.0f} tokens/s read"
         line = f"{self.label} {self.done:,}/{self.total:,}{stored}, {speed}"
         if self._worked and self.done < self.total:
             line += f", about {duration(seconds * (self._all - self._worked) / self._worked)} left"
@@ -70,7 +78,8 @@ class Account:
     Attributes:
         items: Requests, those that the store had included.
         cached: Those that the store had.
-        read_tokens: Tokens that the model read for the others; a prompt that several texts share counts with each.
+        read_tokens: Tokens of prompts and given texts that the model read for the others; what several share counts as
+            often as it was really read.
         made_tokens: Tokens that it wrote for them.
         seconds: From asking the store to the last result, without loading.
         loads: Times that it was loaded.
@@ -85,15 +94,22 @@ class Account:
     loads: int = 0
     load_seconds: float = 0.0
 
-    def add(self, rows: Iterable[Keyed], fresh: Iterable[str]) -> None:
-        """Count finished requests, each with its key once."""
+    def add(self, rows: Iterable[Keyed], fresh: Iterable[str], read: int | None = None) -> None:
+        """Count finished requests.
+
+        Args:
+            rows: With each key once.
+            fresh: Keys of those that were made now.
+            read: Tokens that the model read for them; None: what every row says for itself.
+        """
         fresh = set(fresh)
+        self.read_tokens += read or 0
         for row in rows:
             self.items += 1
             if row.key not in fresh:
                 self.cached += 1
                 continue
-            self.read_tokens += row.read_tokens
+            self.read_tokens += row.read_tokens if read is None else 0
             self.made_tokens += row.made_tokens
 
     def line(self) -> str:
@@ -114,11 +130,11 @@ class Accounts:
     """What every model did in one job.
 
     Args:
-        room: Of the job's loaded models.
+        resident: Of the job's loaded models.
     """
 
-    def __init__(self, room: ResidentEngines) -> None:
-        self._room = room
+    def __init__(self, resident: ResidentEngines) -> None:
+        self._resident = resident
         self._accounts: dict[str, Account] = {}
         self._names: dict[str, str] = {}
 
@@ -139,13 +155,13 @@ class Accounts:
         return self._accounts.setdefault(self._names.get(model, model), Account())
 
     def _loading(self) -> float:
-        return sum(load.seconds for load in self._room.loaded)
+        return sum(load.seconds for load in self._resident.loaded)
 
     def finished(self) -> dict[str, Account]:
         """Return the accounts by model; joint replies go by the names of all their models."""
         for account in self._accounts.values():
             account.loads, account.load_seconds = 0, 0.0
-        for load in self._room.loaded:
+        for load in self._resident.loaded:
             account = self.account(load.model)
             account.loads += 1
             account.load_seconds += load.seconds
@@ -183,9 +199,9 @@ def reply_row(model: str, key: str, *, cached: bool, seconds: float) -> dict[str
     return {"kind": "reply", "key": key, "model": model, "cached": cached, "seconds": seconds}
 
 
-def load_rows(room: ResidentEngines) -> list[dict[str, Any]]:
+def load_rows(resident: ResidentEngines) -> list[dict[str, Any]]:
     """Return one row per load of a job."""
     return [
         {"kind": "load", "key": None, "model": load.model, "cached": False, "seconds": load.seconds}
-        for load in room.loaded
+        for load in resident.loaded
     ]

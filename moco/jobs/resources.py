@@ -75,5 +75,8 @@ class JobResources:
 
 
 def _response(row: Mapping[str, Any]) -> Response:
-    names = ("text", "key", "finish", "thought", "prompt_flag", "prompt_tokens", "completion_tokens", "mean_logprob")
+    names = (
+        *("text", "key", "finish", "thought", "prompt_flag", "prompt_cut_tokens"),
+        *("prompt_tokens", "completion_tokens", "mean_logprob"),
+    )
     return Response(**{name: row[name] for name in names})

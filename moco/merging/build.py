@@ -11,6 +11,7 @@ import torch
 from moco.errors import RequestError
 from moco.merging.dare_ties import dare_ties
 from moco.merging.linear import linear
+from moco.merging.lora import OPERATION, combine_adapters
 from moco.merging.streaming import Combine, aligned_tensors, merge_streamed
 from moco.models.adapters import FLOATS, load_adapted, stored_dtype
 from moco.models.info import ModelInfo
@@ -42,15 +43,18 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     Raises:
         MocoError: An input is unknown, or the inputs do not fit together.
     """
-    if recipe.operation not in _OPERATIONS:
-        raise RequestError(f"unknown merge operation {recipe.operation!r}", remedy=f"known: {', '.join(_OPERATIONS)}")
-    combine = _OPERATIONS[recipe.operation](recipe)
+    if recipe.operation not in (*_OPERATIONS, OPERATION):
+        known = ", ".join((*_OPERATIONS, OPERATION))
+        raise RequestError(f"unknown merge operation {recipe.operation!r}", remedy=f"known: {known}")
     sources = [find_source(fingerprint, models, name) for fingerprint in recipe.sources]
     folder.mkdir(parents=True)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         if recipe.is_its_input and len(sources) == 1:
             copy_tree(sources[0].folder(root), folder)
+        elif recipe.operation == OPERATION:
+            combine_adapters(recipe, sources, folder, root)
         else:
+            combine = _OPERATIONS[recipe.operation](recipe)
             dense = _dense_folders(sources, root, Path(scratch))
             lists = aligned_tensors(dense, [info.name for info in sources])
             if recipe.is_its_input:

@@ -263,7 +263,7 @@ class Request:
     Attributes:
         member: Position in the pool, a helper's role, or the name of a model that the fit made or merged.
         uid: The item it serves.
-        prompt: One user turn.
+        prompt: One user turn; a `Prompt` where parts of it may be shortened if it is too long.
         purpose: What it is for, as tables and transcripts name it: `refine`, `judge`, `summarise`.
         sample: Sample index; the copy number of the member is added by the context.
         decoding: Settings; those of the task when left out.
@@ -284,7 +284,7 @@ class Choice:
     Attributes:
         member: As for `Request`.
         uid: The item it serves.
-        prompt: One user turn.
+        prompt: As for `Request`.
         options: Texts that may follow.
         purpose: What it is for, as tables and transcripts name it.
     """

@@ -34,8 +34,9 @@ class Calls:
     def ask(
         self, uid: str, response: Response, kind: str, purpose: str, member: int, model: str, sample: int, prompt: str
     ) -> None:
-        """Note what a model did in the present round."""
-        about = {"purpose": purpose, "member": member, "model": model, "sample": sample, "prompt": prompt}
+        """Note what a model did in the present round; the prompt is kept as it was sent."""
+        sent = prompt if response.sent is None else response.sent
+        about = {"purpose": purpose, "member": member, "model": model, "sample": sample, "prompt": sent}
         self._add(uid, response, {"kind": kind, "round": self.rounds, **about})
 
     def again(self, rows: Sequence[dict[str, Any]], rounds: int) -> None:
@@ -50,7 +51,7 @@ class Calls:
     def _add(self, uid: str, response: Response, about: dict[str, Any]) -> None:
         number = self._of_item.get(uid, 0)
         self._of_item[uid] = number + 1
-        names = ("key", "text", "finish", "prompt_flag", "prompt_tokens", "completion_tokens")
+        names = ("key", "text", "finish", "prompt_flag", "prompt_cut_tokens", "prompt_tokens", "completion_tokens")
         segments = [[each.model, each.start, each.end, each.logprob] for each in response.segments]
         fields = {name: getattr(response, name) for name in names}
         fields["segments_json"] = canonical_json(segments) if segments else None

@@ -44,6 +44,7 @@ class Settings:
         method: Id, for named randomness.
         seed: Run seed.
         decoding: The task's settings.
+        decodings: Those of each task, where a fit has several that differ.
         run: Which of several runs of `answer`, where a task asks for several answers per item.
         group_score: The items of one group all score 1 if each of them is right, else 0.
         workdir: A fit's folder that survives failure; keyed by the fit's inputs.
@@ -52,6 +53,7 @@ class Settings:
     method: str = ""
     seed: int = 1
     decoding: Decoding = field(default_factory=Decoding)
+    decodings: Mapping[str, Decoding] = field(default_factory=dict)
     run: Run = field(default_factory=Run)
     group_score: bool = False
     workdir: Path | None = None
@@ -123,6 +125,7 @@ class _Context(Generic[R]):
         self.pool, self.questions = tuple(pool), tuple(questions)
         self._resources, self._settings = resources, settings or Settings()
         self.decoding = self._settings.decoding
+        self._task_of = {question.uid: question.task for question in self.questions}
         self._calls = Calls()
 
     @property
@@ -145,6 +148,10 @@ class _Context(Generic[R]):
 
     def _named(self, items: Sequence[str] | None) -> Sequence[str]:
         return [question.uid for question in self.questions] if items is None else items
+
+    def _decoding_of(self, uid: str) -> Decoding:
+        """Return the settings of an item's task."""
+        return self._settings.decodings.get(self._task_of.get(uid, ""), self.decoding)
 
     def _sample(self, member: Model, sample: int) -> int:
         """Return the stored sample index of a member's sample: equal members are different samples."""
@@ -195,7 +202,7 @@ class _Context(Generic[R]):
             replace(
                 request,
                 sample=self._sample(request.member, self._settings.run.requests + request.sample),
-                decoding=request.decoding or self.decoding,
+                decoding=request.decoding or self._decoding_of(request.uid),
             )
             for request in requests
         ]
@@ -238,6 +245,8 @@ class _Context(Generic[R]):
             prompt_flag=measured.prompt_flag,
             prompt_tokens=measured.prompt_tokens,
             completion_tokens=measured.completion_tokens,
+            prompt_cut_tokens=measured.prompt_cut_tokens,
+            sent=measured.sent,
         )
         self._calls.ask(uid, response, kind, purpose, *self._place(member), 0, prompt)
 
@@ -250,7 +259,7 @@ class _Context(Generic[R]):
             replace(
                 request,
                 sample=self._settings.run.requests + request.sample,
-                decoding=request.decoding or self.decoding,
+                decoding=request.decoding or self._decoding_of(request.uid),
             )
             for request in requests
         ]
@@ -270,11 +279,17 @@ class _Context(Generic[R]):
         """Return the text under which answers that the metric treats alike are equal."""
         return self._resources.rules(question.type).normal_form(question, parsed)
 
-    def rng(self, purpose: str, item: str) -> np.random.Generator:
-        """Return the random generator of a named purpose and item."""
+    def rng(self, purpose: str, item: str, *, of: str | None = None) -> np.random.Generator:
+        """Return the random generator of a named purpose and item.
+
+        Args:
+            purpose: What is drawn.
+            item: For which item.
+            of: Id of the method whose draw it is, where several methods share a step; the method's own when left out.
+        """
         settings = self._settings
         run = () if settings.run.number == 0 else ("run", settings.run.number)
-        return generator(settings.seed, settings.method, purpose, item, *run)
+        return generator(settings.seed, settings.method if of is None else of, purpose, item, *run)
 
     def progress(self, label: str, total: int) -> Progress:
         """Return a progress counter for long work inside the method."""
@@ -382,10 +397,9 @@ class FitContext(_Context[FitResources]):
             purpose: What the requests are for.
         """
         asked = self.questions if questions is None else tuple(questions)
-        decoding = decoding or self.decoding
         about = [canonical_json(one.as_json() if isinstance(one, Recipe) else one) for one in recipes]
         distinct = dict(zip(about, recipes, strict=True))
-        name = digest(list(distinct), purpose, decoding.model_dump(), [item.uid for item in asked])
+        name = digest(list(distinct), purpose, decoding and decoding.model_dump(), [item.uid for item in asked])
 
         def scores() -> list[dict[str, float]]:
             return self._candidates(list(distinct.values()), asked, decoding, purpose)
@@ -394,7 +408,7 @@ class FitContext(_Context[FitResources]):
         return [found[one] for one in about]
 
     def _candidates(
-        self, recipes: Sequence[Recipe | int], asked: Sequence[Question], decoding: Decoding, purpose: str
+        self, recipes: Sequence[Recipe | int], asked: Sequence[Question], decoding: Decoding | None, purpose: str
     ) -> list[dict[str, float]]:
         made: list[str] = []
         models: list[Model] = []

@@ -87,7 +87,9 @@ class Measurement:
         prompt_tokens: Tokens read, those of given options not counted.
         completion_tokens: Tokens of given options.
         key: Of what is stored; empty where it has none.
-        prompt_flag: `ok`, or what was done to a prompt that is too long.
+        prompt_flag: As of a `Response`.
+        prompt_cut_tokens: Likewise.
+        sent: Likewise.
     """
 
     values: tuple[float, ...]
@@ -95,6 +97,8 @@ class Measurement:
     completion_tokens: int = 0
     key: str = ""
     prompt_flag: str = "ok"
+    prompt_cut_tokens: int = 0
+    sent: str | None = None
 
 
 Work: TypeAlias = Request | Choice | EmbedWork | RewardWork | JointWork

@@ -6,7 +6,7 @@ from moco.digest import digest, file_digest
 from moco.models.weights import INDEX, weight_files
 
 _SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".py"})
-_IGNORED = frozenset({"zoo.json", "recipe.json", "params.json", "README.md"})
+_IGNORED = frozenset({"zoo.json", "recipe.json", "params.json", "README.md", "training.json"})
 
 
 def checkpoint_digest(folder: Path) -> str:

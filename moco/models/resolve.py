@@ -246,21 +246,43 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
     if recipe.is_its_input and first.base is not None:
         location = relative_location(folder, root)
         return replace(first, name=name, kind="merge", location=location, parents=parents, recipe=recipe.as_json())
-    settings = {
+    if (folder / "adapter_config.json").is_file() and first.base is not None:
+        of_base = count_parameters(first.base_folder(root))
+        return replace(
+            first,
+            name=name,
+            kind="merge",
+            location=relative_location(folder, root),
+            fingerprint=adapter_digest(first.base["fingerprint"], folder),
+            parameters=of_base + _added_parameters(folder, first.base_folder(root)),
+            parents=parents,
+            recipe=recipe.as_json(),
+        )
+    return describe(name, "merge", folder, root, _inherited(first), parents=parents, recipe=recipe.as_json())
+
+
+def describe_student(name: str, parent: ModelInfo, folder: Path, root: Path) -> ModelInfo:
+    """Return the description of a model that was trained further; arguments as for `describe_merge`.
+
+    Engine, context and template date are the parent's. An adapter rests on the parent.
+    """
+    settings = _inherited(parent)
+    if (folder / "adapter_config.json").is_file():
+        del settings["context"], settings["context_source"]
+        return replace(_adapter(name, folder, parent, root, settings, f"models.{name}"), kind="student")
+    parents = ({"name": parent.name, "fingerprint": parent.fingerprint},)
+    return describe(name, "student", folder, root, settings, parents=parents)
+
+
+def _inherited(first: ModelInfo) -> dict[str, Any]:
+    """Return what a made model has from the model that it is made of, or from the first of them."""
+    return {
         "engine": dict(first.engine),
         "trust_remote_code": first.trust_remote_code,
         "context": first.context,
         "context_source": first.context_source,
         "template_date": first.template_date,
     }
-    return describe(name, "merge", folder, root, settings, parents=parents, recipe=recipe.as_json())
-
-
-def describe_student(name: str, parent: ModelInfo, folder: Path, root: Path) -> ModelInfo:
-    """Return the description of a model that was trained further; arguments as for `describe_merge`."""
-    settings = {"engine": dict(parent.engine), "trust_remote_code": parent.trust_remote_code}
-    parents = ({"name": parent.name, "fingerprint": parent.fingerprint},)
-    return describe(name, "student", folder, root, settings, parents=parents)
 
 
 def find_source(fingerprint: str, models: Sequence[ModelInfo], merge: str) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from moco.prompts.prompt import Part, Prompt, stripped
 from moco.tasks.item import LETTERS, Question
 
 _SHORT_ANSWER = "Give the final answer directly inside \\box{answer}."
@@ -40,21 +41,38 @@ def instruction(text: str) -> str:
     return text.strip()
 
 
-def block(title: str, text: str) -> str:
-    """Return a delimited block, so that the lines of one reply are never taken for those of another."""
-    return f"[{title}]\n{text.strip()}\n[end]"
+def block(title: str, text: str, *, shrinks: bool = True) -> Prompt:
+    """Return a delimited block, so that the lines of one reply are never taken for those of another.
+
+    Args:
+        title: Stands in its first line.
+        text: Its body.
+        shrinks: The body may be shortened where a prompt is too long; never that of a question.
+    """
+    return Prompt((Part(f"[{title}]\n"), Part(text.strip(), shrinks), Part("\n[end]")))
 
 
-def candidate(number: int, text: str) -> str:
+def candidate(number: int, text: str) -> Prompt:
     """Return candidate answer `number` (from 1) as a block."""
     return block(f"answer {number}", text)
 
 
-def feedback(number: int, text: str) -> str:
+def feedback(number: int, text: str) -> Prompt:
     """Return feedback `number` (from 1) as a block."""
     return block(f"feedback {number}", text)
 
 
-def compose(*parts: str) -> str:
-    """Join the non-empty parts, with a blank line between them."""
-    return "\n\n".join(part.strip() for part in parts if part.strip())
+def listed(texts: Sequence[str]) -> Prompt:
+    """Return one line per text that may be shortened: its number (from 1), a closing parenthesis, the text."""
+    parts: list[Part] = []
+    for number, text in enumerate(texts, start=1):
+        parts += [Part(f"{number}) " if number == 1 else f"\n{number}) "), Part(text, shrinks=True)]
+    return Prompt(parts)
+
+
+def compose(*parts: str) -> Prompt:
+    """Join the non-empty parts, with a blank line between them; of those that are prompts, the same may shrink."""
+    joined: list[Part] = []
+    for part in filter(None, map(stripped, parts)):
+        joined += [Part("\n\n"), *part] if joined else part
+    return Prompt(joined)

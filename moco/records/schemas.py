@@ -66,7 +66,7 @@ DROPPED = _schema(
 
 GENERATIONS = _schema(
     "generations",
-    2,
+    3,
     task=_TEXT,
     uid=_TEXT,
     sample=_INT,
@@ -77,6 +77,7 @@ GENERATIONS = _schema(
     thought=_TEXT,  # none | closed | unclosed
     finish=_TEXT,  # stop | length
     prompt_flag=_TEXT,  # ok | truncated: the question's beginning was cut to fit the context
+    prompt_cut_tokens=_INT,  # tokens of the question that were left out
     prompt_tokens=_INT,
     completion_tokens=_INT,
     mean_logprob=_FLOAT,  # of the chosen tokens under the raw, untempered distribution
@@ -160,10 +161,11 @@ CALLS = _schema(
     model=_TEXT,
     sample=_INT,
     key=_TEXT,
-    prompt=_TEXT,  # null for plain and logits: it is in questions.parquet
+    prompt=_TEXT,  # as it was sent; null for plain and logits: it is in questions.parquet
     text=_TEXT,
     finish=_TEXT,
-    prompt_flag=_TEXT,
+    prompt_flag=_TEXT,  # ok | shortened: parts that may shrink were cut to fit the context | truncated: its beginning was
+    prompt_cut_tokens=_INT,  # tokens of the prompt that were left out; of a joint reply, in the model that read least
     prompt_tokens=_INT,
     completion_tokens=_INT,
     segments_json=_TEXT,  # [model, first character, the one after the last, log-probability] of each token of models
@@ -266,7 +268,7 @@ ALL_COSTS = _schema("all_costs", 1, **_RESULT, seed=_INT, **_kinds(COSTS))
 
 ALL_REPLIES = _schema(
     "all_replies",
-    1,
+    2,
     **_RESULT,
     task=_TEXT,
     seed=_INT,
@@ -275,7 +277,9 @@ ALL_REPLIES = _schema(
     answers=_LONG,  # items with a reply
     cut_answers=_LONG,  # of these, items that rest on a cut reply
     unread=_LONG,  # of these, items in which no answer was found
-    cut_prompts=_LONG,  # prompts that lost the beginning of their question
+    cut_prompts=_LONG,  # prompts that lost their beginning
+    short_prompts=_LONG,  # prompts in which others' answers and the like were shortened
+    prompt_cut_tokens=_LONG,  # tokens that both left out
 )
 
 ALL_JOBS_PERF = _schema("all_jobs_perf", 1, name=_TEXT, level=_TEXT, part=_TEXT, **_kinds(JOB_PERF))

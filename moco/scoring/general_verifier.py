@@ -19,8 +19,8 @@ def verifier_prompt(question: str, gold: str, answer: str) -> str:
     """Return the prompt that asks the verifier whether an answer says the same as the reference."""
     return blocks.compose(
         blocks.instruction("You check whether a student answer agrees with the reference answer."),
-        blocks.block("question", question),
-        blocks.block("reference answer", gold),
+        blocks.block("question", question, shrinks=False),
+        blocks.block("reference answer", gold, shrinks=False),
         blocks.block("student answer", answer),
         blocks.instruction(
             "Take the reference as right and do not solve the question yourself. Other notation, units left out or"

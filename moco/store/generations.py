@@ -82,7 +82,7 @@ class StoredReply:
 
     @property
     def read_tokens(self) -> int:
-        """Tokens that the model read: the prompt, and a given text."""
+        """Tokens that the model read, had it read them for this alone: the prompt, and a given text."""
         return self.prompt_tokens + (len(self.tokens) if self.finish == "scored" else 0)
 
 

@@ -144,17 +144,23 @@ class Work:
         job = SimpleNamespace(pool=cell.pool, batch=cell.batch, method=cell.variant, seed=seed, split="test")
         level = self._matrix.variants[cell.variant].level
         if self._fit.needs(job).fit is not None:
-            self._note_alone(self._fit.plain(job), PLAIN)
-            self._note_alone(self._fit.logits(job), "logits")
-            if self._score.is_judged(self._matrix.batch(cell.batch)):
-                for path in map(_below, self._fit.scores(job)):
-                    self._note(path, "", path.split("/")[3], "single", "scoring")
-            fit = paths.fit_folder(cell.pool, cell.batch, cell.variant, seed)
-            self._note(fit, cell.pool, cell.variant, level, "fit")
+            self._note_fit(cell, seed, level)
         self._note_alone([*self._answer.plain(job), *self._answer.made_plain(job)], PLAIN)
         self._note_alone(self._answer.logits(job), "logits")
         answered = paths.answers(cell.pool, cell.batch, cell.variant, seed, "test")
         self._note(answered, cell.pool, cell.variant, level, "answer")
+
+    def _note_fit(self, cell: Cell, seed: int, level: str) -> None:
+        batch = self._matrix.fit_batch(cell.pool, cell.variant, cell.batch)
+        job = SimpleNamespace(pool=cell.pool, batch=batch, method=cell.variant, seed=seed)
+        self._note_alone(self._fit.plain(job), PLAIN)
+        self._note_alone(self._fit.logits(job), "logits")
+        for path in map(_below, self._fit.scores(job)):
+            _, _, _, model, scored, *_ = path.split("/")
+            if self._score.is_judged(self._matrix.batch(scored)):
+                self._note(path, "", model, "single", "scoring")
+        fit = paths.fit_folder(cell.pool, batch, cell.variant, seed)
+        self._note(fit, cell.pool, cell.variant, level, "fit")
 
     def _note_alone(self, files: Iterable[str], part: str) -> None:
         for path in map(_below, files):

@@ -14,8 +14,8 @@ from moco.config.study import Comparison, Study
 from moco.config.tasks import SyntheticSource
 from moco.digest import canonical_json
 from moco.errors import MocoError
-from moco.methods.base import COMMON_BASE, PoolInfo
-from moco.paths import LONGEST_SLUG
+from moco.methods.base import COMMON_BASE, Helper, PoolInfo
+from moco.paths import ALL, LONGEST_SLUG
 from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
@@ -99,9 +99,8 @@ def _made_members(study: Study) -> Iterator[Problem]:
     for pool, entry in study.pools.items():
         for name in filter(is_made, entry.models):
             parts = name.split("--")
-            known = (
-                len(parts) == 5 and parts[0] in study.pools and parts[1] in study.tasks and parts[2] in study.methods
-            )
+            tasks = (ALL, *study.tasks)
+            known = len(parts) == 5 and parts[0] in study.pools and parts[1] in tasks and parts[2] in study.methods
             if not known or len(name) > LONGEST_SLUG:
                 what = f"{name!r} is no model that a fit of this study makes"
                 remedy = f"write {{pool}}--{{task}}--{{method}}--s{{seed}}--{{name}}, {LONGEST_SLUG} characters at most"
@@ -234,11 +233,35 @@ def _methods(study: Study) -> Iterator[Problem]:
         except MocoError as error:
             yield Problem(error.where or f"methods.{name}", error.what, error.remedy)
             continue
-        for helper in method.needs(PoolInfo.of_size(_ANY_SIZE)).helpers.values():
-            model = helper.model
-            if model != COMMON_BASE and model not in study.models:
-                what = f"names {model!r}, which is not a model of this study"
-                yield Problem(f"methods.{name}", what, did_you_mean(model, study.models))
+        needs = method.needs(PoolInfo.of_size(_ANY_SIZE))
+        for corpus in needs.fit.corpora if needs.fit else ():
+            if corpus not in study.corpora:
+                what = f"reads corpus {corpus!r}, which this study does not list"
+                yield Problem(f"methods.{name}", what, did_you_mean(corpus, study.corpora))
+        for role, helper in needs.helpers.items():
+            if helper.model != COMMON_BASE:
+                yield from _helper(matrix, name, role, helper)
+
+
+def _helper(matrix: Matrix, variant: str, role: str, helper: Helper) -> Iterator[Problem]:
+    models = matrix.study.models
+    if helper.model not in models:
+        what = f"names {helper.model!r}, which is not a model of this study"
+        yield Problem(f"methods.{variant}", what, did_you_mean(helper.model, models))
+    elif _known_roster(helper.model, models[helper.model]):
+        lacking = matrix.nodes.lacks(helper.model, helper.capabilities)
+        if lacking is not None:
+            able = [each for each in models if _known_roster(each, models[each])]
+            able = [each for each in able if matrix.nodes.lacks(each, helper.capabilities) is None]
+            remedy = f"name one that does, for instance {able[0]}" if able else "declare one that does"
+            what = (
+                f"takes {helper.model} for its {role}, which is a {models[helper.model].kind} model without {lacking}"
+            )
+            yield Problem(f"methods.{variant}", what, remedy)
+
+
+def _known_roster(name: str, entry: ModelEntry) -> bool:
+    return not isinstance(entry, ZooModel) or roster_entry(name, entry) is not None
 
 
 def _evolution(study: Study) -> Iterator[Problem]:

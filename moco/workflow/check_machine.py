@@ -38,7 +38,13 @@ def machine_problems(study: Study, results: Path, *, planned: bool = True) -> li
 
     What a limit leaves out, and tasks that give each other's test items away, are warnings.
     """
-    return [*_model_files(study), *_data(study), *_isolation(study), *(_disk(study, results) if planned else ())]
+    return [
+        *_model_files(study),
+        *_corpora(study),
+        *_data(study),
+        *_isolation(study),
+        *(_disk(study, results) if planned else ()),
+    ]
 
 
 def _model_files(study: Study) -> Iterator[Problem]:
@@ -72,6 +78,18 @@ def _folder_problems(key: str, path: str, config: str) -> Iterator[Problem]:
         yield Problem(key, f"{folder} does not exist", "correct the path")
     elif not (folder / config).is_file():
         yield Problem(key, f"{folder} holds no {config}", "name the folder of a checkpoint in the transformers layout")
+
+
+def _corpora(study: Study) -> Iterator[Problem]:
+    for name, entry in study.corpora.items():
+        key = f"corpora.{name}.path"
+        try:
+            path = expand(entry.path)
+        except MocoError as error:
+            yield Problem(key, error.what, error.remedy)
+            continue
+        if not path.is_file():
+            yield Problem(key, f"{path} does not exist", "correct the path")
 
 
 def _data(study: Study) -> Iterator[Problem]:

@@ -62,6 +62,7 @@ def paths(study: Study) -> Iterator[Problem]:
         for name, entry in study.models.items()
         if isinstance(entry, (LocalModel, AdapterModel)) and entry.path is not None
     ]
+    named += [(f"corpora.{name}.path", entry.path) for name, entry in study.corpora.items()]
     for key, path in named:
         with suppress(MocoError):  # a variable that is not set here
             wildcard = wildcard_in(expand(path))

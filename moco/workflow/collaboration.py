@@ -1,12 +1,15 @@
 """The rules of methods: fit and answer."""
 
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 from moco import paths
 from moco.config.decoding import Decoding
+from moco.config.expand import expand
 from moco.digest import digest
-from moco.methods.base import Needs
+from moco.methods.base import FitNeeds, Needs
 from moco.methods.logits import LogitsKind
 from moco.scoring import scorer_module
 from moco.scoring.catalogue import RUNS_CODE
@@ -14,6 +17,12 @@ from moco.scoring.judges import SETS, scoring_slice
 from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
+
+TRAINING_MODULE = "moco.training.sft"
+"""The module whose code decides what training makes."""
+
+ASKED = ("text", "logits", "embeddings", "rewards")
+"""What helpers are run for; those that offer weights alone are parts of merges."""
 
 
 class MethodStage(Stage):
@@ -28,26 +37,24 @@ class MethodStage(Stage):
         return list(self.matrix.pool(wildcards.pool).models)
 
     def askable(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the method may ask: the pool's, and helpers that offer more than their weights."""
-        needs, helpers = self.needs(wildcards), self.matrix.helpers(wildcards.pool, wildcards.method)
-        helping = [model for role, model in helpers.items() if needs.helpers[role].offers != {"weights"}]
-        return list(dict.fromkeys([*self.members(wildcards), *helping]))
+        """Return the models that a job with requests of its own may run: members, and helpers that it asks."""
+        helpers = self.matrix.helpers_with(wildcards.pool, wildcards.method, *ASKED)
+        return list(dict.fromkeys([*self.members(wildcards), *helpers]))
 
-    def common_slice(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return what decides fits and answers alike."""
+    def stepped(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that a job may keep in memory together, to step them: members, and helpers with logits."""
+        helpers = self.matrix.helpers_with(wildcards.pool, wildcards.method, "logits")
+        return list(dict.fromkeys([*self.members(wildcards), *helpers]))
+
+    def method_slice(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what decides fits and answers alike, whatever the tasks."""
         method = self.matrix.variants[wildcards.method]
-        batch = self.batch(wildcards)
-        decoding: Decoding = self.study.decoding[batch.decoding]
         spec: dict[str, Any] = {
             "method": method.id,
             "params": method.params.slice(),
             "source": self.matrix.source(type(method).__module__),
             "pool": self.members(wildcards),
-            "tasks": {
-                name: {"type": batch.type, "answers": self.matrix.tasks[name].entry.answers} for name in batch.tasks
-            },
             "scorer": self.study.scorer,
-            "decoding": decoding.slice(),
             "needs": digest(self.needs(wildcards).as_json()),
         }
         helpers = self.matrix.helpers(wildcards.pool, wildcards.method)
@@ -56,6 +63,15 @@ class MethodStage(Stage):
         if self.needs(wildcards).descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(wildcards.pool) or ())
         return spec
+
+    def batch_slice(self, batch: Batch) -> dict[str, Any]:
+        """Return what decides fits and answers alike of a batch."""
+        decoding: Decoding = self.study.decoding[batch.decoding]
+        answers = {name: self.matrix.tasks[name].entry.answers for name in batch.tasks}
+        return {
+            "tasks": {name: {"type": batch.type, "answers": number} for name, number in answers.items()},
+            "decoding": decoding.slice(),
+        }
 
     def logits_files(
         self,
@@ -106,97 +122,133 @@ def scoring_of(stage: Stage, batch: Batch, rules: str) -> dict[str, Any]:
 
 
 class Fit(MethodStage):
-    """What a method learns."""
+    """What a method learns, of a batch or, where the batch is `paths.ALL`, of all batches that it is asked on."""
 
     depth = 5
 
+    def parts(self, wildcards: Wildcards) -> list[Wildcards]:
+        """Return the wildcards by which the files of each batch are named that the fit learns from."""
+        w = wildcards
+        batches = self.matrix.fitted_batches(w.pool, w.batch, w.method, w.seed)
+        return [SimpleNamespace(pool=w.pool, batch=batch, method=w.method, seed=w.seed) for batch in batches]
+
+    def _of_parts(
+        self, wildcards: Wildcards, files: Callable[[Wildcards, Batch, FitNeeds], Iterable[str]]
+    ) -> list[str]:
+        fit = self._fit(wildcards)
+        found = (path for part in self.parts(wildcards) for path in files(part, self.batch(part), fit))
+        return list(dict.fromkeys(found))
+
     def questions(self, wildcards: Wildcards) -> list[str]:
         """Return the questions of the splits that the fit reads."""
-        return self.questions_of(self.batch(wildcards), *self._fit(wildcards).splits)
+        return self._of_parts(wildcards, lambda _, batch, fit: self.questions_of(batch, *fit.splits))
 
     def references(self, wildcards: Wildcards) -> list[str]:
         """Return their references, where the fit reads them or the scores of plain responses."""
-        fit = self._fit(wildcards)
-        if not (fit.references or fit.dev_scores):
+        if not _scores(self._fit(wildcards)):
             return []
-        return self.references_of(self.batch(wildcards), *fit.splits)
+        return self._of_parts(wildcards, lambda _, batch, fit: self.references_of(batch, *fit.splits))
 
     def models(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of the models that the fit may merge or run, and of those that judge."""
-        return self.model_files([*self.matrix.parts(wildcards.pool, wildcards.method), *self._judges(wildcards)])
+        helpers = self.matrix.helpers(wildcards.pool, wildcards.method).values()
+        return self.model_files([*self.members(wildcards), *helpers, *self._judges(wildcards)])
 
     def plain(self, wildcards: Wildcards) -> list[str]:
         """Return the plain responses that the fit reads, those behind scores included."""
-        fit = self._fit(wildcards)
-        files = self.plain_files(wildcards, fit.splits, self.member_samples(wildcards.pool, fit.plain))
-        return list(dict.fromkeys([*files, *self._scored_plain(wildcards)]))
+        return self._of_parts(wildcards, self._plain)
 
-    def _scored_plain(self, wildcards: Wildcards) -> list[str]:
-        if not self._fit(wildcards).dev_scores:
-            return []
-        together = self.batch(wildcards).together
-        copies = self.member_samples(wildcards.pool, 1)
-        scored = [(model, copy * together + place) for model, copy in copies for place in range(together)]
-        return self.plain_files(wildcards, ("dev",), scored)
+    def _plain(self, part: Wildcards, batch: Batch, fit: FitNeeds) -> list[str]:
+        files = self.plain_files(part, fit.splits, self.member_samples(part.pool, fit.plain))
+        copies = self.member_samples(part.pool, 1) if fit.dev_scores else []
+        scored = [(model, copy * batch.together + place) for model, copy in copies for place in range(batch.together)]
+        return [*files, *self.plain_files(part, ("dev",), scored)]
 
     def scores(self, wildcards: Wildcards) -> list[str]:
         """Return the scores of the members' plain dev responses."""
-        if not self._fit(wildcards).dev_scores:
-            return []
-        w = wildcards
+        return self._of_parts(wildcards, self._dev_scores) if self._fit(wildcards).dev_scores else []
+
+    def _dev_scores(self, part: Wildcards, _batch: Batch, _fit: FitNeeds) -> list[str]:
         return [
-            results(paths.scores(self.study.scorer, paths.generation(model, w.batch, "dev", w.seed, block)))
-            for model, block in in_blocks(self.member_samples(w.pool, 1))
+            results(paths.scores(self.study.scorer, paths.generation(model, part.batch, "dev", part.seed, block)))
+            for model, block in in_blocks(self.member_samples(part.pool, 1))
         ]
 
     def logits(self, wildcards: Wildcards) -> list[str]:
         """Return the cached logits that the fit reads."""
-        fit = self._fit(wildcards)
-        samples = self.member_samples(wildcards.pool, fit.plain)
-        return self.logits_files(wildcards, fit.splits, fit.logits, samples)
+        samples = self.member_samples(wildcards.pool, self._fit(wildcards).plain)
+        return self._of_parts(wildcards, lambda part, _, fit: self.logits_files(part, fit.splits, fit.logits, samples))
+
+    def corpora(self, wildcards: Wildcards) -> list[str]:
+        """Return the files of the corpora that the fit reads."""
+        return [str(expand(self.study.corpora[name].path)) for name in self._fit(wildcards).corpora]
 
     def checkpoints(self, wildcards: Wildcards) -> list[str]:
         """Return the checkpoints of the models that the job runs."""
-        return self.weights(self.running(wildcards))
+        return self.weights([*self.running(wildcards), *self.living(wildcards)])
 
     def running(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the fit may run: the pool's, and those that judge."""
-        runs = self._fit(wildcards).runs_models
-        parts = self.matrix.parts(wildcards.pool, wildcards.method) if runs else []
-        judges = self._judges(wildcards) if self._fit(wildcards).references else []
-        return list(dict.fromkeys([*parts, *judges]))
+        """Return the models that the fit may run, merge or train, one after another, and those that judge."""
+        fit = self._fit(wildcards)
+        asked = self.askable(wildcards) if fit.runs_models else []
+        parts = self.matrix.parts(wildcards.pool, wildcards.method) if fit.merges or fit.trains else []
+        judges = self._judges(wildcards) if fit.references else []
+        return list(dict.fromkeys([*asked, *parts, *judges]))
 
     def living(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the job keeps in memory together, to step them token by token."""
-        return self.askable(wildcards) if self._fit(wildcards).live else []
+        """Return the models that the fit may keep in memory together, to step them token by token."""
+        return self.stepped(wildcards) if self._fit(wildcards).live else []
+
+    def learning(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that the fit may train."""
+        trains = self._fit(wildcards).trains
+        return self.matrix.parts(wildcards.pool, wildcards.method) if trains else []
 
     def threads(self, wildcards: Wildcards) -> int:
         """Return the processes that score replies at once."""
-        return scoring_threads(self, self.batch(wildcards)) if self._fit(wildcards).references else 1
+        if not self._fit(wildcards).references:
+            return 1
+        return max(scoring_threads(self, self.batch(part)) for part in self.parts(wildcards))
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return what decides a fit."""
-        fit, batch = self._fit(wildcards), self.batch(wildcards)
-        spec = self.common_slice(wildcards)
-        if fit.dev_scores or fit.references:
+        """Return what decides a fit; that of all batches by their names, with all their tasks."""
+        spec = self.method_slice(wildcards)
+        if self._fit(wildcards).live:
+            spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
+        if self._fit(wildcards).merges:
+            spec["merge_source"] = self.matrix.source(MERGE_MODULE)
+        if self._fit(wildcards).trains:
+            spec["training_source"] = self.matrix.source(TRAINING_MODULE)
+        if self._fit(wildcards).corpora:
+            spec["corpora"] = {name: self.study.corpora[name].slice() for name in self._fit(wildcards).corpora}
+        parts = {part.batch: self._part_slice(part) for part in self.parts(wildcards)}
+        if wildcards.batch != paths.ALL:
+            return spec | parts[wildcards.batch]
+        tasks = {name: about for part in parts.values() for name, about in part["tasks"].items()}
+        return {**spec, "tasks": tasks, "batches": parts}
+
+    def _part_slice(self, part: Wildcards) -> dict[str, Any]:
+        batch = self.batch(part)
+        spec = self.batch_slice(batch)
+        if _scores(self._fit(part)):
             spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
             spec |= scoring_of(self, batch, self.study.scorer)
-        if fit.live:
-            spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
-        if fit.merges:
-            spec["merge_source"] = self.matrix.source(MERGE_MODULE)
         return spec
 
-    def _fit(self, wildcards: Wildcards) -> Any:
+    def _fit(self, wildcards: Wildcards) -> FitNeeds:
         fit = self.needs(wildcards).fit
         assert fit is not None
         return fit
 
     def _judges(self, wildcards: Wildcards) -> list[str]:
-        fit = self._fit(wildcards)
-        if not (fit.dev_scores or fit.references):
+        if not _scores(self._fit(wildcards)):
             return []
-        return list(self.matrix.judges(self.batch(wildcards), self.study.scorer).values())
+        batches = map(self.batch, self.parts(wildcards))
+        return [model for batch in batches for model in self.matrix.judges(batch, self.study.scorer).values()]
+
+
+def _scores(fit: FitNeeds) -> bool:
+    return fit.dev_scores or fit.references
 
 
 class Answer(MethodStage):
@@ -211,15 +263,17 @@ class Answer(MethodStage):
     def fit(self, wildcards: Wildcards) -> list[str]:
         """Return what the method learned."""
         w = wildcards
-        return [results(paths.fit_folder(w.pool, w.batch, w.method, w.seed))] if self.needs(w).fit else []
+        batch = self.matrix.fit_batch(w.pool, w.method, w.batch)
+        return [results(paths.fit_folder(w.pool, batch, w.method, w.seed))] if self.needs(w).fit else []
 
     def models(self, wildcards: Wildcards) -> list[str]:
-        """Return the descriptions of the models that the method may ask, and of those made by the fit that it reads."""
-        return self.model_files([*self.askable(wildcards), *self._made(wildcards).values()])
+        """Return the descriptions of the pool's models, of helpers, and of those that the fit made where they are asked."""
+        helpers = self.matrix.helpers(wildcards.pool, wildcards.method).values()
+        return self.model_files([*self.members(wildcards), *helpers, *self._made(wildcards)])
 
     def plain(self, wildcards: Wildcards) -> list[str]:
         """Return the plain responses that the method reads; a priced model's only where others have them made ahead."""
-        asked = self._asked(wildcards)
+        asked = self._priced(wildcards)
         w = wildcards
         samples = self._samples(wildcards)
         files = self.plain_files(w, (w.split,), [(model, sample) for model, sample in samples if model not in asked])
@@ -229,18 +283,21 @@ class Answer(MethodStage):
         return files
 
     def made_plain(self, wildcards: Wildcards) -> list[str]:
-        """Return the plain responses of the models that the fit made, each to the batch of its one task."""
+        """Return the plain responses of the models that the fit made.
+
+        Such a model replies to the batch of its one task, or to that of the job where it was made for all tasks.
+        """
         needs, batch, w = self.needs(wildcards), self.batch(wildcards), wildcards
+        batches = self._made_batches(w)
         samples = range(needs.answer.fitted_plain * batch.answers)
-        pairs = [(slug, sample) for slug in self._made(wildcards).values() for sample in samples]
+        pairs = [(slug, sample) for slug in batches for sample in samples]
         return [
-            results(paths.generation(slug, self._batch_of(slug), w.split, w.seed, block))
-            for slug, block in in_blocks(pairs)
+            results(paths.generation(slug, batches[slug], w.split, w.seed, block)) for slug, block in in_blocks(pairs)
         ]
 
     def logits(self, wildcards: Wildcards) -> list[str]:
         """Return the cached logits that the method reads."""
-        asked = self._asked(wildcards)
+        asked = self._priced(wildcards)
         samples = [(model, sample) for model, sample in self._samples(wildcards) if model not in asked]
         return self.logits_files(wildcards, (wildcards.split,), self.needs(wildcards).answer.logits, samples)
 
@@ -249,53 +306,54 @@ class Answer(MethodStage):
         return self.weights([*self.running(wildcards), *self.living(wildcards)])
 
     def running(self, wildcards: Wildcards) -> list[str]:
-        """Return the models that the job asks, one after another."""
+        """Return the models that the job asks, one after another, those that the fit made included."""
         if not self.needs(wildcards).answer.generates:
-            return sorted(self._asked(wildcards))
-        return [*self.askable(wildcards), *self._made(wildcards).values()]
+            return sorted(self._priced(wildcards))
+        return [*self.askable(wildcards), *self._made(wildcards)]
 
     def living(self, wildcards: Wildcards) -> list[str]:
         """Return the models that the job keeps in memory together, to step them token by token."""
-        return [*self.askable(wildcards), *self._made(wildcards).values()] if self.needs(wildcards).answer.live else []
+        return [*self.stepped(wildcards), *self._made(wildcards)] if self.needs(wildcards).answer.live else []
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides answers."""
         needs, batch = self.needs(wildcards), self.batch(wildcards)
-        spec = self.common_slice(wildcards)
+        spec = self.method_slice(wildcards) | self.batch_slice(batch)
         if needs.answer.extracts:
             spec["scorer_source"] = self.matrix.source(scorer_module(batch.type))
         if needs.answer.live:
             spec["decoding_source"] = self.matrix.source("moco.jobs.joint")
         if needs.models:
             spec["made"] = {task: self._made_of(wildcards, task) for task in batch.tasks}
-            spec["made_batches"] = {
-                slug: self.matrix.batch_of_one(task).name
-                for task in batch.tasks
-                for slug in spec["made"][task].values()
-            }
+            spec["made_batches"] = self._made_batches(wildcards)
         return spec
 
     def _samples(self, wildcards: Wildcards) -> list[tuple[str, int]]:
         samples = self.needs(wildcards).answer.plain * self.batch(wildcards).answers
         return self.member_samples(wildcards.pool, samples)
 
-    def _asked(self, wildcards: Wildcards) -> frozenset[str]:
+    def _priced(self, wildcards: Wildcards) -> frozenset[str]:
         return self.matrix.asked_models(wildcards.pool, wildcards.method)
 
     def _made_of(self, wildcards: Wildcards, task: str) -> dict[str, str]:
         """Return the slugs of the models that the fit made for a task, by their names."""
         w = wildcards
+        task = paths.ALL if self.matrix.serves_all(w.pool, w.method) else task
         return {name: paths.fitted_model(w.pool, task, w.method, w.seed, name) for name in self.needs(w).models}
 
-    def _made(self, wildcards: Wildcards) -> dict[tuple[str, str], str]:
-        needs = self.needs(wildcards).answer
-        if not (needs.fitted_plain or needs.runs_models):
-            return {}
-        tasks = self.batch(wildcards).tasks
-        return {(task, name): slug for task in tasks for name, slug in self._made_of(wildcards, task).items()}
+    def _made_batches(self, wildcards: Wildcards) -> dict[str, str]:
+        """Return the slugs of the models that the fit made, each with the batch in which it replies."""
+        w, matrix = wildcards, self.matrix
+        return {
+            slug: w.batch if matrix.serves_all(w.pool, w.method) else matrix.batch_of_one(task).name
+            for task in self.batch(w).tasks
+            for slug in self._made_of(w, task).values()
+        }
 
-    def _batch_of(self, slug: str) -> str:
-        return self.matrix.batch_of_one(self.matrix.made[slug].task).name
+    def _made(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that the fit made where they are asked: for plain responses, or by the job itself."""
+        needs = self.needs(wildcards).answer
+        return list(self._made_batches(wildcards)) if needs.fitted_plain or needs.runs_models else []
 
     @cached_property
     def made_ahead(self) -> frozenset[tuple[str, str, str, str]]:

@@ -68,6 +68,10 @@ class Distill(RoundStage):
         run, number = self.run_of(wildcards)
         return list(run.models(number - 1))
 
+    def learning(self, wildcards: Wildcards) -> list[str]:
+        """Return the same models: they are trained."""
+        return self.running(wildcards)
+
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return how students learn, and the code that trains them."""
         run, number = self.run_of(wildcards)

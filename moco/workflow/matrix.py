@@ -37,7 +37,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Made:
-    """A model that a fit makes: of which pool, batch, task, variant and seed, and its name in the method's needs."""
+    """A model that a fit makes: of which pool, batch, task, variant and seed, and its name in the method's needs.
+
+    Batch and task are `paths.ALL` where one fit serves all tasks.
+    """
 
     pool: str
     batch: str
@@ -127,7 +130,7 @@ class Matrix:
         used = [batch for _, batch in self.singles]
         used += [each.batch for each in (*self.cells, *self.round_cells)]
         used += [each.batch for each in self.not_applicable]
-        used += [self.batch_of_one(made.task).name for made in self.made.values()]
+        used += [self.batch_of_one(made.task).name for made in self.made.values() if made.task != paths.ALL]
         return {name: self._batches.by_name[name] for name in dict.fromkeys(used)}
 
     def batch(self, name: str) -> Batch:
@@ -175,6 +178,32 @@ class Matrix:
         if self.needs(pool, variant).answer.plain_mode != "lazy":
             return frozenset()
         return frozenset(name for name in self.pool(pool).models if self.nodes.is_priced(name))
+
+    def serves_all(self, pool: str, variant: str) -> bool:
+        """Return whether one fit of a variant serves all tasks of a pool."""
+        return self.needs(pool, variant).fit_scope == "pool"
+
+    def fit_batch(self, pool: str, variant: str, batch: str) -> str:
+        """Return the batch by which paths name the fit behind the answers to a batch."""
+        return paths.ALL if self.serves_all(pool, variant) else batch
+
+    def fitted_batches(self, pool: str, batch: str, variant: str, seed: int | str) -> list[str]:
+        """Return the batches that a fit learns from: its own, or all that its variant is asked on with its pool."""
+        if batch != paths.ALL:
+            return [batch]
+        return [cell.batch for cell in self._cells_of.get((pool, variant), ()) if int(seed) in cell.seeds]
+
+    @cached_property
+    def _cells_of(self) -> dict[tuple[str, str], list[Cell]]:
+        found: dict[tuple[str, str], list[Cell]] = {}
+        known: set[tuple[str, str, str, int]] = set()
+        for cell in (*self.cells, *self.round_cells):
+            where = (cell.pool, cell.variant, cell.batch)
+            fresh = tuple(seed for seed in cell.seeds if (*where, seed) not in known)
+            known.update((*where, seed) for seed in fresh)
+            if fresh:
+                found.setdefault(where[:2], []).append(Cell(cell.pool, cell.batch, cell.variant, fresh))
+        return found
 
     def source(self, module: str) -> str:
         """Return the source hash of a module; it is worked out once, since a plan does not outlive its code."""
@@ -363,11 +392,13 @@ class Matrix:
         """Models that fits make, by slug."""
         models: dict[str, Made] = {}
         for cell in (*self.cells, *self.round_cells):
+            batch = self.fit_batch(cell.pool, cell.variant, cell.batch)
+            tasks = (paths.ALL,) if batch == paths.ALL else self._batches.by_name[batch].tasks
             for name in self.needs(cell.pool, cell.variant).models:
-                for task in self._batches.by_name[cell.batch].tasks:
+                for task in tasks:
                     for seed in cell.seeds:
                         slug = paths.fitted_model(cell.pool, task, cell.variant, seed, name)
-                        models.setdefault(slug, Made(cell.pool, cell.batch, task, cell.variant, seed, name))
+                        models.setdefault(slug, Made(cell.pool, batch, task, cell.variant, seed, name))
         return models
 
     def made_model(self, name: str) -> Made:
@@ -389,9 +420,21 @@ class Matrix:
         origin = self.made_model(made)
         return self.parts(origin.pool, origin.variant)
 
+    def is_trained(self, made: str) -> bool:
+        """Return whether a model that a fit makes may be an adapter that was trained on a model as it is."""
+        origin = self.made_model(made)
+        fit = self.needs(origin.pool, origin.variant).fit
+        return fit is not None and fit.trains
+
     def parts(self, pool: str, variant: str) -> list[str]:
-        """Return the models that a variant may make models of with a pool."""
-        return list(dict.fromkeys([*self.pool(pool).models, *self.helpers(pool, variant).values()]))
+        """Return the models that a variant may make models of with a pool: its members, and helpers with weights."""
+        return list(dict.fromkeys([*self.pool(pool).models, *self.helpers_with(pool, variant, "weights")]))
+
+    def helpers_with(self, pool: str, variant: str, *offers: str) -> list[str]:
+        """Return the models that help a variant with one of these; `moco.methods.base.Helper` has the words."""
+        declared = self.needs(pool, variant).helpers
+        helpers = self.helpers(pool, variant).items()
+        return [model for role, model in helpers if not declared[role].offers.isdisjoint(offers)]
 
     @cached_property
     def kept(self) -> tuple[str, ...]:

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from moco.zoo.roster import ZooModel as RosterModel
 
 
+_IN_WORDS = {
+    "generate": "replies",
+    "embed": "embeddings",
+    "reward": "rewards",
+    "top_logits": "log-probabilities",
+}
+"""Capabilities whose names are no words."""
+
+
 def is_made(name: str) -> bool:
     """Return whether a model is one that the study makes, by a fit or in a round: user slugs contain no `--`."""
     return "--" in name
@@ -84,6 +93,15 @@ class Nodes:
     def capabilities(self, name: str) -> frozenset[str]:
         """Return what a model offers to methods."""
         return CAPABILITIES if is_made(name) else (self.zoo_model(name) or self.entry(name)).capabilities
+
+    def lacks(self, name: str, wanted: frozenset[str]) -> str | None:
+        """Return what a model does not offer of these capabilities, in a word; None where it offers all."""
+        missing = sorted(wanted - self.capabilities(name))
+        if not missing:
+            return None
+        if self.is_served(name) and not {"weights", "trainable"}.isdisjoint(missing):
+            return "weights"
+        return _IN_WORDS.get(missing[0], missing[0])
 
     def declared(self, name: str, aspect: str) -> str | None:
         """Return a model's declared architecture or tokenizer group; adapters have their base's."""

@@ -7,13 +7,9 @@ from moco.config.study import Study
 from moco.methods.base import Method, Needs
 from moco.scoring.judges import SETS, has_scores
 from moco.workflow.batches import Batch
-from moco.workflow.nodes import Nodes
 
 if TYPE_CHECKING:
     from moco.workflow.matrix import Matrix
-
-_IN_WORDS = {"top_logits": "log-probabilities"}
-"""Capabilities whose names are no words."""
 
 
 def type_obstacle(study: Study, method: Method, needs: Needs, batch: Batch) -> str | None:
@@ -42,32 +38,25 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
     helpers = matrix.helpers(pool, variant)
     if helpers.keys() != needs.helpers.keys():
         return "needs a model named as `base`, since not all members are adapters on one model"
-    offers = [(name, needs.offers) for name in members]
-    offers += [(name, needs.helpers[role].capabilities) for role, name in helpers.items()]
-    for name, wanted in offers:
-        lacking = _lacking(nodes, name, wanted)
+    wanted = [(name, needs.offers) for name in members]
+    wanted += [(name, needs.helpers[role].capabilities) for role, name in helpers.items()]
+    for name, offers in wanted:
+        lacking = nodes.lacks(name, offers)
         if lacking is not None:
             return f"{name} is a {nodes.kind(name)} model without {lacking}"
-    for name in members if needs.answer.live or (needs.fit is not None and needs.fit.live) else ():
+    models = (*members, *matrix.helpers_with(pool, variant, "weights"))
+    live = needs.answer.live or (needs.fit is not None and needs.fit.live)
+    for name in (*members, *matrix.helpers_with(pool, variant, "logits")) if live else ():
         if nodes.engine(name).kind == "vllm":
             return f"{name} runs in vllm, which cannot be stepped with others"
     if needs.descriptions and not matrix.descriptions(pool):
         return "needs a description of every model"
     for aspect in sorted(needs.same):
-        bases = [name for role, name in helpers.items() if "weights" in needs.helpers[role].offers]
-        values = {name: nodes.declared(name, aspect) for name in (*members, *bases)}
+        values = {name: nodes.declared(name, aspect) for name in models}
         if len({value for value in values.values() if value is not None}) > 1:
             (first, one), (second, other) = _two_that_differ(values)
             return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
     return None
-
-
-def _lacking(nodes: Nodes, name: str, offers: frozenset[str]) -> str | None:
-    """Return what a model does not offer of what is needed, in words."""
-    missing = offers - nodes.capabilities(name)
-    if nodes.is_served(name) and missing & {"weights", "trainable"}:
-        return "weights"
-    return _IN_WORDS.get(min(missing), min(missing)) if missing else None
 
 
 def _two_that_differ(values: Mapping[str, str | None]) -> tuple[tuple[str, str | None], tuple[str, str | None]]:

@@ -16,6 +16,7 @@ Wildcards = Any
 """The wildcards of a job: Snakemake's, or the options of a verb, which have the same names."""
 
 _LEAST_GB = 4
+_TRAINED_BYTES = 16  # per parameter: weight, gradient and two averages of AdamW, in float32
 _ROOM = 1.5  # copies, caches and activations, as a share of the weights
 
 
@@ -59,6 +60,10 @@ class Stage:
         """Return the models that a job keeps in memory together."""
         return []
 
+    def learning(self, wildcards: Wildcards) -> list[str]:
+        """Return the models that a job trains one after another."""
+        return []
+
     def gpu(self, wildcards: Wildcards) -> int:
         """Return the GPUs of a job: 0 where GPUs are not used, and where it runs no model."""
         if not self.study.site.use_gpu:
@@ -76,7 +81,8 @@ class Stage:
         It grows with every attempt.
         """
         together = sum(map(self.nodes.gigabytes, set(self.living(wildcards))))
-        largest = max([together, *map(self.nodes.gigabytes, self.running(wildcards))])
+        learning = [(self.nodes.parameters(name) or 0) * _TRAINED_BYTES / 1e9 for name in self.learning(wildcards)]
+        largest = max([together, *map(self.nodes.gigabytes, self.running(wildcards)), *learning])
         return f"{int(_LEAST_GB + _ROOM * largest) * attempt}GB"
 
     def batch(self, wildcards: Wildcards) -> Batch:
@@ -98,6 +104,7 @@ class Stage:
             # A merge of one adapter is that adapter, and runs on its base: any of its parts may be the one.
             parts = self.matrix.ingredients(name) if is_made(name) else [name]
             bases = [base for part in parts if (base := self.nodes.base(part)) is not None]
+            bases += parts if is_made(name) and self.matrix.is_trained(name) else []  # an adapter rests on one of them
             needed.update(dict.fromkeys(self.weights(dict.fromkeys(bases))))
             if is_made(name) or isinstance(self.nodes.entry(name), ZooModel):
                 needed[results(paths.checkpoint(name))] = None

@@ -5,7 +5,6 @@ What a method is given is compared with what the checkpoints give in the hands o
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from support.real_study import RealStudy
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from moco import paths
-from moco.cli import main
 from moco.decoding.fusion import WeightedSum
 from moco.engines.render import Renderer
 from moco.errors import RequestError
@@ -96,15 +94,6 @@ class Probed(RealStudy):
         files = [(paths.answers, ANSWERS), (paths.calls, CALLS), (paths.costs, COSTS)]
         return tuple(read_rows(self.results / path(*self.where, "test"), schema) for path, schema in files)
 
-    def make_model(self, name):
-        """Merge a model that the fit described, and resolve it, by the commands of their rules."""
-        (slug,) = self.plan.answer.slice(
-            SimpleNamespace(**dict(zip(WILDCARDS, self.where, strict=True)), split="test")
-        )["made"]["t"].values()
-        assert slug.endswith(f"--{name}")
-        for verb in ("merge", "resolve"):
-            assert main([verb, "--results", str(self.results), "--model", slug]) == 0
-
     def questions(self, split):
         return read_questions(self.results / paths.task_folder("t"), split)
 
@@ -135,7 +124,6 @@ class Probed(RealStudy):
 
 
 FILES = {"calls": CALLS, "costs": COSTS}
-WILDCARDS = ("pool", "batch", "method", "seed")
 
 
 @pytest.fixture
@@ -261,7 +249,7 @@ def test_a_model_that_the_fit_made_is_asked_in_the_answer(probed):
     register("making", needs, fit, answer)
     study = probed("making")
     study.learned()
-    study.make_model("soup")
+    study.make_model(paths.fitted_model("p", "t", study.method, 1, "soup"))
     rows, calls, costs = study.answers()
     soup, other = study.network("one"), study.network("two")
     with torch.no_grad():
@@ -441,5 +429,5 @@ def test_a_helper_must_offer_what_it_is_declared_for_and_no_more(probed):
     register("misjudged", Needs(AnswerNeeds(generates=True), helpers=judge))
     assert (
         probed("misjudged").plan.matrix.pool_obstacle("p", "control_misjudged")
-        == "encoder is a local model without reward"
+        == "encoder is a local model without rewards"
     )

@@ -77,7 +77,7 @@ def test_a_fit_scores_answers_of_its_own_with_the_judge(judged):
     models = job_tools(study.results, {"scoring": scoring}).models
     pairs = [(item.prompt, f"reply to {item.question}") for item in questions]
     expected = [rating.reward for rating in models.reward("reward", pairs, 64)]
-    assert models.inference.room.loads == 0
+    assert models.inference.resident.loads == 0
     assert found["data"]["scores"] == expected
     shorter, _ = fit(judged(max_length=20))
     assert read_json(shorter / "t/fit.json") != found

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,18 +17,23 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from support.contexts import World, answer_context
-from support.engines import Engine, ScriptedError
+from support.engines import Engine, ScriptedError, varied
 from support.items import questions, references, right_reply, wrong_reply
 from support.judges import tools
 
 from moco.analysis.comparison import UNAVERAGED_TYPES
+from moco.config.decoding import Decoding
 from moco.config.study import Study
 from moco.errors import RequestError
+from moco.jobs.answer import JobAnswerResources
+from moco.jobs.fit import JobFitResources
 from moco.jobs.rounds import Rounds
 from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
 from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
+from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
+from moco.prompts import blocks
 from moco.scoring import Case, score_cases, scorer_for, task_types
 from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import SETS
@@ -163,12 +169,12 @@ def test_needs_depend_on_settings_and_pool_size_only(method, world):
 
 @every_case
 def test_gives_one_answer_per_question_by_models_of_the_pool(method, world):
-    state = world.fit(method)
-    assert set(state.models) == set(method.needs(PoolInfo.of_size(len(world.models))).models)
+    state, needs = world.fit(method), method.needs(PoolInfo.of_size(len(world.models)))
+    assert set(state.models) == set(needs.models)
     rows = world.answer(method, state)
     assert set(rows) == {item.uid for item in world.test}
     for row in rows.values():
-        assert set(row["models"]) <= {*world.models, *state.models}
+        assert set(row["models"]) <= {*world.models, *state.models, *(one.model for one in needs.helpers.values())}
         assert row["models"] or row["fallback"]
         assert isinstance(json.loads(row["record_json"]), dict)
 
@@ -314,8 +320,11 @@ def reduced(needs):
         if fit is not None and getattr(fit, name) and getattr(fit, name) != nothing:
             smaller = getattr(fit, name) - 1 if name == "plain" else nothing
             yield f"fit.{name}", replace(needs, fit=replace(fit, **{name: smaller}))
-    if needs.helpers:
-        yield "fit.helpers", replace(needs, helpers={})
+    for role in needs.helpers:
+        yield (
+            f"helpers.{role}",
+            replace(needs, helpers={name: needs.helpers[name] for name in {*needs.helpers} - {role}}),
+        )
 
 
 DECLARATIONS = [
@@ -332,9 +341,9 @@ def test_uses_what_it_declares_and_is_stopped_without(method, world, name, needs
     for kind in sorted({*types_of(method.id, method.params.model_dump())} - SETS):
         smaller, complete = World(world.models, kind, needs=needs), World(world.models, kind)
         try:
-            if name.startswith("fit."):
+            if not name.startswith("answer."):
                 smaller.fit(method)
-            else:
+            if not name.startswith("fit."):
                 smaller.answer(method, complete.fit(method))
         except RequestError as error:
             stopped.append(str(error))
@@ -387,10 +396,15 @@ def test_the_same_comes_out_of_a_context_that_offers_everything(method, world):
 
 def test_an_answer_context_holds_nothing_of_references():
     ctx = answer_context(models=["a"], questions=questions(2))
-    fit_only = "references score dev_scores merge discard corpus train fingerprint workdir remembered"
-    for name in fit_only.split():
+    of_resources = ["references", "tools", "dev_scores", "fingerprint", "merge", "discard", "corpus", "train"]
+    for name in [*of_resources, "score", "candidates", "workdir", "remembered"]:
         assert not hasattr(ctx, name), name
         assert not hasattr(AnswerContext, name), name
+    for name in of_resources:
+        assert not hasattr(Guard, name), name
+        assert not hasattr(JobAnswerResources, name), name
+        assert hasattr(FitGuard, name), name
+        assert hasattr(JobFitResources, name), name
     assert not any(isinstance(value, Reference) for value in vars(ctx).values())
 
 
@@ -560,3 +574,60 @@ def test_two_tasks_take_no_more_rounds_than_one_and_load_each_model_once_per_rou
         assert all(count <= len(engine.rounds) for count in engine.loads.values())
         asked = sum(len(single.requests) for _, single in alone)
         assert len(engine.requests) == asked
+
+
+# What its prompts keep
+
+CONTEXT, REPLY = 4_096, 512
+
+
+@pytest.fixture(scope="module")
+def small_reader(tiny_checkpoint, resolved):
+    from moco.engines.render import Renderer
+
+    folder = tiny_checkpoint("base")
+    return Renderer(replace(resolved(folder), context=CONTEXT), folder.parent)
+
+
+def of_length(text, renderer):
+    """Lengthen a text to at least as many tokens as the longest reply has."""
+    while len(renderer.continuation(text)) < REPLY:
+        text = f"{text} and then {len(text)} makes {3 * len(text)}."
+    return text
+
+
+@pytest.mark.parametrize(
+    ("id", "settings"), [pytest.param(id, each, id=f"{id},{each}") for id in method_ids() for each in settings_of(id)]
+)
+def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, settings, small_reader):
+    method, copies, said = make_method(id, settings), 16, set()
+
+    def reply(model, prompt, sample):
+        text = of_length(f"{varied(model, prompt, sample)}. Copy {sample}", small_reader)
+        said.add(text)
+        return text
+
+    descriptions = [of_length(f"Model {number} knows this:", small_reader) for number in range(copies)]
+    kinds = types_of(id, settings)
+    kind = "multiple_choice" if "multiple_choice" in kinds else kinds[0]
+    world = World(("a",) * copies, kind, items=2, dev_scores={"a": 0.5})
+    engine, decoding = Engine(reply), Decoding(max_new_tokens=REPLY)
+    world.answer(method, world.fit(method, engine), engine, decoding=decoding, descriptions=descriptions)
+    items = {item.uid: item for item in (*world.dev, *world.test)}
+    others = re.compile("|".join(re.escape(text) for text in sorted({*said, *descriptions}, key=len, reverse=True)))
+    too_long = 0
+    for asked in engine.requests:
+        sent = small_reader.render(asked.prompt, asked.decoding.max_new_tokens)
+        assert sent.flag != "truncated"
+        assert len(sent.tokens) + asked.decoding.max_new_tokens <= CONTEXT
+        assert blocks.question(items[asked.uid]) in sent.text
+        assert (blocks.answer_format(kind) in sent.text) == (blocks.answer_format(kind) in asked.prompt)
+        place = 0
+        for words in others.split(asked.prompt):
+            assert words in sent.text[place:]
+            place = sent.text.index(words, place) + len(words)
+        too_long += sent.flag == "shortened"
+    shows_others = [asked for asked in engine.requests if len(others.findall(asked.prompt)) > CONTEXT // REPLY]
+    assert too_long >= len(shows_others)
+    if id in ("text_multiagent_feedback", "text_multiagent_refine", "api_prompt_routing"):
+        assert shows_others

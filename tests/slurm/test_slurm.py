@@ -175,8 +175,8 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on_from_the_store(ran):
 
 
 @pytest.mark.slow
-def test_results_are_those_of_one_machine(ran, tmp_path, zoo_cache):
-    local = new_project(tmp_path / "project", zoo_cache, "config/test/slurm.yaml")
+def test_results_are_those_of_one_machine(ran, tmp_path, zoo_cache, warm):
+    local = new_project(tmp_path / "project", zoo_cache, "config/test/slurm.yaml", warm)
     local.snakemake("--workflow-profile", "profiles/local", "--resources", "gpu=2", MOCO_DEVICES="2")
     assert local.run("moco", "verify", str(ran.project.results), str(local.results)).stdout == "equal\n"
     for rule, partition in PARTITIONS.items():

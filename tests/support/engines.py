@@ -223,6 +223,11 @@ class Engine:
         self.discarded.append(name)
 
 
+def plain_request(model: str, prompt: str, decoding: Decoding, sample: int = 0) -> Request:
+    """Return the request of a model's reply to a prompt."""
+    return Request(model, "item", prompt, "plain", sample, decoding)
+
+
 def interrupted(generate: Callable[[Any], Iterable[R]], after: int) -> Callable[[Any], Iterator[R]]:
     """Return an engine's `generate` that a user stops after some replies."""
 

@@ -51,7 +51,7 @@ from types import SimpleNamespace as Any
 
 class LLMEngine:
     def __init__(self, settings):
-        self.settings, self.under_way, self.adapters = settings, {}, []
+        self.settings, self.under_way, self.adapters, self.known = settings, {}, [], []
         self.model_config = Any(get_vocab_size=lambda: 500)
         self.engine_core = Any(shutdown=lambda: None)
 
@@ -66,7 +66,10 @@ class LLMEngine:
 
     def add_request(self, name, prompt, params, lora_request=None):
         seed = (params.seed or 0) + (lora_request.number if lora_request else 0) + sum(prompt["prompt_token_ids"])
-        self.under_way[name] = (params, seed, [])
+        # Whole prompts are cached, but for their last token.
+        cached = len(prompt["prompt_token_ids"]) - 1 if prompt["prompt_token_ids"] in self.known else 0
+        self.known.append(prompt["prompt_token_ids"])
+        self.under_way[name] = (params, seed, [], cached)
 
     def abort_request(self, names):
         for name in names:
@@ -77,13 +80,13 @@ class LLMEngine:
         if os.environ.get("FAKE_VLLM_DIES"):
             os.kill(os.getpid(), int(os.environ["FAKE_VLLM_DIES"]))
         done = []
-        for name, (params, seed, tokens) in list(self.under_way.items())[: self.settings["max_num_seqs"]]:
+        for name, (params, seed, tokens, cached) in list(self.under_way.items())[: self.settings["max_num_seqs"]]:
             tokens.append(4 + (seed * 31 + len(tokens)) % 400)
             if len(tokens) == params.max_tokens:
                 del self.under_way[name]
                 listed = [self._listed(params, token) for token in tokens]
                 reply = Any(token_ids=tokens, logprobs=listed, finish_reason="length")
-                done.append(Any(request_id=name, finished=True, outputs=[reply]))
+                done.append(Any(request_id=name, finished=True, outputs=[reply], num_cached_tokens=cached))
         return done
 
     def _listed(self, params, token):
@@ -91,8 +94,8 @@ class LLMEngine:
         broken = os.environ.get("FAKE_VLLM_LOGPROB")
         if broken:
             ids = [each for each in ids if each != token] if params.logprob_token_ids is None else []
-            token = (params.logprob_token_ids or [token])[0]
-            return {token: Any(logprob=float(broken)), **{other: Any(logprob=-1.0) for other in ids}}
+            tokens = params.logprob_token_ids or [token]
+            return {**{other: Any(logprob=-1.0) for other in ids}, **{each: Any(logprob=float(broken)) for each in tokens}}
         return {token: Any(logprob=-5.0), **{other: Any(logprob=-1.0 - place) for place, other in enumerate(ids)}}
 """,
 }

@@ -16,6 +16,7 @@ from snakemake.utils import update_config
 from moco.config.load import load_study
 from moco.config.runtime import write_study_file
 from moco.workflow.matrix import Matrix
+from support.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -23,11 +24,19 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class Project:
-    """A copy of the repository's code with results of its own."""
+    """A copy of the repository's code with results of its own.
+
+    Attributes:
+        folder: The project folder.
+        cache: Where models of the zoo lie.
+        study: The name of its study.
+        warm: Forks the jobs of this project; None: every job is a process that starts as anywhere else.
+    """
 
     folder: Path
     cache: Path
     study: str = "small"
+    warm: Warm | None = None
 
     @property
     def results(self) -> Path:
@@ -43,11 +52,13 @@ class Project:
             "MOCO_CACHE": str(self.cache),
             "PYTHONPATH": str(self.folder),
             "HOME": str(self.folder),
+            **(self.warm.environment if self.warm else {}),
         }
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        start = self.warm.command if self.warm and command[0] == "moco" else (str(BIN / command[0]),)
         done = subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
+            [*start, *command[1:]],
             cwd=self.folder,
             env={**self.environment, **environment},
             capture_output=True,
@@ -104,9 +115,9 @@ class Project:
         [name] = [batch.name for batch in batches if batch.tasks == tuple(sorted(tasks))]
         return name
 
-    def copy(self, folder: Path) -> "Project":
+    def copy(self, folder: Path, warm: Warm | None = None) -> "Project":
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
-        return Project(folder, self.cache, self.study)
+        return Project(folder, self.cache, self.study, warm or self.warm)
 
 
 class Planned:
@@ -125,12 +136,12 @@ class Planned:
         return {rule: count for rule, count in self.counts.items() if rule not in usual}
 
 
-def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml") -> Project:
+def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml", warm: Warm | None = None) -> Project:
     folder.mkdir(parents=True)
     for name in ("moco", "workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "config").mkdir()
     shutil.copy(ROOT / config, folder / "config/config.yaml")
     study = yaml.safe_load((ROOT / config).read_text())["study"]
-    return Project(folder, cache, study)
+    return Project(folder, cache, study, warm)

@@ -1,6 +1,7 @@
 """A small study on real models, made in this process: each job when something needs what it writes."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from moco import paths
+from moco.cli import main
 from moco.config.load import study_from
 from moco.jobs.answer import AnswerJob
 from moco.jobs.fit import FitJob
@@ -47,7 +49,7 @@ class RealStudy:
 
     def batch(self, pool: str, method: str, task: str) -> str:
         """Return the batch in which a method works on a task."""
-        (name,) = (job.batch for job in self.jobs(pool, method) if task in self.plan.matrix.batch(job.batch).tasks)
+        (name,) = {job.batch for job in self.jobs(pool, method) if task in self.plan.matrix.batch(job.batch).tasks}
         return str(name)
 
     def jobs(self, pool: str, method: str) -> Iterator[SimpleNamespace]:
@@ -59,9 +61,9 @@ class RealStudy:
 
     def fit(self, pool: str, method: str) -> FitJob:
         """Fit a method on every batch that it applies to, and return the last job."""
-        job = None
-        for wildcards in self.jobs(pool, method):
-            stage = self.plan.fit
+        job, batches = None, (self.plan.matrix.fit_batch(pool, method, each.batch) for each in self.jobs(pool, method))
+        for batch, seed in product(dict.fromkeys(batches), self.plan.study.seeds):
+            stage, wildcards = self.plan.fit, SimpleNamespace(pool=pool, batch=batch, method=method, seed=seed)
             self.make(*stage.plain(wildcards), *stage.scores(wildcards), *stage.logits(wildcards))
             job = FitJob(self.results, stage.slice(wildcards), stage.needs(wildcards), *_names(wildcards))
             job.run()
@@ -87,6 +89,11 @@ class RealStudy:
         return AnswerJob(
             self.results, self.plan.answer.slice(wildcards), self.plan.answer.needs(wildcards), *_names(wildcards)
         )
+
+    def make_model(self, made: str) -> None:
+        """Make and resolve a model that a fit described, by the commands of their rules; the study must be in use."""
+        for verb in ("merge", "resolve"):
+            assert main([verb, "--results", str(self.results), "--model", made]) == 0
 
     def run(self, pool: str, method: str) -> AnswerJob:
         """Fit a method, if it learns, and answer."""

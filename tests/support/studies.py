@@ -170,7 +170,7 @@ def reply(task: str, number: int, value: Any, tokens: tuple[int, int]) -> dict[s
     row |= {"task": task, "uid": uid, "sample": 0, "key": uid}
     if isinstance(value, str) and value.startswith("failed"):
         return row | {"status": "failed"}
-    row |= {"status": "ok", "finish": "stop", "prompt_flag": "ok"}
+    row |= {"status": "ok", "finish": "stop", "prompt_flag": "ok", "prompt_cut_tokens": 0}
     return row | {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
 
 
@@ -184,6 +184,7 @@ def call(uid: str, **changes: Any) -> dict[str, Any]:
         "key": f"{uid} plain",
         "finish": "stop",
         "prompt_flag": "ok",
+        "prompt_cut_tokens": 0,
     }
     return row | {"text": "", "prompt_tokens": 10, "completion_tokens": 2, **changes}
 

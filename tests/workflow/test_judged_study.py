@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory, zoo_cache) -> Project:
-    project = new_project(tmp_path_factory.mktemp("judged") / "project", zoo_cache, "config/test/judged.yaml")
+def judged(tmp_path_factory, zoo_cache, warm) -> Project:
+    project = new_project(tmp_path_factory.mktemp("judged") / "project", zoo_cache, "config/test/judged.yaml", warm)
     project.snakemake()
     return project
 

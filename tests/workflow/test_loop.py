@@ -13,8 +13,8 @@ SOUP = "pair--mixed--weight_greedy_soup--s1--soup"
 
 
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory, zoo_cache) -> Project:
-    project = new_project(tmp_path_factory.mktemp("loop") / "project", zoo_cache, "config/test/loop.yaml")
+def loop(tmp_path_factory, zoo_cache, warm) -> Project:
+    project = new_project(tmp_path_factory.mktemp("loop") / "project", zoo_cache, "config/test/loop.yaml", warm)
     project.snakemake()
     return project
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.projects import Project, new_project
+from support.warm import Warm
 
 pytestmark = pytest.mark.slow
 
@@ -40,17 +41,17 @@ rule everything:
 """
 
 
-def tiny_project(folder: Path, cache: Path) -> Project:
-    project = new_project(folder, cache)
+def tiny_project(folder: Path, cache: Path, warm: Warm | None = None) -> Project:
+    project = new_project(folder, cache, warm=warm)
     (project.folder / "config/config.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     project.study = "tiny"
     return project
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory, zoo_cache) -> Project:
+def tiny(tmp_path_factory, zoo_cache, warm) -> Project:
     """A finished study of two models and a vote."""
-    project = tiny_project(tmp_path_factory.mktemp("tiny") / "project", zoo_cache)
+    project = tiny_project(tmp_path_factory.mktemp("tiny") / "project", zoo_cache, warm)
     project.snakemake()
     return project
 

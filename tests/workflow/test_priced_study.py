@@ -31,8 +31,8 @@ def server():
 
 
 @pytest.fixture
-def project(tmp_path, server, zoo_cache) -> Project:
-    project = new_project(tmp_path / "project", zoo_cache)
+def project(tmp_path, server, zoo_cache, warm) -> Project:
+    project = new_project(tmp_path / "project", zoo_cache, warm=warm)
 
     def change(study):
         study.clear()

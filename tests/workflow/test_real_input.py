@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.skipif("MOCO_SHARED" not in os.environ, reason="MOCO_SHARED names no folder with real datasets")
-def test_real_questions_through_every_method_with_full_coverage(tmp_path, zoo_cache):
-    project = new_project(tmp_path / "project", zoo_cache, "config/test/real.yaml")
+def test_real_questions_through_every_method_with_full_coverage(tmp_path, zoo_cache, warm):
+    project = new_project(tmp_path / "project", zoo_cache, "config/test/real.yaml", warm)
     project.snakemake()
     files = sorted((project.results / "scores/strict").rglob("test.parquet")) + sorted(
         path for path in (project.results / "scores/strict/generations").rglob("s0.parquet") if "/test/" in str(path)
@@ -28,8 +28,8 @@ def test_real_questions_through_every_method_with_full_coverage(tmp_path, zoo_ca
 
 
 @pytest.mark.skipif("MOCO_SHARED" not in os.environ, reason="MOCO_SHARED names no folder with real datasets")
-def test_every_file_goes_from_its_items_to_scores_of_both_rule_sets(tmp_path, zoo_cache):
-    project = new_project(tmp_path / "project", zoo_cache, "config/test/files.yaml")
+def test_every_file_goes_from_its_items_to_scores_of_both_rule_sets(tmp_path, zoo_cache, warm):
+    project = new_project(tmp_path / "project", zoo_cache, "config/test/files.yaml", warm)
     project.snakemake()
     tasks = {path.parent.name: read_json(path)["splits"] for path in (project.results / "tasks").glob("*/task.json")}
     assert len(tasks) == 22

@@ -20,8 +20,8 @@ RUN = ("control_best_single", "text_majority_vote", "text_multiagent_refine", "t
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, zoo_cache) -> Project:
-    project = new_project(tmp_path_factory.mktemp("served") / "project", zoo_cache, "config/test/served.yaml")
+def served(tmp_path_factory, zoo_cache, warm) -> Project:
+    project = new_project(tmp_path_factory.mktemp("served") / "project", zoo_cache, "config/test/served.yaml", warm)
     command = [sys.executable, "-m", "support.llm_server"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:

@@ -126,6 +126,7 @@ def check_tables(project: Project) -> None:
             tokens = {"prompt_tokens": 40, "completion_tokens": 8, "parameters": 1000, "flops": 1e6, "loads": 1}
             costs.append({**about, **cost, **tokens})
             counts = {"replies": 4, "cut": 1, "answers": 4, "cut_answers": 1, "unread": 0, "cut_prompts": 0}
+            counts |= {"short_prompts": 0, "prompt_cut_tokens": 0}
             replies.append({**about, "task": task, **counts})
     collected = {"scores": (ALL_SCORES, scores), "costs": (ALL_COSTS, costs), "replies": (ALL_REPLIES, replies)}
     for name, (schema, rows) in {**collected, "jobs_perf": (ALL_JOBS_PERF, [])}.items():

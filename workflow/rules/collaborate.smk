@@ -6,6 +6,7 @@ rule fit:
         plain=PLAN.fit.plain,
         scores=PLAN.fit.scores,
         logits=PLAN.fit.logits,
+        corpora=PLAN.fit.corpora,
         checkpoints=PLAN.fit.checkpoints,
     output:
         directory("<results>/fits/{pool}/{batch}/{method}/seed{seed}"),

@@ -42,6 +42,9 @@ _MAY_BE_TIED = re.compile(r"\.(lm_head|embed_out|embed_tokens|wte|embed_in|word_
 _AT_ONCE = 2048
 """Requests that a worker gets at once: enough to keep it busy, and few enough for a message."""
 
+_NEXT_AT_ONCE = 64
+"""Tokens whose log-probabilities after one prompt are asked for at once; vLLM takes no more than 128."""
+
 _SEED_BITS = 63
 """Of a request's 64: vLLM's seeds are signed."""
 
@@ -217,12 +220,16 @@ class VllmModel:
         worker: Runs its base.
         info: The model.
         root: Folder that holds `results`.
+
+    Attributes:
+        read_tokens: Tokens of prompts and given texts that were read so far; what vLLM had in its cache counts once.
     """
 
     def __init__(self, worker: VllmWorker, info: ModelInfo, root: Path) -> None:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
         self._worker, self._info = worker, info
+        self.read_tokens = 0
         self.memory_bytes = worker.memory_bytes
         self._settings = worker.settings
         trust = info.trust_remote_code
@@ -236,7 +243,7 @@ class VllmModel:
         )
 
     def close(self) -> None:
-        """Leave the worker to others: the room ends it."""
+        """Leave the worker to others: it ends with the engines that stay loaded."""
 
     def generate(self, requests: Sequence[TokenRequest]) -> Iterator[Stored]:
         """Yield replies as they finish."""
@@ -245,19 +252,21 @@ class VllmModel:
             yield self._stored(request, reply)
 
     def score_text(self, requests: Sequence[TextRequest]) -> Iterator[Stored]:
-        """Yield texts with the log-probability of each token."""
+        """Yield texts with the log-probability of each token; what several of them begin with is asked once."""
         for request in requests:
             if not request.continuation:
                 yield self._scored(request, [], 0.0)
-        steps = [_Step(request, place) for request in requests for place in range(len(request.continuation))]
-        found: dict[str, dict[int, dict[str, Any]]] = {}
-        for step, reply in self._run(steps, _Step.message):
-            mine = found.setdefault(step.text.key, {})
-            mine[step.place] = reply
-            if len(mine) == len(step.text.continuation):
-                logprobs = [mine[place]["logprobs"][0] for place in range(len(mine))]
-                yield self._scored(step.text, logprobs, sum(each["seconds"] for each in mine.values()))
-                del found[step.text.key]
+        found: dict[str, dict[int, tuple[float, float]]] = {}
+        for step, reply in self._run(_steps(requests), _Step.message):
+            logprobs = dict(zip(step.next_tokens, reply["logprobs"], strict=True))
+            seconds = reply["seconds"] / len(step.texts)
+            for text in step.texts:
+                mine = found.setdefault(text.key, {})
+                mine[step.place(text)] = (logprobs[text.continuation[step.place(text)]], seconds)
+                if len(mine) == len(text.continuation):
+                    own = [mine[place] for place in range(len(mine))]
+                    yield self._scored(text, [value for value, _ in own], sum(share for _, share in own))
+                    del found[text.key]
 
     def _run(self, requests: Sequence[_R], message: Callable[[_R], dict[str, Any]]) -> Iterator[tuple[_R, Any]]:
         """Yield requests with their replies; neighbours share as much of their prompts as possible."""
@@ -267,6 +276,7 @@ class VllmModel:
             asked = {str(place): request for place, request in enumerate(ordered[first : first + _AT_ONCE], first)}
             messages = [{"id": name, **message(request)} for name, request in asked.items()]
             for reply in self._worker.process.run(messages, self._settings.top_logprobs, adapter):
+                self.read_tokens += reply["read"]
                 yield asked[reply["id"]], reply
 
     def _scored(self, request: TextRequest, logprobs: Sequence[float], seconds: float) -> Stored:
@@ -291,21 +301,46 @@ class VllmModel:
 
 @dataclass(frozen=True)
 class _Step:
-    """One token of a text that is scored, after all before it: their prefixes are cached, so it costs one step."""
+    """What is asked after some tokens: the log-probability of the next token of every text that begins with them.
 
-    text: TextRequest
-    place: int
+    The prefix of a later step is cached, so each costs about one step of decoding.
+
+    Attributes:
+        prompt: Token ids of the prompt, and of the texts as far as they are equal.
+        texts: That go on from here.
+    """
+
+    prompt: tuple[int, ...]
+    texts: tuple[TextRequest, ...]
 
     @property
     def key(self) -> str:
-        return self.text.key
+        return self.texts[0].key
+
+    def place(self, text: TextRequest) -> int:
+        """Return which token of a text is next."""
+        return len(self.prompt) - len(text.prompt)
 
     @property
-    def prompt(self) -> tuple[int, ...]:
-        return (*self.text.prompt, *self.text.continuation[: self.place])
+    def next_tokens(self) -> list[int]:
+        """Every next token once."""
+        return list(dict.fromkeys(text.continuation[self.place(text)] for text in self.texts))
 
     def message(self) -> dict[str, Any]:
-        return {"prompt": list(self.prompt), "next": self.text.continuation[self.place]}
+        return {"prompt": list(self.prompt), "next": self.next_tokens}
+
+
+def _steps(texts: Sequence[TextRequest]) -> list[_Step]:
+    """Return what has to be asked to score texts, each of their beginnings once."""
+    following: dict[tuple[int, ...], list[TextRequest]] = {}
+    for text in texts:
+        for place in range(len(text.continuation)):
+            following.setdefault((*text.prompt, *text.continuation[:place]), []).append(text)
+    return [
+        _Step(prompt, tuple(each[first : first + _NEXT_AT_ONCE]))
+        for prompt, each in following.items()
+        for first in range(0, len(each), _NEXT_AT_ONCE)
+    ]
 
 
 def _generation(request: TokenRequest, stop: Sequence[int]) -> dict[str, Any]:

@@ -6,16 +6,16 @@ Messages are JSON objects, one per line. From the driver, on standard input:
   `memory_bytes` where the worker has a GPU.
 * `{"op": "run", "batch", "top_logprobs", "adapter", "requests"}`: every request has an `id` and a `prompt` (token ids).
   One that generates has `max_tokens`, `temperature`, `top_p`, `top_k`, `repetition_penalty`, `seed`, `stop` (token
-  ids); one that is scored has `next`, the token after the prompt whose log-probability is wanted, and a message has
+  ids); one that is scored has `next`, the tokens after the prompt whose log-probabilities are wanted, and a message has
   requests of one kind only. `adapter` is null, or has `id`, `name` and `path`. Requests of one message are begun in
   their order, before any of them is worked on, so that a batch's schedule does not depend on time.
 * `{"op": "abort"}`: forget what is under way.
 * `{"op": "close"}`: end.
 
 To the driver, on what was standard output: `ready`; `reply` for each request as it finishes, with `batch`, `id`,
-`tokens`, `logprobs`, `top_ids` and `top_logprobs` (flat), `tail`, `finish` (of a scored one only `logprobs`) and
-`seconds`; `refused` with `batch` and
-`error` where vLLM takes a request or an adapter not; `failed` with `error`, after which the worker ends. Everything
+`tokens`, `logprobs`, `top_ids` and `top_logprobs` (flat), `tail`, `finish` (of a scored one only `logprobs`, those of
+`next`), `seconds`, and `read`, the tokens of its prompt that no other had read before; `refused` with `batch` and `error`
+where vLLM takes a request or an adapter not; `failed` with `error`, after which the worker ends. Everything
 that is printed goes to standard error. When the driver is gone, standard input ends, and the worker kills its whole
 process group, the processes that vLLM started included.
 """
@@ -163,7 +163,10 @@ class _Server:
             if output.finished and output.request_id in batch.waiting:
                 request, seconds = batch.finished(output.request_id)
                 content = _scored(request, output) if "next" in request else _generated(output, batch.top_logprobs)
-                replies.append({"batch": batch.number, "id": request["id"], "seconds": seconds, **content})
+                read = len(request["prompt"]) - (output.num_cached_tokens or 0)
+                replies.append(
+                    {"batch": batch.number, "id": request["id"], "seconds": seconds, "read": read, **content}
+                )
         if not batch.waiting:
             self._batch = None
         return replies
@@ -196,6 +199,8 @@ def _engine(settings: Message) -> Any:
     }
     if current_platform.is_cpu():
         arguments["kv_cache_memory_bytes"] = int(settings["cache_gb"] * 1e9)
+        # Only whole blocks are cached, and the default of 128 is longer than most prompts.
+        arguments["block_size"] = 32
     else:
         arguments["gpu_memory_utilization"] = settings["gpu_share"]
     if settings["lora_rank"]:
@@ -210,7 +215,7 @@ def _params(request: Message, top_logprobs: int) -> Any:
     common: Message = {"detokenize": False, "ignore_eos": True, "output_kind": RequestOutputKind.FINAL_ONLY}
     if "next" in request:
         # Not prompt_logprobs: that reads no cached prefix, computes logits of the whole prompt, and fails with adapters.
-        return SamplingParams(**common, max_tokens=1, temperature=0.0, logprob_token_ids=[request["next"]])
+        return SamplingParams(**common, max_tokens=1, temperature=0.0, logprob_token_ids=request["next"])
     names = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
     wanted = {name: request[name] for name in names}
     return SamplingParams(**common, **wanted, stop_token_ids=request["stop"], logprobs=top_logprobs)
@@ -235,7 +240,7 @@ def _generated(output: Any, top_logprobs: int) -> Message:
 
 def _scored(request: Message, output: Any) -> Message:
     (reply,) = output.outputs
-    return {"logprobs": [_finite(reply.logprobs[0][request["next"]].logprob)]}
+    return {"logprobs": [_finite(reply.logprobs[0][token].logprob) for token in request["next"]]}
 
 
 def _finite(value: float) -> float:

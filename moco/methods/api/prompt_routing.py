@@ -21,6 +21,7 @@ from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.routing import chosen_responses
 from moco.methods.shared.selection import dev_means, ranking
 from moco.prompts import blocks
+from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
 
 log = logging.getLogger("moco")
@@ -87,14 +88,13 @@ class PromptRouting(Method):
             log.warning("the router named no model for %d of %d items", fallbacks, len(ctx.questions))
 
 
-def routing_prompt(question: Question, descriptions: list[str]) -> str:
+def routing_prompt(question: Question, descriptions: Sequence[str]) -> Prompt:
     """Return the prompt that shows a question and numbered descriptions, and asks for a number."""
-    listed = "\n".join(f"{number}) {text}" for number, text in enumerate(descriptions, start=1))
     return blocks.compose(
         blocks.instruction("You pass questions on to the model that can answer them best."),
-        blocks.block("question", blocks.question(question)),
+        blocks.block("question", blocks.question(question), shrinks=False),
         blocks.instruction("The models and what they are good at:"),
-        listed,
+        blocks.listed(descriptions),
         blocks.instruction("Which of these models fits best? Write its number only."),
     )
 

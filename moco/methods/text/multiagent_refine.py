@@ -16,12 +16,13 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.rounds import choose_summariser, first_answers, shown_order, summaries
 from moco.prompts import blocks
+from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
 
 
-def refine_prompt(item: Question, own: str, others: Sequence[str]) -> str:
+def refine_prompt(item: Question, own: str, others: Sequence[str]) -> Prompt:
     """Return the prompt in which a member improves its own answer."""
     return blocks.compose(
         blocks.instruction("Several assistants work on one question. Improve your answer with the help of theirs."),
@@ -29,17 +30,6 @@ def refine_prompt(item: Question, own: str, others: Sequence[str]) -> str:
         blocks.block("your answer", own),
         *(blocks.candidate(number, text) for number, text in enumerate(others, 1)),
         blocks.instruction("Other answers may be wrong. Write your improved answer."),
-        blocks.answer_format(item.type),
-    )
-
-
-def summary_prompt(item: Question, answers: Sequence[str]) -> str:
-    """Return the prompt in which the summariser writes the final answer."""
-    return blocks.compose(
-        blocks.instruction("Several assistants answered one question. Write the final answer."),
-        blocks.question(item),
-        *(blocks.candidate(number, text) for number, text in enumerate(answers, 1)),
-        blocks.instruction("Any of the answers may be wrong. Write one final answer."),
         blocks.answer_format(item.type),
     )
 
@@ -73,16 +63,22 @@ class MultiagentRefine(Method):
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the summariser."""
-        means = dev_means(ctx)
-        return State({"summariser": ranking(means)[0], "dev_means": means})
+        return choose_summariser(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Refine round by round, then summarise."""
-        plain = [ctx.plain(member.index) for member in ctx.pool]
-        history = {item.uid: [[responses[item.uid].text for responses in plain]] for item in ctx.questions}
+        history = {uid: [answers] for uid, answers in first_answers(ctx).items()}
         for number in range(2, self.params.rounds + 1):
             self._refine(ctx, history, number)
-        yield from self._summarise(ctx, history, state.data["summariser"])
+        summariser = state.data["summariser"]
+        final = summaries(ctx, {uid: rounds[-1] for uid, rounds in history.items()}, summariser)
+        for item, reply in zip(ctx.questions, final, strict=True):
+            yield Answer(
+                item.uid,
+                reply.text,
+                models=(ctx.pool[summariser].model,),
+                record={"rounds": history[item.uid], "summariser": summariser},
+            )
 
     def _refine(self, ctx: AnswerContext, history: dict[str, list[list[str]]], number: int) -> None:
         open_items = [item for item in ctx.questions if not self._agreed(ctx, item, history[item.uid][-1])]
@@ -90,7 +86,7 @@ class MultiagentRefine(Method):
         for item in open_items:
             last = history[item.uid][-1]
             for member in ctx.pool:
-                others = [index for index in _order(ctx, item, len(last)) if index != member.index]
+                others = [index for index in shown_order(ctx, item) if index != member.index]
                 prompt = refine_prompt(item, last[member.index], [last[index] for index in others])
                 requests.append(Request(member.index, item.uid, prompt, f"refine {number}"))
         replies = iter(ctx.generate(requests))
@@ -102,22 +98,3 @@ class MultiagentRefine(Method):
             return False
         parsed = [ctx.extract(item, text).parsed for text in answers]
         return None not in parsed and len({ctx.normal_form(item, str(answer)) for answer in parsed}) == 1
-
-    def _summarise(self, ctx: AnswerContext, history: dict[str, list[list[str]]], summariser: int) -> Iterator[Answer]:
-        requests = []
-        for item in ctx.questions:
-            last = history[item.uid][-1]
-            prompt = summary_prompt(item, [last[index] for index in _order(ctx, item, len(last))])
-            requests.append(Request(summariser, item.uid, prompt, "summarise"))
-        for item, reply in zip(ctx.questions, ctx.generate(requests), strict=True):
-            yield Answer(
-                item.uid,
-                reply.text,
-                models=(ctx.pool[summariser].model,),
-                record={"rounds": history[item.uid], "summariser": summariser},
-            )
-
-
-def _order(ctx: AnswerContext, item: Question, count: int) -> list[int]:
-    """Return the order in which an item's answers are shown, the same in every prompt of that item."""
-    return [int(index) for index in ctx.rng("order", item.uid).permutation(count)]

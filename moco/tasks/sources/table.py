@@ -106,7 +106,7 @@ def _columns(source: TableSource, task_type: str, where: str) -> _Columns:
 
 def _split(columns: _Columns, task_type: str, path: Path, split: str, encoding: str) -> Iterator[RowResult]:
     row = -1
-    for row, (where, values) in enumerate(_rows(path, split, columns.names(), encoding)):
+    for row, (where, values) in enumerate(placed_rows(path, split, columns.names(), encoding)):
         yield values if isinstance(values, RequestError) else _result(columns, task_type, row, values, where)
     if row < 0:
         raise RequestError("split is empty", where=f"{path}: {split}")
@@ -202,7 +202,7 @@ def _whole(value: Any) -> int | None:
     return None
 
 
-def _rows(path: Path, split: str, columns: list[str], encoding: str) -> Iterator[Placed]:
+def placed_rows(path: Path, split: str, columns: list[str], encoding: str) -> Iterator[Placed]:
     """Yield every row with its place: all the columns asked for, or what is wrong with it."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     compressed = suffixes[-1:] == [".gz"]

@@ -17,12 +17,17 @@ def main_table(study):
     return table, {row[:2]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
 
 
+@pytest.fixture(scope="module")
+def zoo_table(shared_zoo):
+    return main_table(shared_zoo)
+
+
 def means(row):
     return {name: cell.mean if isinstance(cell, Interval) else cell for name, cell in row.items()}
 
 
-def test_rows_and_columns_stand_in_order(zoo):
-    table, _ = main_table(zoo)
+def test_rows_and_columns_stand_in_order(zoo_table):
+    table, _ = zoo_table
     assert table.columns[3:] == (
         "sums",
         "words",
@@ -57,14 +62,14 @@ def test_rows_and_columns_stand_in_order(zoo):
         ("debate", 0.4, 0.2, 0.2, 0.0, 0.8 / 3, 0.3),
     ],
 )
-def test_means_and_averages(zoo, system, sums, words, rhymes, chat, tasks, domains):
-    _, rows = main_table(zoo)
+def test_means_and_averages(zoo_table, system, sums, words, rhymes, chat, tasks, domains):
+    _, rows = zoo_table
     found = list(means(rows["zoo", system]).values())[3:-4]
     assert found == pytest.approx([sums, words, rhymes, chat, tasks, domains])
 
 
-def test_cells_know_their_items_seeds_and_unit(zoo):
-    _, rows = main_table(zoo)
+def test_cells_know_their_items_seeds_and_unit(zoo_table):
+    _, rows = zoo_table
     row = rows["zoo", "vote"]
     assert row["sums"] == Interval(1.0, pytest.approx(0.5655, abs=1e-4), 1.0, 5)
     assert (row["words"].n, row["words"].seeds, row["words"].low < 0.8 <= row["words"].high) == (5, 1, True)
@@ -72,8 +77,8 @@ def test_cells_know_their_items_seeds_and_unit(zoo):
     assert (row["average over tasks"].n, rows["zoo", "mean single"]["sums"].n) == (15, 5)
 
 
-def test_failed_and_not_applicable_cells_say_so_and_leave_no_average(zoo):
-    _, rows = main_table(zoo)
+def test_failed_and_not_applicable_cells_say_so_and_leave_no_average(zoo_table):
+    _, rows = zoo_table
     route, fuse = rows["zoo", "route"], rows["zoo", "fuse"]
     assert route["rhymes"] == "failed: timeout"
     assert (route["average over tasks"], route["average over domains"]) == ("-", "-")
@@ -91,8 +96,8 @@ def test_a_task_that_does_not_apply_leaves_no_average(zoo):
     assert rows["zoo", "vote"]["words"].mean == 0.8
 
 
-def test_notes_say_what_the_numbers_are(zoo):
-    table, _ = main_table(zoo)
+def test_notes_say_what_the_numbers_are(zoo_table):
+    table, _ = zoo_table
     text = "\n".join(table.notes)
     for part in ("Scorer: strict", "Seeds: 1 (1)", "Class: exact", "95% percentile bootstrap", "2,000", "oracle"):
         assert part in text

@@ -11,13 +11,14 @@ def counted(study):
     return {(row[1], row[3]): dict(zip(table.columns[4:], row[4:], strict=True)) for row in table.rows}
 
 
-def counts(replies, cut, share, answers, unreadable, prompts):
-    return dict(zip(COLUMNS, (replies, cut, share, answers, unreadable, prompts), strict=True))
+def counts(replies, cut, share, answers, unreadable, prompts, shortened=0, left_out=0):
+    return dict(zip(COLUMNS, (replies, cut, share, answers, unreadable, prompts, shortened, left_out), strict=True))
 
 
 COLUMNS = (
     *("replies", "cut replies", "share of cut replies (%)"),
-    *("answers that read one (%)", "of these unreadable", "cut prompts"),
+    *("answers that read one (%)", "of these unreadable"),
+    *("cut prompts", "shortened prompts", "prompt tokens left out"),
 )
 
 
@@ -38,26 +39,29 @@ def test_replies_that_a_method_reads(study):
     uids = [f"t/test/{number}" for number in range(4)]
     calls = [
         call(uids[0], finish="length"),
-        call(uids[0], call=1, kind="own", round=0, key="x", finish="length", prompt_flag="truncated"),
+        call(
+            uids[0], call=1, kind="own", round=0, key="x", finish="length", prompt_flag="truncated", prompt_cut_tokens=7
+        ),
         # Two models write one joint reply.
         call(uids[1], kind="joint", round=0, key="j", model="a", finish="length"),
         call(uids[1], call=1, kind="joint", round=0, key="j", model="b", finish="length"),
         # The same reply read in another round is read twice.
-        call(uids[2], kind="own", round=0, key="y"),
+        call(uids[2], kind="own", round=0, key="y", prompt_flag="shortened", prompt_cut_tokens=30),
         call(uids[2], call=1, kind="own", round=1, key="y"),
         # Logits of a given text are no reply.
         call(uids[3], kind="logits", finish="scored"),
         call(uids[3], call=1),
     ]
     study.method("p", "m", "text", "t", ["unparsed", 1, "unparsed", 0], calls=calls)
-    assert counted(study)["m", "t"] == counts(6, 3, 1 / 2, 2 / 4, 1, 1)
+    assert counted(study)["m", "t"] == counts(6, 3, 1 / 2, 2 / 4, 1, 1, 1, 37)
 
 
 def test_the_table_is_one_of_the_study_and_plain_csv(zoo):
     assert "moco_truncated" in tables_of(zoo.spec)
     lines = to_csv(make_table("moco_truncated", zoo.spec, zoo.results)).splitlines()
     assert lines[0] == (
-        "pool,system,level,task,replies,cut replies,share of cut replies,answers that read one,of these unreadable,cut prompts"
+        "pool,system,level,task,replies,cut replies,share of cut replies,answers that read one,of these unreadable,"
+        "cut prompts,shortened prompts,prompt tokens left out"
     )
 
 

@@ -21,7 +21,7 @@ from moco.cli import main
 from moco.config.datasets import dataset, dataset_names
 from moco.config.load import load_study, study_from
 from moco.config.tasks import TaskEntry
-from moco.records import GENERATIONS, RESPONSE_LOGITS, Provenance, read_rows, write_rows
+from moco.records import CALLS, GENERATIONS, RESPONSE_LOGITS, Provenance, read_rows, write_rows
 from moco.workflow.plan import Plan
 
 ROOT = Path(__file__).parents[3]
@@ -187,6 +187,19 @@ def of_two_tasks(folder: Path) -> dict[str, Any]:
     source = {"kind": "table", "paths": dict.fromkeys(("dev", "test"), str(folder / "items.jsonl"))}
     own = {"source": source, "type": "exact_match", "splits": "upstream"}
     return {**CONTENT, "tasks": {**CONTENT["tasks"], "own": own}}
+
+
+def test_what_a_fit_for_all_tasks_asked_for_no_item_is_cleaned_where_a_task_is_closed(tmp_path: Path):
+    config = finished_study(tmp_path / "study", of_two_tasks(tmp_path))
+    results, name = results_of(config), f"fits/pair/{paths.ALL}/refine-2/seed1/{paths.ALL}/calls.parquet"
+    made = read_rows(results / paths.calls("pair", batch_of(config), "refine-2", 1, "test"), CALLS)
+    calls = [{**made[0], "task": paths.ALL, "uid": "", "prompt": "hidden behind door"}, *made]
+    write_rows(results / name, CALLS, calls, Provenance("fit"))
+    packed = contents(create(config, "b", "--with-tasks"))
+    first, *rest = pq.ParquetFile(io.BytesIO(packed[f"results/{name}"])).read().to_pylist()
+    assert (first["task"], first["prompt"], first["text"], first["key"]) == (paths.ALL, None, None, made[0]["key"])
+    assert {row["prompt"] is None for row in rest if row["task"] == "own"} == {True}
+    assert {row["prompt"] is None for row in rest if row["task"] == "mixed"} == {False}
 
 
 def test_in_a_file_of_several_tasks_the_rows_of_closed_ones_are_cleaned(tmp_path: Path):

@@ -5,13 +5,14 @@ import random
 
 import pytest
 import torch
+from support.engines import plain_request
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.decoding.fusion import WeightedSum, mean_of_logits
 from moco.decoding.loop import Row, decode
 from moco.errors import RequestError
-from moco.jobs.inference import Inference, Job
+from moco.jobs.inference import Inference
 from moco.jobs.joint import JointInference, JointJob
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
@@ -45,7 +46,7 @@ def jobs(decoding, questions=QUESTIONS):
 
 def test_a_model_with_itself_is_that_model(make):
     inference = make()
-    alone = inference.run([Job("one", question, GREEDY, seed=1) for question in QUESTIONS])
+    alone = inference.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
     for names in (("one", "one"), ("one", "again")):
         fused = JointInference(inference, names).run(jobs(GREEDY), mean_of_logits(2))
         assert texts(fused) == [reply.response.text for reply in alone]
@@ -104,7 +105,7 @@ def test_other_weights_are_other_replies(make):
     uneven = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((0.9, 0.1)))
     assert not {each.reply.response.key for each in equal} & {each.reply.response.key for each in uneven}
     only_one = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((1.0, 0.0)))
-    alone = inference.run([Job("one", question, GREEDY, seed=1) for question in QUESTIONS])
+    alone = inference.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
     assert texts(only_one) == [reply.response.text for reply in alone]
 
 
@@ -143,7 +144,7 @@ def test_a_second_run_loads_nothing(make):
     first = JointInference(make(), ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
     inference = make(batch_rows=2)
     again = JointInference(inference, ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
-    assert inference.room.loads == 0
+    assert inference.resident.loads == 0
     assert all(each.reply.cached for each in again)
     assert [each.reply.response for each in again] == [each.reply.response for each in first]
 
@@ -151,7 +152,7 @@ def test_a_second_run_loads_nothing(make):
 def test_models_of_a_joint_decode_stay_in_memory_together(make):
     inference = make(resident_gb=0)
     JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2))
-    assert inference.room.loads == 2
+    assert inference.resident.loads == 2
 
 
 def test_different_vocabularies_are_refused_before_weights_load(make):
@@ -160,4 +161,4 @@ def test_different_vocabularies_are_refused_before_weights_load(make):
     inference.add(info, EngineSettings())
     with pytest.raises(RequestError, match="one and other have different vocabularies"):
         JointInference(inference, ["one", "other"]).run(jobs(GREEDY), mean_of_logits(2))
-    assert inference.room.loads == 0
+    assert inference.resident.loads == 0

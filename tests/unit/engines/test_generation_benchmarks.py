@@ -23,7 +23,10 @@ def test_generation_is_compared_and_leaves_nothing(tmp_path):
         assert what in said
     assert "loads of a job: 1 with 1 task, 1 with 4" in said
     assert "40 of 40 greedy replies are those of model.generate" in said
-    assert said.count("hold") == 4
+    assert said.count("hold") == 5
+    # Eight texts follow each prompt.
+    assert "tokens read for options of 40 items" in said
+    assert float(said.split("of unique ones: ")[1].split()[0]) <= 1.3
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from support.checkpoints import judge_checkpoints
+from support.engines import plain_request
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -15,8 +16,9 @@ from moco.engines.base import MeasureRequest, TextRequest
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.transformers import TransformersEngine
 from moco.errors import WorkError
-from moco.jobs.inference import Inference, Job, TextJob
+from moco.jobs.inference import Inference
 from moco.jobs.joint import JointInference, JointJob
+from moco.methods.base import Choice
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore
 
@@ -79,13 +81,13 @@ def test_no_reply_no_joint_reply_and_no_text_is_stored(tiny_checkpoint, inferenc
     folder = damaged(tiny_checkpoint("base"), tmp_path / "bad", change)
     asked = inference({"bad": folder, "good": tiny_checkpoint("base")}, dtype)
     with pytest.raises(WorkError, match=ONE_LINE):
-        asked.run([Job("bad", question, GREEDY, seed=1) for question in QUESTIONS])
+        asked.run([plain_request("bad", question, GREEDY) for question in QUESTIONS], 1)
     with pytest.raises(WorkError, match=ONE_LINE):
         JointInference(asked, ["good", "bad"]).run([JointJob("What?", GREEDY, seed=1)], mean_of_logits(2))
     with pytest.raises(WorkError, match=ONE_LINE):
-        asked.score_texts([TextJob("bad", question, "A") for question in QUESTIONS])
+        asked.score_texts([Choice("bad", "item", question, ("A",), "options") for question in QUESTIONS])
     assert stored(tmp_path) == []
-    assert asked.run([Job("good", QUESTIONS[0], GREEDY, seed=1)])[0].response.text is not None
+    assert asked.run([plain_request("good", QUESTIONS[0], GREEDY)], 1)[0].response.text is not None
     assert len(stored(tmp_path)) > 0
 
 
@@ -125,7 +127,7 @@ def test_eager_attention_says_what_sdpa_says(tiny_checkpoint, inference):
     said = {}
     for attention in ("sdpa", "eager"):
         asked = inference(folders, attention=attention)
-        alone = asked.run([Job("one", question, GREEDY, seed=1) for question in QUESTIONS])
+        alone = asked.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
         fused = JointInference(asked, ["one", "two"]).run(
             [JointJob(question, GREEDY, seed=1) for question in QUESTIONS], mean_of_logits(2)
         )
@@ -144,8 +146,8 @@ def test_attention_and_type_are_in_every_key(tiny_checkpoint, inference, setting
         asked = inference(folders, **settings)
         fused = JointInference(asked, ["one", "two"]).run([JointJob("What?", GREEDY, seed=1)], mean_of_logits(2))
         return {
-            asked.run([Job("one", "What?", GREEDY, seed=1)])[0].response.key,
-            asked.score_texts([TextJob("one", "What?", "A")])[0].stored.key,
+            asked.run([plain_request("one", "What?", GREEDY)], 1)[0].response.key,
+            asked.score_texts([Choice("one", "item", "What?", ("A",), "options")])[0][0].stored.key,
             fused[0].reply.response.key,
         }
 

@@ -249,6 +249,80 @@ def test_a_shared_prompt_is_read_once(load, monkeypatch):
     assert [tuple(shape) for shape in read] == [(1, len(prompt))]
 
 
+def texts_after(prompt, count=7) -> list[TextRequest]:
+    draw = random.Random(len(prompt))
+    return [
+        TextRequest(f"{len(prompt)}-{place}", prompt, tuple(draw.randrange(4, 500) for _ in range(1 + place % 4)))
+        for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(3, 32_768), (256, 150)])
+def test_more_texts_than_a_batch_takes_are_parted_by_prompt(load, monkeypatch, rows, tokens):
+    asked = [text for prompt in prompts(3) for text in texts_after(prompt)]
+    usual = {key: without_time(row) for key, row in text_scores(load(), asked).items()}
+    engine = load(batch_rows=rows, batch_tokens=tokens)
+    seen = []
+    real = engine._score_batch
+
+    def score(batch):
+        seen.append([text for group in batch for text in group.texts])
+        yield from real(batch)
+
+    monkeypatch.setattr(engine, "_score_batch", score)
+    shuffled = random.Random(2).sample(asked, len(asked))
+    assert {key: without_time(row) for key, row in text_scores(engine, shuffled).items()} == usual
+    assert sorted(text.key for batch in seen for text in batch) == sorted(text.key for text in asked)
+    for batch in seen:
+        assert len(batch) <= rows
+        assert len(batch) * max(text.width for text in batch) <= tokens
+    # Nobody's texts are parted more often than the batch needs.
+    for prompt in prompts(3):
+        parts = sum(any(text.prompt == prompt for text in batch) for batch in seen)
+        room = min(rows, tokens // max(text.width for text in asked if text.prompt == prompt))
+        assert parts == -(-7 // room)
+
+
+def test_what_was_read_is_counted_as_it_was_read(load):
+    """Prompts once, and of every text all but the last token, after which nothing is asked."""
+    asked = [text for prompt in prompts(4) for text in texts_after(prompt)]
+    lengths = [len(prompt) for prompt in prompts(4)]
+    texts = sum(len(text.continuation) - 1 for text in asked)
+    whole = load()
+    before = whole.read_tokens
+    text_scores(whole, asked)
+    assert whole.read_tokens - before == sum(lengths) + texts
+    parted = load(batch_rows=4)
+    before = parted.read_tokens
+    text_scores(parted, asked)
+    assert parted.read_tokens - before == 2 * sum(lengths) + texts
+    decoding = Decoding(max_new_tokens=3, temperature=1.0, top_p=1.0)
+    before = whole.read_tokens
+    run(whole, [TokenRequest(f"{place}", prompts(1)[0], decoding, place) for place in range(5)])
+    assert whole.read_tokens - before == lengths[0]
+
+
+@pytest.mark.parametrize("way", ["cached rows", "uncached rows"])
+def test_models_without_batches_score_shared_prompts_as_bare_transformers_does(load, monkeypatch, way):
+    asked = [text for prompt in prompts(3) for text in texts_after(prompt)]
+    engine = load(batch_rows=4)
+    monkeypatch.setattr(engine, "_steps", way)
+    before = engine.read_tokens
+    found = text_scores(engine, asked)
+    read = engine.read_tokens - before
+    for text in asked:
+        with torch.inference_mode():
+            ids = torch.tensor([[*text.prompt, *text.continuation]])
+            whole = torch.log_softmax(engine.model(ids, use_cache=False).logits[0], dim=-1)
+        picked = [float(whole[len(text.prompt) - 1 + place, token]) for place, token in enumerate(text.continuation)]
+        assert found[text.key].logprobs == pytest.approx(picked, abs=1e-6)
+    parts = 2 * sum(map(len, prompts(3)))
+    if way == "cached rows":
+        assert read == parts + sum(len(text.continuation) - 1 for text in asked)
+    else:
+        assert read == parts + sum(text.width for text in asked)
+
+
 def test_equal_prompts_are_read_once_and_long_batches_in_pieces(load, monkeypatch):
     decoding = Decoding(max_new_tokens=6, temperature=1.0, top_p=1.0)
     asked = [

@@ -66,15 +66,15 @@ def _adapter(base: Path, folder: Path, rank: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def room(models, tmp_path_factory):
-    made = ResidentEngines(tmp_path_factory.mktemp("room"), models.values)
+def resident(models, tmp_path_factory):
+    made = ResidentEngines(tmp_path_factory.mktemp("resident"), models.values)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def vllm(room, models, settings):
-    return lambda name="base": room.engine(models[name], settings)
+def vllm(resident, models, settings):
+    return lambda name="base": resident.engine(models[name], settings)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +144,9 @@ def _prompt(asked, row):
     return next(request.prompt for request in asked if request.key == row.key)
 
 
-def test_base_and_adapters_were_loaded_once_and_say_different_things(vllm, room, prompts):
+def test_base_and_adapters_were_loaded_once_and_say_different_things(vllm, resident, prompts):
     texts = {name: [row.text for row in run(vllm(name), requests(prompts))] for name in NAMES}
-    assert [load.model for load in room.loaded] == ["base"]
+    assert [load.model for load in resident.loaded] == ["base"]
     for one, other in (("base", "one"), ("base", "two"), ("one", "two")):
         assert sum(a != b for a, b in zip(texts[one], texts[other], strict=True)) > 10
 

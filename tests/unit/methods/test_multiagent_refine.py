@@ -9,7 +9,8 @@ from support.items import questions
 from moco.errors import RequestError
 from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
-from moco.methods.text.multiagent_refine import refine_prompt, summary_prompt
+from moco.methods.shared.rounds import summary_prompt
+from moco.methods.text.multiagent_refine import refine_prompt
 from moco.prompts import blocks
 
 ID = "text_multiagent_refine"

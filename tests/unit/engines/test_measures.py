@@ -1,8 +1,7 @@
-"""Rewards and vectors: as transformers gives them alone, whatever the batch, and stored."""
+"""Rewards and vectors: as transformers gives them alone, whatever the batch."""
 
 import dataclasses
 import random
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from moco.engines.base import MeasureRequest
 from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.render import Renderer
 from moco.errors import RequestError
-from moco.jobs.judging import job_tools
 from moco.models.resolve import resolve
 
 CONTEXT = 96
@@ -131,53 +129,3 @@ def test_a_long_conversation_loses_the_beginning_of_the_prompt_and_then_the_end_
     assert " end<" not in short
     with pytest.raises(RequestError, match="leave no room"):
         renderer.conversation(prompt, reply, 3)
-
-
-@pytest.fixture
-def project(folders, tmp_path, monkeypatch):
-    """A results folder that knows both models."""
-    monkeypatch.setenv("MOCO_STORE", str(tmp_path / "store"))
-    for purpose, folder in folders.items():
-        info_of(folder, purpose, tmp_path).write(tmp_path / f"results/models/{purpose}/model.json")
-    return SimpleNamespace(results=tmp_path / "results")
-
-
-def test_what_was_measured_is_stored_and_loads_no_model_again(project):
-    scoring = {"reward": "reward", "encoder": "embed"}
-    pairs = [(text, text[::-1]) for text in texts()]
-    first = job_tools(project.results, {"scoring": scoring}).models
-    rewards, vectors = first.reward("reward", pairs, 64), first.embed(texts(), "mask")
-    assert first.inference.room.loads == 2
-    again = job_tools(project.results, {"scoring": scoring}).models
-    assert (again.reward("reward", pairs[::-1], 64), again.embed(texts(), "mask")) == (rewards[::-1], vectors)
-    assert again.inference.room.loads == 0
-    padded = again.embed(texts(), "padded")
-    assert again.inference.room.loads == 1
-    assert padded != vectors
-    assert rewards[0].tokens > 0
-
-
-def test_a_shorter_limit_is_another_request(project):
-    models = job_tools(project.results, {"scoring": {"reward": "reward"}}).models
-    pair = ("word " * 40, "reply")
-    assert models.reward("reward", [pair], 90) != models.reward("reward", [pair], 30)
-
-
-def test_a_model_measures_only_what_it_was_declared_for(project):
-    inference = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models.inference
-    with pytest.raises(RequestError, match=r"models\.embed: does not rate replies; name a model of purpose: reward"):
-        inference.reward("embed", [("prompt", "reply")])
-    with pytest.raises(RequestError, match=r"models\.reward: does not map texts to vectors"):
-        inference.embed("reward", ["text"])
-    assert inference.room.loads == 0
-
-
-def test_scorers_and_methods_share_what_a_model_measured(project):
-    """A context asks the same requests as a scorer, so neither pays for what the other has."""
-    models = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models
-    pairs = [(text, text[::-1]) for text in texts()]
-    rewards, vectors = models.reward("reward", pairs, None), models.embed(texts(), "mask")
-    other = job_tools(project.results, {"scoring": {"reward": "reward", "encoder": "embed"}}).models.inference
-    assert other.reward("reward", pairs[::-1]) == rewards[::-1]
-    assert other.embed("embed", texts()) == vectors
-    assert other.room.loads == 0

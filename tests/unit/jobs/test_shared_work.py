@@ -28,7 +28,8 @@ from pathlib import Path
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.jobs.inference import Inference, Job
+from moco.jobs.inference import Inference
+from moco.methods.base import Request
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
 
@@ -36,7 +37,7 @@ folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 info = ModelInfo.read(folder / "model.json")
 settings = EngineSettings(**json.loads(sys.argv[4]))
 inference = Inference({info.name: info}, {info.name: settings}, GenerationStore(folder / "store"), folder)
-engine = inference.room.engine(info, settings)
+engine = inference.resident.engine(info, settings)
 real, begun = engine._generate_batch, []
 
 def batch(requests):
@@ -45,10 +46,10 @@ def batch(requests):
 
 engine._generate_batch = batch
 decoding = Decoding(max_new_tokens=24, temperature=1.0, top_p=1.0)
-jobs = [Job(info.name, f"What is {n} + {n * 7}?", decoding, seed=1) for n in range(first, first + count)]
+jobs = [Request(info.name, "item", f"What is {n} + {n * 7}?", "plain", decoding=decoding) for n in range(first, first + count)]
 print("ready", flush=True)
 sys.stdin.readline()
-replies = inference.run(jobs)
+replies = inference.run(jobs, 1)
 said = {
     "begun": begun,
     "texts": {reply.response.key: reply.response.text for reply in replies},

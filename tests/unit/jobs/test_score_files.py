@@ -9,9 +9,9 @@ import pytest
 
 from moco import paths
 from moco.errors import WorkError
+from moco.jobs import score as score_files
 from moco.records import ANSWERS, GENERATIONS, QUESTIONS, REFERENCES, SCORES, Provenance, read_rows, write_rows
 from moco.scoring import Verdict
-from moco.scoring import files as score_files
 
 SOURCE = paths.generation("m", "b", "test", 1, "s0")
 SPEC = {"scorer": "strict", "type": "exact_match", "tasks": ["t"]}

@@ -7,12 +7,14 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from support.real_study import RealStudy
 
 from moco import paths
+from moco.config.engine import EngineSettings
 from moco.errors import FailedInput
-from moco.jobs.inference import TextJob
 from moco.jobs.logits_files import LOGITS_SCHEMAS, logits_by_item
+from moco.methods.base import Choice
 from moco.methods.state import read_state
 from moco.records import ANSWERS, CALLS, GENERATIONS, JOB_PERF, PERF, read_frame, read_rows, write_json
 from moco.tasks.prepare import read_questions, read_references
@@ -53,7 +55,7 @@ def study(tiny_checkpoint, tmp_path_factory):
         job = made.job(path)
         job.run()
         if job.kind == "response":
-            assert job._inference.room.loads == 0
+            assert job._inference.resident.loads == 0
     return made
 
 
@@ -101,13 +103,69 @@ def test_option_logits_are_those_of_letters_and_texts_after_the_prompt(study):
     for question in questions:
         found = logits[question.uid]
         assert found.labels == ("A", "B", "C", "D")
-        texts = [TextJob("a", question.prompt, text) for text in (*found.labels, *question.options)]
-        scored = job._inference.score_texts(texts)
+        texts = (*found.labels, *question.options)
+        [scored] = job._inference.score_texts([Choice("a", question.uid, question.prompt, texts, "options")])
         sums = [pytest.approx(sum(each.stored.logprobs), abs=1e-6) for each in scored]
         assert [*found.label_logprobs, *found.text_logprobs] == sums
         assert list(found.text_tokens) == [len(each.stored.tokens) for each in scored[4:]]
         assert found.scored_tokens == sum(len(each.stored.tokens) for each in scored)
         assert all(each.cached for each in scored)
+
+
+ITEMS = 40
+
+
+def option_study(folder, checkpoint, **settings):
+    """Forty items with four options each."""
+    content = {
+        "study": "s",
+        "models": {
+            name: {"kind": "local", "path": str(checkpoint("base", seed)), "family": "llama", "tokenizer": "zoo"}
+            for name, seed in (("a", 0), ("b", 1))
+        },
+        "pools": {"p": ["a", "b"]},
+        "tasks": {"q": {"source": {**SKILLS, "form": "choice", "items": {"dev": 6, "test": ITEMS}}}},
+        "methods": {"options": {"method": "logit_logit_fusion", "mode": "options"}},
+    }
+    made = RealStudy(folder, content)
+    [path] = [each for each in made.planned("logits") if "/a/" in each and "/test/" in each]
+    work = made.job(path)
+    work._inference.add(work._info, EngineSettings(**settings))
+    work.run()
+    [job] = read_rows(made.results / paths.job_perf(path), JOB_PERF)
+    return made, logits_of(made.results / path, "options", "q"), job
+
+
+def test_options_are_scored_with_every_prompt_read_once(tiny_checkpoint, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    study, logits, job = option_study(tmp_path / "usual", tiny_checkpoint)
+    questions = read_questions(study.results / paths.task_folder("q"), "test")
+    assert len(questions) == len(logits) == ITEMS
+    folder = tiny_checkpoint("base", 0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    prompt_tokens = text_tokens = 0
+    for question in questions:
+        turns = [{"role": "user", "content": question.prompt}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+        prompt_tokens += len(prompt)
+        alone = []
+        for option in ("A", "B", "C", "D", *question.options):
+            ids = tokenizer(option, add_special_tokens=False)["input_ids"]
+            text_tokens += len(ids)
+            with torch.inference_mode():
+                steps = torch.log_softmax(network(torch.tensor([prompt + ids])).logits[0], dim=-1)
+            alone.append(math.fsum(float(steps[len(prompt) - 1 + at, token]) for at, token in enumerate(ids)))
+        found = logits[question.uid]
+        assert [*found.label_logprobs, *found.text_logprobs] == pytest.approx(alone, abs=1e-6 * len(ids))
+    # One prompt for eight texts; what is asked of a text's last token is known before it is read.
+    assert prompt_tokens < job["read_tokens"] <= 1.3 * (prompt_tokens + text_tokens)
+    _, narrow, again = option_study(tmp_path / "narrow", tiny_checkpoint, batch_rows=3)
+    assert narrow == logits
+    # Eight texts in batches of three.
+    assert again["read_tokens"] == job["read_tokens"] + 2 * prompt_tokens
 
 
 def test_reference_logits_are_those_of_the_gold_answers(study):
@@ -121,7 +179,8 @@ def test_reference_logits_are_those_of_the_gold_answers(study):
         assert {uid: found.text for uid, found in logits.items()} == {
             uid: str(gold.gold) if task == "t" else gold.gold["key"] for uid, gold in references.items()
         }
-        scored = job._inference.score_texts([TextJob("a", item.prompt, logits[item.uid].text) for item in questions])
+        golds = [Choice("a", item.uid, item.prompt, (logits[item.uid].text,), "gold") for item in questions]
+        scored = [one for [one] in job._inference.score_texts(golds)]
         assert [list(logits[item.uid].logprobs) for item in questions] == [each.stored.logprobs for each in scored]
         for file in (study.results / path).parent.glob("reference*"):
             file.unlink()
@@ -181,7 +240,7 @@ def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
     again = study.job(path)
     again.results = results
     again.run()
-    assert again._inference.room.loads == 1
+    assert again._inference.resident.loads == 1
     assert "set aside, its requests will be generated again" in caplog.text
     assert pq.read_table(results / path) == pq.read_table(pa.BufferReader(before))
 
@@ -190,16 +249,16 @@ def test_alternatives_that_are_damaged_are_made_again(study, tmp_path, caplog):
 @pytest.mark.parametrize("method", ["api_cascade", "options", "text_majority_vote", "text_slm_mux"])
 def test_methods_on_cached_responses_and_logits_load_no_model(study, pool, method):
     if study.plan.matrix.needs(pool, method).fit is not None:
-        assert study.fit(pool, method).inference.room.loads == 0
-    assert study.answer(pool, method).inference.room.loads == 0
+        assert study.fit(pool, method).inference.resident.loads == 0
+    assert study.answer(pool, method).inference.resident.loads == 0
 
 
 def test_prompt_routing_loads_its_router_only(study):
     fit = study.fit("p", "api_prompt_routing")
-    assert fit.inference.room.loads == 0
+    assert fit.inference.resident.loads == 0
     job = study.answer("p", "api_prompt_routing")
-    loaded = {key[0] for key in job.inference.room._engines}
-    assert job.inference.room.loads == 1
+    loaded = {key[0] for key in job.inference.resident._engines}
+    assert job.inference.resident.loads == 1
     assert loaded == {job.infos["a" if _router(study) == 0 else "b"].fingerprint}
 
 
@@ -230,7 +289,7 @@ def test_the_cascade_s_confidence_is_the_formula_on_stored_logits(study):
 
 def test_fusion_decodes_both_tasks_in_one_round_with_one_load_per_model(study):
     job = study.answer("copies", "logit_logit_fusion")
-    assert job.inference.room.loads <= 2
+    assert job.inference.resident.loads <= 2
     where = ("copies", study.batch("copies", "logit_logit_fusion", "t"), "logit_logit_fusion", 1, "test")
     calls = read_frame(study.results / paths.calls(*where), CALLS)
     calls = calls[calls["task"] == "t"]

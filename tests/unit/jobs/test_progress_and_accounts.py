@@ -147,13 +147,13 @@ def test_counters_of_methods_are_as_before(clock, lines):
 @pytest.fixture
 def job(clock, tmp_path):
     """A job of a model that was loaded once, a judge, and two candidates of a search."""
-    room = ResidentEngines(tmp_path)
-    accounts = Accounts(room)
+    resident = ResidentEngines(tmp_path)
+    accounts = Accounts(resident)
     for name in ("candidate-1", "candidate-2"):
         accounts.group(name, "candidates")
     with accounts.of("m") as account:
         clock.now += 3
-        room.loaded.append(Load("m", 3.0))
+        resident.loaded.append(Load("m", 3.0))
         clock.now += 4
         account.add([written("a", 6), written("b", 2), written("c", 9)], {"a", "b"})
     with accounts.of("m") as account:
@@ -164,7 +164,7 @@ def job(clock, tmp_path):
         account.add([Measured("x", [1.0], 50, 0.1)], {"x"})
     for name in ("candidate-1", "candidate-2"):
         with accounts.of(name) as account:
-            room.loaded.append(Load(name, 0.5))
+            resident.loaded.append(Load(name, 0.5))
             clock.now += 1
             account.add([written(name, 5)], {name})
     return accounts

@@ -1,0 +1,140 @@
+"""Multi-agent feedback: members review each other's answers and rewrite their own, then one summarises."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from moco.config.fields import identity
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    FitNeeds,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    Request,
+    State,
+    method,
+)
+from moco.methods.context import AnswerContext, FitContext
+from moco.methods.shared.rounds import choose_summariser, first_answers, summaries
+from moco.prompts import blocks
+from moco.prompts.prompt import Prompt
+from moco.tasks.item import Question
+
+
+def review_prompt(item: Question, answer: str) -> Prompt:
+    """Return the prompt in which a member reviews somebody else's answer."""
+    return blocks.compose(
+        blocks.instruction("You work with other assistants on one question. Review the answer of one of them."),
+        blocks.question(item),
+        blocks.block("answer", answer),
+        blocks.instruction("Say what is right, what is wrong or missing, and how to improve it. Write feedback only."),
+    )
+
+
+def rewrite_prompt(item: Question, own: str, reviews: Sequence[str]) -> Prompt:
+    """Return the prompt in which a member rewrites its own answer after reading reviews of it."""
+    return blocks.compose(
+        blocks.instruction("Several assistants work on one question. Improve your answer with their feedback."),
+        blocks.question(item),
+        blocks.block("your answer", own),
+        *(blocks.feedback(number, text) for number, text in enumerate(reviews, 1)),
+        blocks.instruction("The feedback may be wrong. Write your improved answer."),
+        blocks.answer_format(item.type),
+    )
+
+
+Reviews = dict[tuple[str, int], dict[int, str]]
+"""Reviews of each item's and author's answer by reviewer, in the order in which the author reads them."""
+
+
+@method("text_multiagent_feedback", level="text", papers=("2402.00367",))
+class MultiagentFeedback(Method):
+    """All members answer, rewrite their answers after reviews by others, and the member best on dev writes the final one.
+
+    Round 1 is the plain response. In every further round some other members review each answer without seeing their
+    own, and its author rewrites it from its previous answer and the reviews. The summariser sees all last answers.
+
+    Differs from the original: reviewers are drawn by seed, item, author and round, or assigned so that all review
+    equally much; answers and reviews stand in delimited blocks; the answer format is repeated at the end; the
+    summariser sees the answers in an order drawn per item.
+    """
+
+    class Params(MethodParams):
+        """Settings of multi-agent feedback."""
+
+        rounds: int = identity(
+            "Rounds in total; the first is the plain answer, the others review and rewrite.", 3, ge=1
+        )
+        reviewers: int = identity("Reviewers of an answer in a round; all others where the pool has fewer.", 3, ge=1)
+        balanced: bool = identity("Let all members review equally many answers of an item in a round.", False)
+
+    def needs(self, pool: PoolInfo) -> Needs:
+        """Dev scores choose the summariser; round 1 is shared."""
+        return Needs(
+            fit=FitNeeds(dev_scores=True),
+            answer=AnswerNeeds(plain=1, generates=True, extracts=True),
+            min_models=2,
+        )
+
+    def fit(self, ctx: FitContext) -> State:
+        """Choose the summariser."""
+        return choose_summariser(ctx)
+
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
+        """Review and rewrite round by round, then summarise."""
+        answers = first_answers(ctx)
+        history = {item.uid: [_record(ctx, item, answers[item.uid])] for item in ctx.questions}
+        for number in range(2, self.params.rounds + 1):
+            reviews = self._review(ctx, answers, number)
+            answers = self._rewrite(ctx, answers, reviews, number)
+            for item in ctx.questions:
+                own = [reviews[item.uid, member.index] for member in ctx.pool]
+                about = {"reviewers": [list(each) for each in own], "reviews": [list(each.values()) for each in own]}
+                history[item.uid].append({**_record(ctx, item, answers[item.uid]), **about})
+        summariser = state.data["summariser"]
+        for item, reply in zip(ctx.questions, summaries(ctx, answers, summariser), strict=True):
+            yield Answer(
+                item.uid,
+                reply.text,
+                models=(ctx.pool[summariser].model,),
+                record={"rounds": history[item.uid], "summariser": summariser},
+            )
+
+    def _review(self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], number: int) -> Reviews:
+        requests, assigned = [], []
+        for item in ctx.questions:
+            for author, answer in enumerate(answers[item.uid]):
+                prompt = review_prompt(item, answer)
+                for reviewer in self._reviewers(ctx, item.uid, author, number):
+                    requests.append(Request(reviewer, item.uid, prompt, f"review {number}"))
+                    assigned.append((item.uid, author, reviewer))
+        reviews: Reviews = {}
+        for (uid, author, reviewer), reply in zip(assigned, ctx.generate(requests), strict=True):
+            reviews.setdefault((uid, author), {})[reviewer] = reply.text
+        return reviews
+
+    def _reviewers(self, ctx: AnswerContext, uid: str, author: int, number: int) -> list[int]:
+        """Return who reviews an answer. How far they stand behind its author in the pool is drawn.
+
+        Equal distances for all authors make all members review equally many answers.
+        """
+        whose = "" if self.params.balanced else f" of {author}"
+        distances = 1 + ctx.rng(f"reviewers{whose} in round {number}", uid).permutation(len(ctx.pool) - 1)
+        return [(author + int(distance)) % len(ctx.pool) for distance in distances[: self.params.reviewers]]
+
+    def _rewrite(
+        self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], reviews: Reviews, number: int
+    ) -> dict[str, list[str]]:
+        requests = []
+        for item in ctx.questions:
+            for author, answer in enumerate(answers[item.uid]):
+                prompt = rewrite_prompt(item, answer, list(reviews[item.uid, author].values()))
+                requests.append(Request(author, item.uid, prompt, f"rewrite {number}"))
+        replies = iter(ctx.generate(requests))
+        return {item.uid: [next(replies).text for _ in ctx.pool] for item in ctx.questions}
+
+
+def _record(ctx: AnswerContext, item: Question, answers: Sequence[str]) -> dict[str, Any]:
+    return {"answers": list(answers), "extracted": [ctx.extract(item, text).parsed for text in answers]}

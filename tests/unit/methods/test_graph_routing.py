@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from moco.methods.api.graph_routing import route_logits, utility_edges
+from moco.methods.shared.graph_router import Edges, GraphRouter, Schedule, masks, train_router
+from moco.seeds import generator
+
+SCHEDULE = Schedule(epochs=300, patience=100, masks=8, visible=0.5, learning_rate=0.01, weight_decay=1e-4)
+DESCRIPTIONS = np.eye(3, 6)
+
+
+def rng(purpose, item):
+    return generator(1, "api_graph_routing", purpose, item)
+
+
+def clusters(count, seed=0, size=6):
+    """Questions of two kinds, the first of which only the first model answers, the second only the second one."""
+    draw = np.random.default_rng(seed)
+    kinds = np.arange(count) % 2
+    vectors = 0.3 * draw.normal(size=(count, size))
+    vectors[np.arange(count), 3 + kinds] += 1.0
+    scores = np.zeros((count, 3))
+    scores[np.arange(count), kinds] = 1.0
+    return vectors, scores, kinds
+
+
+def trained(vectors, scores, **changes):
+    edges, _ = utility_edges(scores, [1.0, 1.0, 1.0], "performance_first", "share")
+    held_out = list(range(0, len(vectors), 5))
+    schedule = Schedule(**{**vars(SCHEDULE), **changes})
+    return train_router(vectors, DESCRIPTIONS, edges, held_out, schedule, width=16, rng=rng)
+
+
+def test_two_kinds_of_questions_with_disjoint_winners_are_told_apart():
+    tensors, record = trained(*clusters(80)[:2])
+    vectors, _, kinds = clusters(400, seed=1)
+    chosen = route_logits(vectors, tensors).argmax(1)
+    assert (chosen == kinds).mean() > 0.95
+    assert record["held_out_share"] > 0.8
+
+
+def test_a_route_depends_on_no_other_question():
+    tensors, _ = trained(*clusters(40)[:2], epochs=20)
+    vectors, _, _ = clusters(30, seed=2)
+    order = np.random.default_rng(3).permutation(30)[:11]
+    assert (route_logits(vectors[order], tensors) == route_logits(vectors, tensors)[order]).all()
+
+
+def test_training_twice_gives_the_same_numbers_whatever_the_random_state_outside():
+    vectors, scores, _ = clusters(40)
+    torch.manual_seed(5)
+    first, _ = trained(vectors, scores, epochs=10)
+    torch.manual_seed(6)
+    state = torch.random.get_rng_state()
+    second, _ = trained(vectors, scores, epochs=10)
+    assert (torch.random.get_rng_state() == state).all()
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_a_mask_shows_about_the_given_share_and_the_loss_counts_only_the_others():
+    shown = masks(rng("mask", "0"), (50, 3), SCHEDULE)
+    assert shown.shape == (8, 50, 3)
+    assert set(shown.unique().tolist()) == {0.0, 1.0}
+    assert 0.4 < float(shown.mean()) < 0.6
+    # Visible and predicted edges are disjoint and together all edges, since the second is one minus the first.
+    assert not torch.equal(shown[0], shown[1])
+
+
+def test_hidden_edges_carry_no_message():
+    """Scores of models do not change with what only hidden edges say."""
+    router = GraphRouter(6, 8, seed=1)
+    vectors = torch.tensor(clusters(10)[0])
+    visible = torch.tensor(np.arange(30).reshape(1, 10, 3) % 2, dtype=torch.float64)
+    features = torch.rand(10, 3, 2, dtype=torch.float64)
+    other = torch.where(visible[0].bool().unsqueeze(-1), features, torch.rand_like(features))
+    named = torch.tensor(DESCRIPTIONS)
+    assert torch.equal(router.models(named, vectors, features, visible), router.models(named, vectors, other, visible))
+    assert not torch.equal(
+        router.models(named, vectors, features, 1 - visible), router.models(named, vectors, other, 1 - visible)
+    )
+
+
+def test_edges_are_questions_by_models_and_labels_sum_to_one():
+    scores = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    edges, told_apart = utility_edges(scores, [3.0, 1.0, 2.0], "performance_first", "share")
+    assert edges.features.shape == (3, 3, 2)
+    assert edges.labels.tolist() == [[0.5, 0, 0.5], [1 / 3, 1 / 3, 1 / 3], [0, 1, 0]]
+    assert edges.cost[0].tolist() == [1.0, 0.0, 0.5]
+    assert told_apart == [True, False, True]
+    first, _ = utility_edges(scores, [3.0, 1.0, 2.0], "performance_first", "first")
+    assert first.labels.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("shift", [0.0, -7.0])
+def test_utility_weighs_score_against_cost_whatever_the_range_of_scores(shift):
+    scores = np.array([[1.0, 0.5], [0.0, 0.0]]) + shift
+    costs = [10.0, 2.0]
+    by_scenario = {
+        name: utility_edges(scores, costs, name, "share")[0].labels.argmax(1).tolist()
+        for name in ("performance_first", "balance", "cost_first")
+    }
+    # By hand: effects 1 and 0.5, costs 1 and 0; balance gives 0 against 0.25, cost first -0.6 against 0.1.
+    assert by_scenario == {"performance_first": [0, 0], "balance": [1, 1], "cost_first": [1, 1]}
+
+
+def test_cost_first_never_chooses_dearer_models():
+    vectors, scores, _ = clusters(60)
+    costs = [5.0, 1.0, 3.0]
+    mean_cost = {}
+    for scenario in ("performance_first", "cost_first"):
+        edges, _ = utility_edges(scores, costs, scenario, "share")
+        tensors, _ = train_router(vectors, DESCRIPTIONS, edges, range(0, 60, 5), SCHEDULE, width=16, rng=rng)
+        mean_cost[scenario] = np.mean([costs[place] for place in route_logits(vectors, tensors).argmax(1)])
+    assert mean_cost["cost_first"] <= mean_cost["performance_first"]
+
+
+def test_edges_of_some_questions():
+    edges = Edges(np.arange(6.0).reshape(3, 2), np.zeros((3, 2)), np.ones((3, 2)))
+    assert edges.of([2, 0]).effect.tolist() == [[4, 5], [0, 1]]
