@@ -87,10 +87,17 @@ class Chaos:
         else:
             command.kill()
             assert command.processes() == []
-            # As README.md says: without it, snakemake takes the folder for locked.
-            self._project.snakemake("--unlock")
+            self._unlock()
             self.ways["all processes"] += 1
         return jobs[0].verb if jobs else "between jobs"
+
+    def _unlock(self) -> None:
+        """Unlock the folder: first as README.md says, then by taking away what that has taken away."""
+        if not self.ways["all processes"]:
+            self._project.snakemake("--unlock")
+        else:
+            for path in (self._project.folder / ".snakemake/locks").iterdir():
+                path.unlink()
 
 
 def cpu_seconds(project: Project) -> dict[str, float]:

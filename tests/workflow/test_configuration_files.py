@@ -21,22 +21,28 @@ def bare(tmp_path, zoo_cache):
     return project
 
 
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory, zoo_cache):
+    """What is planned without any configuration."""
+    return new_project(tmp_path_factory.mktemp("embedded") / "project", zoo_cache).planned()
+
+
 def tasks(planned):
     return {message.removeprefix("preparing ") for message in planned.messages if message.startswith("preparing")}
 
 
-def test_embedded_study_without_any_configuration(bare):
-    assert tasks(bare.planned()) == {"mixed", "quiz"}
+def test_embedded_study_without_any_configuration(embedded):
+    assert tasks(embedded) == {"mixed", "quiz"}
 
 
 def test_named_configuration_file_alone(bare):
     assert tasks(bare.planned("--configfile", "other.yaml")) == {"sums"}
 
 
-def test_single_setting_changes_the_embedded_study(bare):
+def test_single_setting_changes_the_embedded_study(bare, embedded):
     planned = bare.planned("--config", "seeds=[1,2]")
     assert tasks(planned) == {"mixed", "quiz"}
-    assert planned.counts["generate"] == 2 * bare.planned().counts["generate"]
+    assert planned.counts["generate"] == 2 * embedded.counts["generate"]
     assert "/seed2/s0.parquet" in planned.output
 
 

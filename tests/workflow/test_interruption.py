@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from support.killing import Command
@@ -23,8 +24,8 @@ SLOWLY = {"engine": {"batch_rows": 1, "flush_seconds": 0.01}}
         ("fit", "--method weight_greedy_soup"),
     ],
 )
-def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
-    project = finished.copy(tmp_path / "project")
+def test_kill_in_the_middle_loses_nothing(finished, warm, tmp_path, verb, needle):
+    project = finished.copy(tmp_path / "project", warm)
     command = finished.logged_commands(verb, needle)[0]
     subprocess.run(["rm", "-rf", str(project.folder / ".moco/store")], check=True)
     environment = {
@@ -32,6 +33,7 @@ def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
         "MOCO_STUDY": project.study_with(**SLOWLY),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
+    # `exec` takes the program itself, so that what is killed is no warm job; what finishes the work is one.
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
         cwd=project.folder,
@@ -57,9 +59,11 @@ def test_kill_in_the_middle_loses_nothing(finished, tmp_path, verb, needle):
     assert done.stdout == "equal\n", done.stdout
 
 
-def test_killed_workflow_finishes_with_the_same_result(finished, blank):
+def test_killed_workflow_finishes_with_the_same_result_in_whatever_batches(finished, blank):
     project = blank
-    command = Command(project, "snakemake", "--cores", "2")
+    project.edit_config(lambda config: config["engine"].update(batch_rows=3))
+    # A process is found by its environment, which forked ones do not show.
+    command = Command(replace(project, warm=None), "snakemake", "--cores", "2")
     deadline = time.monotonic() + 180
     while not stored_keys(project) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -88,7 +88,7 @@ def dry_run(tmp_path, content: dict) -> tuple[Project, DryRun]:
     return project, DryRun(Planned(output + "\n" + done.stderr), float(seconds), int(kilobytes) * 1024)
 
 
-def test_a_study_of_31_variants_3_pools_and_29_tasks(tmp_path):
+def test_a_study_of_31_variants_3_pools_and_29_tasks(tmp_path, warm):
     project, ran = dry_run(tmp_path, big_study())
     learning = sum(name in LEARNING for name in VARIANTS.values())
     merged = len(POOLS) * TASKS * sum(name == "weight_greedy_soup" for name in VARIANTS.values())
@@ -107,6 +107,7 @@ def test_a_study_of_31_variants_3_pools_and_29_tasks(tmp_path):
     }
     assert ran.memory < 0.6e9
     assert ran.seconds < 60
+    project.warm = warm
     check_tables(project)
 
 
