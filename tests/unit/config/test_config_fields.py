@@ -35,6 +35,7 @@ def small_study(**changes: Any) -> Study:
             "add": {"kind": "zoo", "engine": {"dtype": "float32"}},
             "recall": {"kind": "zoo"},
             "far": {"kind": "hub", "repo": "o/n", "revision": "c" * 40, "family": "llama", "tokenizer": "t"},
+            "encoder": {"kind": "zoo"},
         },
         "tasks": {
             "t": {"source": {"kind": "synthetic", "skills": ["add"]}},
@@ -173,6 +174,7 @@ def test_runtime_settings_of_a_single_model_change_no_plan():
         "add": {**usual["add"], "engine": {"dtype": "float32", "batch_rows": 1}, "gpus": 2},
         "recall": {**usual["recall"], "engine": {"batch_rows": 1}},
         "far": usual["far"],
+        "encoder": usual["encoder"],
     }
     assert job_slices(Plan(small_study())) == job_slices(Plan(small_study(models=changed)))
 
