@@ -14,11 +14,11 @@ A clause does one thing with the options it names:
               list alone             "B.", "So it is B", "Correct: B": no word that is not in the lexicon
               S|P|V ... K list       "the answer must be B", "I choose B"
     support   list ... Y             "B is right"
-    mention   anything else          in any language: "Jibu sahihi ni B.", "B fits"
+    mention   anything else          in any language: "Oikea vastaus on B.", "B fits"
     nothing   H, or a question       "at first I thought B", "is it B?"
 
-Clauses are read in order. A later declaration replaces an earlier one; a support or a mention does so only when the reply
-takes the earlier one back (R: "wait", "actually", "correction"). Two options in one declaration, two letters alone on
+Clauses are read in order. A later declaration replaces an earlier one; a support does so only when the reply takes the
+earlier one back (R: "wait", "actually", "correction"), a mention never. Two options in one declaration, two letters alone on
 neighbouring lines, and two supported options leave the choice open. A clause of lexicon words without an option speaks of
 the option before it: "no", "but it is not", "that is wrong" deny it, "yes" supports it. Options that are gone through in
 order ("A) ... B) ...") are mentioned, no more. Where the question asks for what is wrong, "A is wrong" turns nothing down
