@@ -315,7 +315,7 @@ class JointRequest:
     decoding: Decoding | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """What a fit learned.
 
@@ -328,6 +328,20 @@ class State:
     data: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, "np.ndarray[Any, Any]"] = field(default_factory=dict)
     models: Mapping[str, Recipe | Trained] = field(default_factory=dict)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether all content is equal, arrays element by element."""
+        if not isinstance(other, State) or self.tensors.keys() != other.tensors.keys():
+            return False
+        same = all(
+            array.dtype == other.tensors[name].dtype
+            and array.shape == other.tensors[name].shape
+            and bool((array == other.tensors[name]).all())
+            for name, array in self.tensors.items()
+        )
+        return same and (self.data, self.models) == (other.data, other.models)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}
 
 
 def plan(**changes: Any) -> Plan:
-    """Return the plan of two models, an exact and a multiple-choice task, and every method, with changes."""
+    """Return the plan of two models and an encoder, an exact and a multiple-choice task, and every method, with changes."""
     content = {
         "study": "s",
         "seeds": [1, 2],
         "models": {
             "a": {"kind": "zoo", "recipe": "add", "description": "adds"},
             "b": {"kind": "zoo", "recipe": "recall", "description": "recalls"},
+            "encoder": {"kind": "zoo"},
         },
         "pools": {"p": ["a", "b"]},
         "tasks": {"t": {"source": SKILLS}, "q": {"source": {**SKILLS, "form": "choice"}}},

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.config.fields import identity
-from moco.errors import RequestError
 from moco.methods.base import (
     Answer,
     AnswerNeeds,
@@ -43,7 +42,8 @@ class GraphRouting(Method):
     Differs from the original: a new question is joined to the graph of dev edges alone, so no other question changes its
     route; messages are averaged, and gated by what an edge says; costs are real (parameters times mean reply length),
     and members of equal utility share the label; the split is drawn at random, training stops early, and it runs on the
-    CPU. Where no dev item tells the members apart, the route is drawn at random and counted as a fallback.
+    CPU. Where no dev item tells the members apart, or there are fewer than 4, the route is drawn at random and counted as a
+    fallback.
     """
 
     class Params(MethodParams):
@@ -89,11 +89,8 @@ class GraphRouting(Method):
             "costs": [round(c, 6) for c in costs],
         }
         usable = [row for row, told in enumerate(told_apart) if told or params.ties != "drop"]
-        if not any(told_apart):
+        if not any(told_apart) or len(usable) < _LEAST_DEV:
             return State({**record, "learned": False})
-        if len(usable) < _LEAST_DEV:
-            what = f"learns from {len(usable)} dev items, which is fewer than {_LEAST_DEV}"
-            raise RequestError(what, where="api_graph_routing", remedy="give the task more dev items")
         texts = {question.uid: blocks.question(question) for question in ctx.questions}
         questions = ctx.embed("encoder", [texts[uids[row]] for row in usable])
         descriptions = ctx.embed("encoder", [member.description for member in ctx.pool])
@@ -118,6 +115,8 @@ class GraphRouting(Method):
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Route every question by itself, then look the chosen members' responses up."""
+        if not ctx.questions:
+            return
         if state.data["learned"]:
             vectors = ctx.embed("encoder", [blocks.question(question) for question in ctx.questions])
             logits = route_logits(vectors, state.tensors)
@@ -132,7 +131,7 @@ class GraphRouting(Method):
                 responses[question.uid].text,
                 models=(ctx.pool[member].model,),
                 record={"member": member, "logits": [round(float(value), 6) for value in row]},
-                fallback=None if state.data["learned"] else "no dev item tells the members apart",
+                fallback=None if state.data["learned"] else f"fewer than {_LEAST_DEV} dev items tell the members apart",
             )
 
 

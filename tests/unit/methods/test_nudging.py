@@ -15,10 +15,10 @@ from moco.config.engine import EngineSettings
 from moco.decoding.loop import Row
 from moco.decoding.session import Session
 from moco.errors import RequestError
-from moco.jobs.inference import Inference, Job
+from moco.jobs.inference import Inference
 from moco.jobs.joint import JointInference, JointJob
 from moco.methods.api.nudging import BASE, NUDGER, Nudging
-from moco.methods.base import PoolInfo, State
+from moco.methods.base import PoolInfo, Request, State
 from moco.methods.catalogue import make_method
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
@@ -171,7 +171,8 @@ def nudge(inference, names, gamma, retokenise, decoding=GREEDY, asked=QUESTIONS)
 
 
 def plain(inference, name, decoding=GREEDY):
-    return [reply.response.text for reply in inference.run([Job(name, each, decoding, seed=1) for each in QUESTIONS])]
+    requests = [Request(name, each, each, "plain", decoding=decoding) for each in QUESTIONS]
+    return [reply.response.text for reply in inference.run(requests, 1)]
 
 
 def test_a_threshold_above_one_leaves_all_to_the_nudger(make):
@@ -213,7 +214,7 @@ def test_what_is_read_from_the_store_says_who_wrote_what(make):
     first = nudge(make(), ("zoo", "words"), 0.3, False)
     inference = make()
     assert nudge(inference, ("zoo", "words"), 0.3, False) == first
-    assert inference.room.loads == 0
+    assert inference.resident.loads == 0
     assert any(reply.segments for reply in first)
 
 
