@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from moco.methods.base import LEVELS
+from moco.methods.catalogue import method_ids
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -56,3 +59,9 @@ def test_the_caption_of_the_workflow_names_its_rules():
         )
     caption = (ROOT / "workflow/report/workflow.rst").read_text(encoding="utf-8")
     assert set(re.findall(r"``(\w+)``", caption)) == rules - {"bundle"}
+
+
+def test_the_readme_lists_all_methods_by_level():
+    rows = re.findall(r"^\| (\w+) \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    listed = {level: re.findall(r"`(\w+)`", ids) for level, ids in rows}
+    assert listed == {level: sorted(id for id in method_ids() if id.startswith(f"{level}_")) for level in LEVELS}
