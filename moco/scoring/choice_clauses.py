@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from moco.scoring.choice_tokens import Token
 
 NAMED = re.compile("[LT]")
-_LETTER_AND_TEXT = re.compile("LT")
+_LETTER_AND_TEXT = re.compile("L,?T")
 _LIST = re.compile(
     r"([LT])(?:,\1){0,25}(?:(?:,?O[OFSMPK]{0,3}|,M[FMPK]{0,3})\1){1,25}"  # with "or" or "and"
     r"|(?<!N)([LT])(?:,\2){1,25}(?=[./?:;]|$)|(?<![KSV:])L(?:,L){1,25}(?=[KFX])"  # with commas alone
@@ -49,9 +49,15 @@ def clauses(found: Sequence[Token]) -> list[Clause]:
 
 
 def _with_lists(found: list[Token]) -> list[Token]:
-    """Return the tokens with every list of options as one token, and a letter with its text as the letter."""
+    """Return the tokens with every list of options as one token, and a letter with its text ("B (London)") as the letter."""
     codes = "".join(token.kind for token in found)
-    doubled = {match.end() - 1 for match in _LETTER_AND_TEXT.finditer(codes) if not _labels(found, match.start())}
+    doubled = {
+        place
+        for match in _LETTER_AND_TEXT.finditer(codes)
+        if not _labels(found, match.start())
+        if "," not in match[0] or found[match.start()].options == found[match.end() - 1].options
+        for place in range(match.start() + 1, match.end())
+    }
     found = [token for place, token in enumerate(found) if place not in doubled]
     codes = "".join(token.kind for token in found)
     merged: list[Token] = []

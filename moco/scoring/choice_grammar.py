@@ -21,7 +21,7 @@ Clauses are read in order. A later declaration replaces an earlier one; a suppor
 earlier one back (R: "wait", "actually", "correction"), a mention never. Two options in one declaration, two letters alone on
 neighbouring lines, and two supported options leave the choice open. A clause of lexicon words without an option speaks of
 the option before it: "no", "but it is not", "that is wrong" deny it, "yes" supports it. Options that are gone through in
-order ("A) ... B) ...") are mentioned, no more. Where the question asks for what is wrong, "A is wrong" turns nothing down
+order ("A) ... B) ...") are mentioned, no more, and so is one whose text is told ("B is London"). Where the question asks for what is wrong, "A is wrong" turns nothing down
 and "A is right" supports nothing. Mentions count when nothing is declared or supported: if a single option
 that is not denied is mentioned, or a single one in the last sentence.
 """
@@ -48,6 +48,7 @@ _DENIED_AFTER = re.compile(r"[KFMVP]*(?:[Xn]|N(?![FSKVMP]*[LT])(?![FK]*X))|[^LTN
 _WRONG_IS = re.compile(r"(?:^|[^N])(?:X[SFKPw]{0,3}|S[FKPw]{0,2}X[FP]*)[K:][KF]*$|^[FB]*XF*:?$")
 _LINKED = re.compile(r"(?:[SPV].*[K:V]|V|S.*:)[FSK]*$")
 _LINKED_TEXT = re.compile(r"(?:[SV].*[K:V]|V)[FSK]*$")
+_DESCRIBED = re.compile(r"[FBO]*S?(L)K[FK]*(T)")
 _SUPPORTED_AFTER = re.compile(r"[KF]*[YS]")
 _SENTENCE = re.compile(r"[.?!。？！؟।\n]\s*")
 _NOT_ASKED = re.compile(r"\b(?:NOT|EXCEPT|LEAST)\b|不是|不属于|不屬於")
@@ -125,7 +126,7 @@ class _Reading:
             return
         called_right = self._wrong_is_asked and "Y" in codes and "S" not in codes
         labelled = self._place in self._listing or (self._place - 1 in self._listing and "Y" not in codes)
-        if (called_right or labelled) and level < BOXED:
+        if (called_right or labelled or _describes(clause)) and level < BOXED:
             level = MENTIONED
         alone = level == DECLARED and clause.whole_line and bool(_BARE.fullmatch(codes))
         self._take(clause, level, options, joined=alone and bare)
@@ -175,6 +176,12 @@ class _Reading:
         at_the_end = [options for sentence, open_, options in self._mentions if sentence == last_sentence and not open_]
         closing = frozenset().union(*at_the_end) - self._denied
         return (closing if len(closing) == 1 else frozenset()), MENTIONED
+
+
+def _describes(clause: Clause) -> bool:
+    """Tell whether a clause says what the text of a letter is, as in "B is London": that is no choice."""
+    match = _DESCRIBED.match(clause.codes)
+    return match is not None and clause.tokens[match.start(1)].options == clause.tokens[match.start(2)].options
 
 
 def _options(found: Sequence[Token]) -> frozenset[int]:

@@ -771,6 +771,21 @@ FURTHER = {
     "B yanlış": None,
     "Cevap: B": "B",
 }
+DESCRIBED = {
+    "The answer is B. C is Rome.": "B",
+    "The answer is B, since A is Paris, C is Rome, and D is Berlin.": "B",
+    "The answer is B because A is Paris.": "B",
+    "The answer is B. Option A is Paris and C is Rome.": "B",
+    "The answer is London. A is Paris.": "B",
+    "B. A (Paris) is in France.": "B",
+    "B is London.": "B",
+    "B (London)": "B",
+    "The answer is A. Wait, B (London).": "B",
+    "A is Paris and C is Rome.": None,
+    "A is Paris. C is Rome. So B.": "B",
+    "A is Paris. B is London. The answer is B.": "B",
+    r"B is Paris? No. \boxed{B}": "B",
+}
 FURTHER_OF_NINE = {
     "i": "I",
     "I am going with I.": "I",
@@ -792,6 +807,7 @@ GROUPS = {
     "goes on": (GOES_ON, CITIES),
     "languages": (LANGUAGES, CITIES),
     "further": (FURTHER, CITIES),
+    "described": (DESCRIBED, CITIES),
     "further of nine": (FURTHER_OF_NINE, NINE),
 }
 ROWS = [(reply, letter, options) for pairs, options in GROUPS.values() for reply, letter in pairs.items()]
