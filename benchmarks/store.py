@@ -64,6 +64,7 @@ def replies(first: int, count: int, tokens: int) -> pa.Table:
         "seconds": draw.random(count),
         "written": pa.nulls(count, GENERATED.schema.field("written").type),
         "reported": pa.nulls(count, GENERATED.schema.field("reported").type),
+        "segments": pa.nulls(count, GENERATED.schema.field("segments").type),
     }
     return pa.table(columns, schema=GENERATED.schema)
 

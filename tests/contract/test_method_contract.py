@@ -500,6 +500,7 @@ def test_the_source_draws_only_named_randomness(id):
 
 
 SUBPROCESS = """
+NETWORKS = {"api_graph_routing"}  # their fits train a network of their own
 import sys
 from moco.digest import digest
 from moco.methods.base import PoolInfo
@@ -510,13 +511,13 @@ for id in method_ids():
         make_method(id, {}).needs(PoolInfo.of_size(n))
 assert not {"torch", "transformers", "snakemake"} & set(sys.modules), "needs imports torch"
 from support.contexts import World
-for id in method_ids():
+for id in sorted(method_ids(), key=NETWORKS.__contains__):
+    assert id in NETWORKS or "torch" not in sys.modules, f"answering with scripted models imports torch, before {id}"
     method = make_method(id, {})
     kind = min((method.task_types or {"exact_match"}) & set(task_types()))
     world = World(("a", "a", "b"), kind)
     state = world.fit(method)
     print(id, digest(dict(state.data), world.answer(method, state)))
-assert "torch" not in sys.modules, "answering with scripted models imports torch"
 """
 
 
@@ -529,7 +530,7 @@ def test_needs_import_no_torch_and_results_are_the_same_in_every_process():
         return done.stdout.splitlines()
 
     first = run("1")
-    assert [line.split()[0] for line in first] == list(method_ids())
+    assert sorted(line.split()[0] for line in first) == sorted(method_ids())
     assert run("2") == first
 
 

@@ -84,7 +84,7 @@ def test_edited_wording_of_a_method_retrains_no_zoo(project):
 
 
 def test_edited_shared_module_plans_every_method_that_imports_it(project):
-    project.edit("moco/prompts/blocks.py", 'return f"[{title}]', 'return f"<{title}>')
+    project.edit("moco/prompts/blocks.py", 'Part(f"[{title}]', 'Part(f"<{title}')
     planned = project.planned()
     assert planned.stages() == {"fit": 4, "answer": 4, "score": 4}
     asked = {message.partition(" answers with")[0] for message in planned.messages if " answers with" in message}
