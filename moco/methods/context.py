@@ -470,11 +470,11 @@ class FitContext(_Context[FitResources]):
         """Train a model; it may be asked under its name, and kept in the state.
 
         Args:
-            kind: `sft`, `dpo`, `grpo`.
+            kind: `sft`, the only one there is.
             parent: What is trained: a member, a helper, or a model that the fit made.
             pairs: Prompts with replies.
             name: Of what is made.
-            settings: Of the training.
+            settings: Fields of `moco.training.sft.Sft`.
         """
         return self._resources.train(kind, parent, pairs, name, settings)
 

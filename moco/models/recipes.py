@@ -8,7 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made from others: an operation, its inputs by fingerprint, their weights, options."""
+    """How a model is made from others: an operation, its inputs by fingerprint, their weights, options.
+
+    Tokenizer, template and configuration are those of the first input. Operations (`moco/merging`):
+
+    * `linear`: the sum of the inputs, each times its weight; weights are used as they are, negative ones too.
+    * `dare_ties`: `base`, `density`, `normalize`, `lambda`; below density 1 also `rescale` and `seed`.
+    * `lora`: adapters on `base` combined into one adapter, in a `space` of `factors` or `delta`.
+    """
 
     operation: str
     inputs: tuple[str, ...]
