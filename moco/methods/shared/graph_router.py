@@ -133,7 +133,7 @@ def train_router(
         edges; and a record of validation.
     """
     torch.set_num_threads(1)
-    training = [row for row in range(len(questions)) if row not in set(held_out)]
+    training = sorted(set(range(len(questions))) - set(held_out))
     router = GraphRouter(questions.shape[1], width, int(rng("first weights", "router").integers(2**63)))
     optimiser = torch.optim.AdamW(router.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     known, checked = edges.of(training), edges.of(held_out)

@@ -1,9 +1,9 @@
 """Rounds in which members answer, see what others wrote, and answer again, until the member best on dev sums up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from moco.engines.responses import Response
-from moco.methods.base import Request, State
+from moco.methods.base import Answer, Request, State
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.prompts import blocks
@@ -42,16 +42,26 @@ def summary_prompt(item: Question, answers: Sequence[str]) -> Prompt:
     )
 
 
-def summaries(ctx: AnswerContext, answers: Mapping[str, Sequence[str]], summariser: int) -> list[Response]:
-    """Return the final answer to every question, in their order.
+def summarised(
+    ctx: AnswerContext, answers: Mapping[str, Sequence[str]], rounds: Mapping[str, Any], state: State
+) -> Iterator[Answer]:
+    """Yield the final answer to every question, in their order.
 
     Args:
         ctx: Of the method.
         answers: The last answers by item, in pool order.
-        summariser: Position of the member that writes.
+        rounds: What is remembered of all rounds, by item.
+        state: Says which member writes.
     """
+    summariser = state.data["summariser"]
     requests = []
     for item in ctx.questions:
         shown = [answers[item.uid][index] for index in shown_order(ctx, item)]
         requests.append(Request(summariser, item.uid, summary_prompt(item, shown), "summarise"))
-    return ctx.generate(requests)
+    for item, reply in zip(ctx.questions, ctx.generate(requests), strict=True):
+        yield Answer(
+            item.uid,
+            reply.text,
+            models=(ctx.pool[summariser].model,),
+            record={"rounds": rounds[item.uid], "summariser": summariser},
+        )

@@ -17,7 +17,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, summaries
+from moco.methods.shared.rounds import choose_summariser, first_answers, summarised
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -93,14 +93,7 @@ class MultiagentFeedback(Method):
                 own = [reviews[item.uid, member.index] for member in ctx.pool]
                 about = {"reviewers": [list(each) for each in own], "reviews": [list(each.values()) for each in own]}
                 history[item.uid].append({**_record(ctx, item, answers[item.uid]), **about})
-        summariser = state.data["summariser"]
-        for item, reply in zip(ctx.questions, summaries(ctx, answers, summariser), strict=True):
-            yield Answer(
-                item.uid,
-                reply.text,
-                models=(ctx.pool[summariser].model,),
-                record={"rounds": history[item.uid], "summariser": summariser},
-            )
+        yield from summarised(ctx, answers, history, state)
 
     def _review(self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], number: int) -> Reviews:
         requests, assigned = [], []

@@ -16,7 +16,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, shown_order, summaries
+from moco.methods.shared.rounds import choose_summariser, first_answers, shown_order, summarised
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -70,15 +70,7 @@ class MultiagentRefine(Method):
         history = {uid: [answers] for uid, answers in first_answers(ctx).items()}
         for number in range(2, self.params.rounds + 1):
             self._refine(ctx, history, number)
-        summariser = state.data["summariser"]
-        final = summaries(ctx, {uid: rounds[-1] for uid, rounds in history.items()}, summariser)
-        for item, reply in zip(ctx.questions, final, strict=True):
-            yield Answer(
-                item.uid,
-                reply.text,
-                models=(ctx.pool[summariser].model,),
-                record={"rounds": history[item.uid], "summariser": summariser},
-            )
+        yield from summarised(ctx, {uid: rounds[-1] for uid, rounds in history.items()}, history, state)
 
     def _refine(self, ctx: AnswerContext, history: dict[str, list[list[str]]], number: int) -> None:
         open_items = [item for item in ctx.questions if not self._agreed(ctx, item, history[item.uid][-1])]

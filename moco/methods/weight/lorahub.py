@@ -1,6 +1,6 @@
 """LoraHub: adapters of one base combined with weights that a search without gradients finds on a few dev items."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import fsum
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.candidates import mean_score
+from moco.methods.shared.candidates import mean_score, selection_decoding
 from moco.methods.shared.gradient_free import search
 from moco.methods.shared.selection import dev_means, ranking
 from moco.models.recipes import Recipe
@@ -111,16 +111,10 @@ class LoraHub(Method):
 
     def _scores(
         self, ctx: FitContext, points: Sequence[Weights], items: Sequence[Question], purpose: str = "candidate"
-    ) -> list[Mapping[str, float]]:
-        greedy = ctx.decoding.model_copy(update={"temperature": 0.0})
-        return list(
-            ctx.candidates(
-                [self._candidate(ctx, weights) for weights in points],
-                questions=items,
-                decoding=greedy if self.params.greedy_selection else ctx.decoding,
-                purpose=purpose,
-            )
-        )
+    ) -> list[dict[str, float]]:
+        candidates = [self._candidate(ctx, weights) for weights in points]
+        decoding = selection_decoding(ctx, greedy=self.params.greedy_selection)
+        return ctx.candidates(candidates, questions=items, decoding=decoding, purpose=purpose)
 
     def _candidate(self, ctx: FitContext, weights: Weights) -> Recipe | int:
         """Return the recipe to score, or the member that it would be."""
