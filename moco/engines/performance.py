@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +41,6 @@ class RequestProgress(Progress):
         self._made += row.made_tokens
         self._read += row.read_tokens
         self.advance()
-
-    def taken(self, keys: AbstractSet[str]) -> None:
-        """Report requests that another process has stored, all so far."""
-        fresh = keys & self._widths.keys()
-        if fresh:
-            self._all -= sum(self._widths.pop(key) for key in fresh)
-            self._cached += len(fresh)
-            self.advance(len(fresh))
 
     def _line(self, now: float) -> str:
         seconds = max(now - self._start, 1e-9)
