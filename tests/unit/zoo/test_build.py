@@ -13,6 +13,7 @@ from moco.config.runtime import write_study_file
 from moco.digest import digest, file_digest, tree_digest
 from moco.errors import WorkError
 from moco.models.weights import count_parameters
+from moco.store.checksums import publish
 from moco.zoo.build import build, location
 from moco.zoo.roster import ROSTER, recipe
 
@@ -223,19 +224,22 @@ def test_training_reports_its_progress(tmp_path, caplog):
 
 def test_what_a_process_left_that_was_killed_right_after_publishing_is_removed(tmp_path):
     folder, work = location("base", tmp_path, STEPS), tmp_path / "zoo/.work" / location("base", tmp_path, STEPS).name
-    folder.mkdir(parents=True)
+    made_up("base", tmp_path)
     work.mkdir(parents=True)
     (work / "state.safetensors").write_bytes(b"x")
     assert build("base", tmp_path, STEPS) == folder
     assert not work.exists()
-    assert list(folder.iterdir()) == []
+    assert (folder / "model.safetensors").read_bytes() == bytes(100)
 
 
 def made_up(name, cache):
     """Put something in the place of a trained model."""
     folder = location(name, cache, STEPS)
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(bytes(100))
+    draft = cache / "draft"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").write_bytes(bytes(100))
+    folder.parent.mkdir()
+    publish(draft, folder)
     return folder
 
 
