@@ -26,11 +26,10 @@ class RequestProgress(Progress):
         label: What is being done.
         requests: Those to be made, by store key; those that do not tell their `width` in tokens count alike.
         cached: How many more were in the store.
-        interval: Seconds between lines.
     """
 
-    def __init__(self, label: str, requests: Mapping[str, object], cached: int, interval: float = 10.0) -> None:
-        super().__init__(label, cached + len(requests), interval)
+    def __init__(self, label: str, requests: Mapping[str, object], cached: int) -> None:
+        super().__init__(label, cached + len(requests))
         self.done = self._cached = cached
         self._widths = {key: int(getattr(request, "width", 1)) for key, request in requests.items()}
         self._all, self._worked, self._made, self._read = sum(self._widths.values()), 0, 0, 0
