@@ -28,7 +28,7 @@ install: $(VENV)/installed
 
 # An environment at $(1) with the build of torch for this machine, at the version that $(2) pins.
 define new_environment
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 install")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed: make PYTHON=python3.11 install")'
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet "$(TORCH)" 2>/dev/null \
 	  || $(1)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) "$(TORCH)" \

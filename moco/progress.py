@@ -7,6 +7,8 @@ import time
 log = logging.getLogger("moco")
 
 _CLEAR_LINE = "\r\033[K"
+_INTERVAL = 10.0
+"""Seconds between plain lines."""
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -32,16 +34,15 @@ def set_up_logging() -> None:
 class Progress:
     """Counts finished pieces of one piece of work.
 
-    On a terminal one line is rewritten; elsewhere a plain line appears at most every `interval` seconds.
+    On a terminal one line is rewritten; elsewhere a plain line appears at most every ten seconds.
 
     Args:
         label: What is being done.
         total: Number of pieces.
-        interval: Seconds between lines.
     """
 
-    def __init__(self, label: str, total: int, interval: float = 10.0) -> None:
-        self.label, self.total, self.interval = label, total, interval
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total = label, total
         self.done = 0
         self._start = time.monotonic()
         self._last = self._start
@@ -55,7 +56,7 @@ class Progress:
             sys.stderr.write(_CLEAR_LINE + self._line(now) + ("\n" if self.done >= self.total else ""))
             sys.stderr.flush()
             self._last = now
-        elif not self._terminal and now - self._last >= self.interval:
+        elif not self._terminal and now - self._last >= _INTERVAL:
             log.info(self._line(now))
             self._last = now
 

@@ -101,11 +101,6 @@ def estimate(scores: "pd.Series[float]", *names: str, seeds: int = 1, accuracy: 
     return _wilson(found, names) if accuracy and _constant(scores) in (0.0, 1.0) else found
 
 
-def mean_interval(scores: "pd.Series[float]", *names: str, seeds: int = 1) -> Interval:
-    """Return the mean of `scores` with its interval; arguments and errors as in `estimate`."""
-    return estimate(scores, *names, seeds=seeds).interval()
-
-
 def paired_difference(
     first: "pd.Series[float]", second: "pd.Series[float]", *names: str, seeds: int = 1, accuracy: bool = True
 ) -> Estimate:
@@ -124,11 +119,6 @@ def paired_difference(
     differences = (first - second).dropna()
     found = _resampled(differences, names, seeds)
     return _tango(found, names) if accuracy and _constant(differences) in (-1.0, 0.0, 1.0) else found
-
-
-def paired_interval(first: "pd.Series[float]", second: "pd.Series[float]", *names: str, seeds: int = 1) -> Interval:
-    """Return the mean difference with its interval; arguments and errors as in `paired_difference`."""
-    return paired_difference(first, second, *names, seeds=seeds).interval()
 
 
 def _resampled(scores: "pd.Series[float]", names: tuple[str, ...], seeds: int) -> Estimate:

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-ONE_COLUMN = 3.4
-"""Width of a figure in one column of a paper, in inches."""
-
 TWO_COLUMN = 7.0
 """Width of a figure over two columns, in inches."""
 

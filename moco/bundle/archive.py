@@ -1,23 +1,24 @@
 """The container of a bundle: a compressed tar archive of regular files, with the same bytes for the same content.
 
-Reading is strict, since bundles come from strangers: nothing here follows a link, trusts a size, or writes a file.
+Reading is strict, since bundles come from strangers: headers that extend or replace others, sizes beyond what a file of
+its size holds, and anything after the end are refused.
 """
 
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from moco.errors import RequestError, WorkError
 
-_BLOCK = tarfile.BLOCKSIZE
-_CHUNK = 1 << 20
 _CODECS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip"}
 _KINDS = {
+    tarfile.REGTYPE: None,
+    tarfile.AREGTYPE: None,
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.CHRTYPE: "a device",
@@ -50,6 +51,11 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+def kind_of(member: tarfile.TarInfo) -> str | None:
+    """Return what a member is when it is no regular file, such as `a symbolic link`, or None."""
+    return _KINDS[member.type]
+
+
 def write_archive(path: Path, entries: Iterable[tuple[str, Path]]) -> None:
     """Write files as a Zstandard-compressed archive, without times, owners and modes of their own.
 
@@ -59,89 +65,96 @@ def write_archive(path: Path, entries: Iterable[tuple[str, Path]]) -> None:
 
     Raises:
         RequestError: A name does not fit into the format.
+        WorkError: A file changes meanwhile.
     """
-    with pa.OSFile(str(path), "wb") as sink, pa.CompressedOutputStream(sink, "zstd") as stream:
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.CompressedOutputStream(sink, "zstd") as stream,
+        tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for name, source in entries:
             about = tarfile.TarInfo(name)
-            about.size, about.mode = source.stat().st_size, 0o644
+            about.size = source.stat().st_size
             try:
-                stream.write(about.tobuf(format=tarfile.USTAR_FORMAT))
+                with source.open("rb") as content:
+                    archive.addfile(about, content)
             except ValueError as error:
                 raise RequestError(
                     f"does not fit into an archive ({error})", where=name, remedy="shorten names of the study"
                 ) from None
-            with source.open("rb") as content:
-                while chunk := content.read(_CHUNK):
-                    stream.write(chunk)
-            stream.write(bytes(-about.size % _BLOCK))
-        stream.write(bytes(2 * _BLOCK))
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise WorkError("became shorter while it was packed", where=name, remedy="try again") from None
 
 
-@dataclass
-class Member:
-    """One entry of an archive.
+@contextmanager
+def opened_archive(path: Path) -> Iterator[tarfile.TarFile]:
+    """Give an archive whose members can be read once, in order.
 
-    Attributes:
-        name: As it stands there; unchecked.
-        size: In bytes, as the header says.
-        kind: What it is when it is no regular file, such as `a symbolic link`.
+    Raises:
+        RequestError: The file cannot be read.
+        DamagedBundle: It is no archive, is cut off or damaged, or unpacks to far more than its size allows; also while
+            it is read.
     """
+    codec = _codec(path)
+    limit = min(LARGEST, max(SMALLEST_LIMIT, HIGHEST_RATIO * path.stat().st_size))
 
-    name: str
-    size: int
-    kind: str | None
-    _reader: "_Reader"
+    class Header(tarfile.TarInfo):
+        """One that stands for itself, and claims no more than there can be."""
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the content, once; what is left unread is skipped.
-
-        Raises:
-            DamagedBundle: The archive ends before.
-        """
-        while self._reader.left:
-            yield self._reader.content()
-
-
-class _Reader:
-    """Reads the unpacked bytes of an archive in order, up to a limit."""
-
-    def __init__(self, stream: Any, limit: int, path: Path) -> None:
-        self._stream, self._limit, self._path = stream, limit, path
-        self._read = 0
-        self.left = 0
-
-    def damaged(self, what: str) -> DamagedBundle:
-        return DamagedBundle(what, where=str(self._path), remedy="get the bundle again")
-
-    def take(self, size: int) -> bytes:
-        """Return exactly `size` bytes."""
-        data = self.some(size)
-        if len(data) < size:
-            raise self.damaged("ends in the middle of an entry")
-        return data
-
-    def some(self, size: int) -> bytes:
-        """Return up to `size` bytes; fewer at the end."""
-        self._read += size
-        if self._read > self._limit:
-            raise self.damaged(f"unpacks to more than {self._limit:,} bytes, which no bundle of its size does")
-        parts: list[bytes] = []
-        missing = size
-        while missing:
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             try:
-                part = self._stream.read(missing)
-            except (OSError, pa.ArrowException, EOFError) as error:
-                raise self.damaged(f"cannot be unpacked ({error})") from None
-            if not part:
-                break
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
+                about = super().frombuf(buf, encoding, errors)
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+                raise
+            except tarfile.HeaderError as error:
+                raise tarfile.ReadError("ends without the mark of its end" if not buf else str(error)) from None
+            if about.type not in _KINDS:
+                raise tarfile.ReadError(f"{about.name!r} is no plain file")
+            if not 0 <= about.size <= limit:
+                raise tarfile.ReadError(f"{about.name!r} claims a size of {about.size:,} bytes")
+            return about
 
-    def content(self) -> bytes:
-        """Return the next part of the current entry."""
-        data = self.take(min(self.left, _CHUNK))
-        self.left -= len(data)
+    try:
+        with path.open("rb") as file, pa.CompressedInputStream(pa.PythonFile(file, "r"), codec) as stream:
+            limited: Any = _Limited(stream, limit)
+            with tarfile.open(
+                fileobj=limited, mode="r|", tarinfo=Header, encoding="utf-8", errors="surrogateescape"
+            ) as archive:
+                yield archive
+    except tarfile.TarError as error:
+        raise DamagedBundle(f"cannot be unpacked ({error})", where=str(path), remedy="get the bundle again") from None
+
+
+def check_end(archive: tarfile.TarFile) -> None:
+    """Check that nothing follows an archive whose members were all read.
+
+    Raises:
+        tarfile.ReadError: Something does.
+    """
+    tail = archive.fileobj.read(tarfile.RECORDSIZE)
+    if len(tail) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("ends without the mark of its end")
+    if any(tail) or archive.fileobj.read(1):
+        raise tarfile.ReadError("goes on after its end")
+
+
+class _Limited:
+    """A stream that ends with an error after so many bytes."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream, self._limit, self._left = stream, limit, limit
+
+    def read(self, size: int) -> bytes:
+        try:
+            data: bytes = self._stream.read(size)
+        except (OSError, pa.ArrowException, EOFError) as error:
+            raise tarfile.ReadError(str(error)) from None
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.ReadError(f"unpacks to more than {self._limit:,} bytes, which no bundle of its size does")
         return data
 
 
@@ -159,41 +172,3 @@ def _codec(path: Path) -> str:
         if head.startswith(magic):
             return codec
     raise DamagedBundle("is no bundle", where=str(path), remedy="name a file that `moco bundle create` wrote")
-
-
-def members(path: Path) -> Iterator[Member]:
-    """Yield the entries of an archive in order, whatever they are.
-
-    Raises:
-        RequestError: The file cannot be read.
-        DamagedBundle: It is no archive, is cut off or damaged, or unpacks to far more than its size allows.
-    """
-    codec = _codec(path)
-    limit = min(LARGEST, max(SMALLEST_LIMIT, HIGHEST_RATIO * path.stat().st_size))
-    with path.open("rb") as file, _unpacked(file, codec) as stream:
-        reader = _Reader(stream, limit, path)
-        while (block := reader.take(_BLOCK)) != bytes(_BLOCK):
-            try:
-                about = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            except tarfile.HeaderError as error:
-                raise reader.damaged(f"holds no archive ({error})") from None
-            if about.size < 0 or about.size > limit:
-                raise reader.damaged(f"{about.name!r} claims a size of {about.size:,} bytes")
-            kind = (
-                None if about.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else _KINDS.get(about.type, "no plain file")
-            )
-            reader.left = 0 if about.type in _KINDS else about.size
-            padding = -reader.left % _BLOCK
-            yield Member(about.name, about.size, kind, reader)
-            while reader.left:
-                reader.content()
-            reader.take(padding)
-        tail = reader.some(tarfile.RECORDSIZE)
-        if len(tail) < _BLOCK:
-            raise reader.damaged("ends without the mark of its end")
-        if any(tail) or reader.some(1):
-            raise reader.damaged("goes on after its end")
-
-
-def _unpacked(file: IO[bytes], codec: str) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file, "r"), codec)

@@ -2,11 +2,12 @@
 
 import hashlib
 import shutil
+import tarfile
 import tempfile
-from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
-from moco.bundle.archive import Member, members, name_problem
+from moco.bundle.archive import check_end, kind_of, name_problem, opened_archive
 from moco.bundle.manifest import LARGEST_MANIFEST, MANIFEST, RESULTS, STUDY, Manifest, parse_manifest
 from moco.digest import file_digest
 from moco.errors import MocoError, RequestError, WorkError
@@ -42,41 +43,49 @@ def read_head(path: Path) -> tuple[Manifest, bytes]:
         RequestError: The file cannot be read.
         WorkError: One of the two is missing or damaged.
     """
-    archive = members(path)
-    manifest, problems = _manifest(next(archive, None))
-    study = next(archive, None)
-    if manifest is not None and (study is None or study.name != STUDY or study.kind):
-        problems = [f"{STUDY} is not the second entry"]
-    if manifest is None or study is None or problems:
-        raise WorkError(f"is no bundle: {problems[0]}", where=str(path), remedy="get it again")
-    text = b"".join(study.chunks())
+    with opened_archive(path) as archive:
+        manifest, problems = _manifest(archive)
+        study = archive.next()
+        if manifest is not None and (study is None or study.name != STUDY or kind_of(study)):
+            problems = [f"{STUDY} is not the second entry"]
+        if manifest is None or study is None or problems:
+            raise WorkError(f"is no bundle: {problems[0]}", where=str(path), remedy="get it again")
+        text = _content(archive, study).read()
     if hashlib.sha256(text).hexdigest() != manifest.entries[STUDY].sha256:
         raise WorkError(f"{STUDY} does not have its checksum", where=str(path), remedy="get it again")
     return manifest, text
 
 
-def _manifest(first: Member | None) -> tuple[Manifest | None, list[str]]:
-    if first is None or first.name != MANIFEST or first.kind is not None:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> BufferedReader:
+    content = archive.extractfile(member)
+    assert isinstance(content, BufferedReader), "only of regular files"
+    return content
+
+
+def _manifest(archive: tarfile.TarFile) -> tuple[Manifest | None, list[str]]:
+    first = archive.next()
+    if first is None or first.name != MANIFEST or kind_of(first) is not None:
         return None, [f"{MANIFEST} is not the first entry"]
     if first.size > LARGEST_MANIFEST:
         return None, [f"{MANIFEST} is larger than {LARGEST_MANIFEST:,} bytes"]
-    return parse_manifest(b"".join(first.chunks()))
+    return parse_manifest(_content(archive, first).read())
 
 
 def _check(path: Path) -> tuple[Manifest | None, list[str]]:
     problems: list[str] = []
     manifest = None
     try:
-        archive = members(path)
-        manifest, problems = _manifest(next(archive, None))
-        if manifest is None:
-            return None, problems
-        seen = {MANIFEST}
-        for member in archive:
-            problem = _member_problem(member, manifest, seen)
-            seen.add(member.name)
-            if problem is not None:
-                problems.append(f"{member.name!r} {problem}")
+        with opened_archive(path) as archive:
+            manifest, problems = _manifest(archive)
+            if manifest is None:
+                return None, problems
+            seen = {MANIFEST}
+            while (member := archive.next()) is not None:
+                problem = _member_problem(archive, member, manifest, seen)
+                seen.add(member.name)
+                if problem is not None:
+                    problems.append(f"{member.name!r} {problem}")
+            check_end(archive)
         problems += [f"{name!r} is missing" for name in manifest.entries if name not in seen]
     except RequestError:
         raise
@@ -85,9 +94,11 @@ def _check(path: Path) -> tuple[Manifest | None, list[str]]:
     return manifest, problems
 
 
-def _member_problem(member: Member, manifest: Manifest, seen: set[str]) -> str | None:
-    if member.kind is not None:
-        return f"is {member.kind}"
+def _member_problem(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, manifest: Manifest, seen: set[str]
+) -> str | None:
+    if kind := kind_of(member):
+        return f"is {kind}"
     if problem := name_problem(member.name):
         return problem
     if member.name in seen:
@@ -97,9 +108,7 @@ def _member_problem(member: Member, manifest: Manifest, seen: set[str]) -> str |
         return f"is not in {MANIFEST}"
     if member.size != entry.size:
         return f"has {member.size:,} bytes instead of {entry.size:,}"
-    digest = hashlib.sha256()
-    for chunk in member.chunks():
-        digest.update(chunk)
+    digest = hashlib.file_digest(_content(archive, member), "sha256")
     return None if digest.hexdigest() == entry.sha256 else "does not have its checksum"
 
 
@@ -176,20 +185,13 @@ def extract(path: Path, folder: Path, *, results_only: bool = False) -> int:
 
 def _unpack(path: Path, targets: dict[str, Path], staging: Path, manifest: Manifest) -> list[str]:
     written = []
-    for member in _wanted(path, targets):
-        temporary = staging / member.name
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            for chunk in member.chunks():
-                stream.write(chunk)
-        entry = manifest.entries.get(member.name)
-        if entry is not None and file_digest(temporary) != entry.sha256:
-            raise WorkError("changed while it was unpacked", where=str(path), remedy="try again")
-        written.append(member.name)
+    with opened_archive(path) as archive:
+        for member in archive:
+            if member.name not in targets or targets[member.name].exists():
+                continue
+            archive.extract(member, staging, set_attrs=False, filter="data")  # its time is none
+            entry = manifest.entries.get(member.name)
+            if entry is not None and file_digest(staging / member.name) != entry.sha256:
+                raise WorkError("changed while it was unpacked", where=str(path), remedy="try again")
+            written.append(member.name)
     return written
-
-
-def _wanted(path: Path, targets: dict[str, Path]) -> Iterator[Member]:
-    for member in members(path):
-        if member.name in targets and not targets[member.name].exists():
-            yield member

@@ -11,25 +11,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from moco.config.runtime import LAST_ATTEMPT, failure_settings
 from moco.errors import FailedInput
 from moco.home import STUDY
 
 CHILD = "MOCO_CHILD"
-
-
-class Recordable(Protocol):
-    """A verb module whose failure can be recorded."""
-
-    def run(self, options: argparse.Namespace) -> int | None:
-        """Do the work."""
-        ...
-
-    def record_failure(self, options: argparse.Namespace, reason: str) -> None:
-        """Write valid outputs in which everything failed for this reason."""
-        ...
 
 
 def add_attempt_options(parser: argparse.ArgumentParser) -> None:

@@ -1,65 +1,30 @@
 """The vocabulary that maps the columns of a published dataset to the fields of an item.
 
-A value is read from a column (dots lead into nested objects), from several columns, from a template or from a constant;
-named steps then change it one after the other. `moco.tasks.sources.columns` gives the steps their meaning.
+A value is read from a column (dots lead into nested objects), from several columns, from a template or from a constant.
+What no such value says, a function of `moco.tasks.oddities` does.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from moco.config.fields import Section, identity
 from moco.registry import did_you_mean
-
-STEPS: dict[str, tuple[bool, str]] = {
-    "json": (False, "The value that a text holds as JSON."),
-    "text": (False, "The value as a text."),
-    "strip": (False, "Without white space at both ends."),
-    "values": (False, "The values of an object, in order."),
-    "last_boxed": (False, r"The content of the last \boxed{...}; null where there is none."),
-    "drop_label": (False, "Without a leading option label such as `(A)`; on a list, of every text."),
-    "bare_letter": (False, "`A` for `(A)`; other texts stay."),
-    "called_name": (False, "The function that an assertion calls."),
-    "after": (True, "The text after the last occurrence; the whole text where there is none."),
-    "before": (True, "The text before the first occurrence; the whole text where there is none."),
-    "drop_prefix": (True, "Without that text at the beginning."),
-    "map": (True, "The value that the mapping gives, without regard to case; anything else is an error."),
-    "index_of": (True, "The position of that value in the list."),
-    "position_in": (True, "The position of the value in the list of that column."),
-    "join": (True, "The texts of a list, joined by that text."),
-    "first_where": (True, "The first object of the list with those values."),
-    "get": (True, "That key of the object."),
-    "assertions": (
-        True,
-        "Assertions as a `check(candidate)` function; the argument names the column with code that precedes them.",
-    ),
-}
-"""Name of a step: whether it takes an argument, and what it does."""
-
-Step = dict[str, Any]
+from moco.tasks.oddities import FUNCTIONS
 
 
-def parse_steps(value: Any) -> Any:
-    """Return steps as mappings of a name to its argument (null for none).
+def known_function(name: str | None) -> str | None:
+    """Return the name of a function for odd rows.
 
     Raises:
-        ValueError: A step is unknown, or has an argument too many or too few.
+        ValueError: There is none of that name.
     """
-    if not isinstance(value, (list, tuple)):
-        return value
-    return tuple(_parse_step(step) for step in value)
+    if name is not None and name not in FUNCTIONS:
+        raise ValueError(f"unknown function {name!r}; {did_you_mean(name, FUNCTIONS)}")
+    return name
 
 
-def _parse_step(step: Any) -> Step:
-    written = {step: None} if isinstance(step, str) else step
-    if not isinstance(written, dict) or len(written) != 1:
-        raise ValueError("a step is a name, or one name with its argument")
-    name, argument = next(iter(written.items()))
-    if name not in STEPS:
-        raise ValueError(f"unknown step {name!r}; {did_you_mean(str(name), STEPS)}")
-    if STEPS[name][0] == (argument is None):
-        raise ValueError(f"step {name!r} {'needs' if STEPS[name][0] else 'takes no'} argument")
-    return dict(written)
+Function = Annotated[str | None, AfterValidator(known_function)]
 
 
 class Value(Section):
@@ -71,17 +36,11 @@ class Value(Section):
         "A text with columns in braces; a line whose columns are all empty is left out.", None
     )
     constant: Any = identity("The same value for every item.", None)
-    steps: tuple[Step, ...] = identity("Named changes, one after the other.", ())
 
     @model_validator(mode="before")
     @classmethod
     def _column_by_name(cls, data: Any) -> Any:
         return {"column": data} if isinstance(data, str) else data
-
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _known_steps(cls, value: Any) -> Any:
-        return parse_steps(value)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Value":
@@ -112,3 +71,8 @@ class Columns(Section):
     entry_point: Value | None = identity("Function that tests call.", None)
     preamble: Value | None = identity("Code that precedes the solution.", None)
     meta: dict[str, Value] = identity("Further facts of an item.", factory=dict)
+
+    def fields(self) -> dict[str, Value]:
+        """Return the values of an item's own fields, those that are given."""
+        found = {name: getattr(self, name) for name in type(self).model_fields if name != "meta"}
+        return {name: value for name, value in found.items() if value is not None}

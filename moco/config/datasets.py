@@ -7,7 +7,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import field_validator, model_validator
 
-from moco.config.columns import Step, Value, parse_steps
+from moco.config.columns import Function, Value
 from moco.config.fields import Section, identity, runtime
 from moco.config.tasks import HubSource, Split
 from moco.errors import RequestError
@@ -38,13 +38,8 @@ class Overlap(Section):
 class FileRules(Section):
     """How MoCo's file is read beyond its format."""
 
-    question: tuple[Step, ...] = identity("Steps that clean the question.", ())
+    function: Function = identity("Function of `moco.tasks.oddities` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
-
-    @field_validator("question", mode="before")
-    @classmethod
-    def _known_steps(cls, value: Any) -> Any:
-        return parse_steps(value)
 
 
 class Dataset(Section):

@@ -43,9 +43,9 @@ def identity(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None 
     return _field("identity", default, doc, factory, **constraints)
 
 
-def numerics(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None = None, **constraints: Any) -> Any:
+def numerics(doc: str, default: Any = ..., **constraints: Any) -> Any:
     """Declare a setting that may change the last bits of a result."""
-    return _field("numerics", default, doc, factory, **constraints)
+    return _field("numerics", default, doc, None, **constraints)
 
 
 def runtime(doc: str, default: Any = ..., *, factory: Callable[[], Any] | None = None, **constraints: Any) -> Any:

@@ -85,7 +85,7 @@ def _source(found: Dataset, name: str, entry: Mapping[str, Any], tasks: Mapping[
     if _other_task(entry) in tasks:
         return source
     if isinstance(source, dict) and source.get("kind") == "moco":
-        rules = {"question": found.file.question, "group": found.file.group, "broken": found.broken_ids()}
+        rules = {"function": found.file.function, "group": found.file.group, "broken": found.broken_ids()}
         return {key: rule for key, rule in rules.items() if rule} | source
     if isinstance(source, dict) and source.get("kind", "hub") not in ("hub", "task"):
         return source
@@ -94,4 +94,7 @@ def _source(found: Dataset, name: str, entry: Mapping[str, Any], tasks: Mapping[
         remedy = f"give a file in MoCo's format: source: {{kind: moco, path: {found.name}.json}}"
         raise RequestError(what, where=f"tasks.{name}.source", remedy=remedy)
     changes = source if isinstance(source, dict) and source.get("kind") != "task" else {}
-    return found.hub.slice() | changes
+    registered = found.hub.slice()
+    if "columns" in changes:  # they say all
+        registered.pop("function", None)
+    return registered | changes

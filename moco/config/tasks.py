@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from moco.config.columns import Columns, Condition, Step, Value, parse_steps
+from moco.config.columns import Columns, Condition, Function, Value
 from moco.config.fields import SLUG, Section, identity
 from moco.config.models import COMMIT
 
@@ -34,16 +34,11 @@ class MocoSource(Section):
     kind: Literal["moco"] = identity("A file in MoCo's JSON format.")
     path: str = identity("File; environment variables are expanded.", min_length=1)
     encoding: Encoding = identity("Encoding of its text.", "utf-8")
-    question: tuple[Step, ...] = identity("Steps that clean the question, for instance of its options.", ())
+    function: Function = identity("Function of `moco/tasks/oddities.py` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
     broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
         "Ids of items that no reply can solve, by split.", factory=dict
     )
-
-    @field_validator("question", mode="before")
-    @classmethod
-    def _known_steps(cls, value: Any) -> Any:
-        return parse_steps(value)
 
 
 class HubSource(Section):
@@ -73,6 +68,7 @@ class HubSource(Section):
     where: tuple[Condition, ...] = identity("Which rows count.", ())
     longest: int | None = identity("Longest question that counts, in characters.", None, ge=1)
     columns: Columns = identity("Columns of the dataset.")
+    function: Function = identity("Function of `moco/tasks/oddities.py` that reads what no column holds.", None)
     gold: Literal["text", "letter", "index", "option_text"] = identity(
         "How the gold names the answer; the last three are for multiple choice.", "text"
     )

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import torch
 
-from moco.engines.backlog import Keyed, as_backlog
 from moco.engines.batching import Sized, batches
 from moco.errors import WorkError
+from moco.store.generations import Keyed
 
 log = logging.getLogger("moco")
 
@@ -39,8 +39,7 @@ def work_in_batches(
     """Yield what `work` makes of batches; where memory runs out, of batches of half the size from then on.
 
     Args:
-        requests: In any order; their keys differ. What another process stores meanwhile leaves a backlog, unless it is
-            in a batch that has begun.
+        requests: In any order; their keys differ.
         rows: Most requests per batch.
         tokens: Most padded tokens per batch.
         work: Makes one result per request, with its key, in any order.
@@ -50,15 +49,10 @@ def work_in_batches(
     Raises:
         WorkError: A single request does not fit.
     """
-    backlog = as_backlog(requests)
-    left = {request.key: request for request in backlog}
+    left = {request.key: request for request in requests}
     while left:
-        for key in backlog.taken & left.keys():
-            del left[key]
         failed: list[R] = []
-        cut = list(batches(list(left.values()), rows, tokens))
-        while cut and not failed and not backlog.taken & left.keys():
-            batch = cut.pop(backlog.place(len(cut)))
+        for batch in batches(list(left.values()), rows, tokens):
             try:
                 for made in work(batch):
                     left.pop(made.key, None)
@@ -67,9 +61,9 @@ def work_in_batches(
                 if not is_out_of_memory(error):
                     raise
                 failed = batch
-            else:
-                for request in batch:
-                    left.pop(request.key, None)
+                break
+            for request in batch:
+                left.pop(request.key, None)
         if failed:
             # Only here, since the error holds the frames that hold the tensors.
             _free()

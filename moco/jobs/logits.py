@@ -35,7 +35,6 @@ from moco.tasks.item import LETTERS, Question
 from moco.tasks.prepare import read_questions, read_references
 
 Kind = Literal["options", "reference", "response"]
-KINDS: tuple[Kind, ...] = ("options", "reference", "response")
 
 _OK = {"status": "ok", "reason": None}
 _SCHEMAS: dict[Kind, Schema] = {

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +26,13 @@ class RequestProgress(Progress):
         label: What is being done.
         requests: Those to be made, by store key; those that do not tell their `width` in tokens count alike.
         cached: How many more were in the store.
-        interval: Seconds between lines.
         read: Tokens that the model has read for them so far; left out, what every row says for itself.
     """
 
     def __init__(
-        self,
-        label: str,
-        requests: Mapping[str, object],
-        cached: int,
-        interval: float = 10.0,
-        read: Callable[[], int] | None = None,
+        self, label: str, requests: Mapping[str, object], cached: int, read: Callable[[], int] | None = None
     ) -> None:
-        super().__init__(label, cached + len(requests), interval)
+        super().__init__(label, cached + len(requests))
         self._read_by_now = read
         self.done = self._cached = cached
         self._widths = {key: int(getattr(request, "width", 1)) for key, request in requests.items()}
@@ -51,14 +44,6 @@ class RequestProgress(Progress):
         self._made += row.made_tokens
         self._read += row.read_tokens
         self.advance()
-
-    def taken(self, keys: AbstractSet[str]) -> None:
-        """Report requests that another process has stored, all so far."""
-        fresh = keys & self._widths.keys()
-        if fresh:
-            self._all -= sum(self._widths.pop(key) for key in fresh)
-            self._cached += len(fresh)
-            self.advance(len(fresh))
 
     def _line(self, now: float) -> str:
         seconds = max(now - self._start, 1e-9)

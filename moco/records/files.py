@@ -176,10 +176,10 @@ def read_rows(path: Path, schema: Schema, columns: Sequence[str] | None = None) 
     return list(read_table(path, schema, columns).to_pylist())
 
 
-def read_by_task(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+def read_by_task(path: Path, schema: Schema) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of a batch's file by task; errors as in `read_rows`."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in read_rows(path, schema, None if columns is None else ["task", *columns]):
+    for row in read_rows(path, schema):
         rows.setdefault(row["task"], []).append(row)
     return rows
 

@@ -6,7 +6,6 @@ from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.scoring.base import SCORERS, Scorer
 
-RULE_SETS = ("paper", "strict")
 RUNS_CODE = frozenset({"coding"})
 """Task types whose replies are programs, which run only with `scoring.code.allow`."""
 

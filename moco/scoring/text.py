@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from itertools import pairwise
 
 _STRAIGHT = str.maketrans(
@@ -81,18 +80,6 @@ _ABBREVIATED = re.compile(
     r"|inc|co|corp|ltd|bros|subsp|ssp|var|op|feat|dept|univ)\.$",
     re.IGNORECASE,
 )
-_NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|cannot|rather\s+than|instead\s+of|except|rul(?:e|es|ed|ing)\s+out|eliminat\w+|wrong|incorrect)"
-    r"|n't)(?:\s+[\w'/-]+){0,2}\s+[(\[\"'$]*$",
-    re.IGNORECASE,
-)
-_NEGATED_AFTER = re.compile(
-    r"[)\]\"'$]*\s*(?:(?:is|are|was|were|does|do|can|would|seems)\s+(?:also\s+|clearly\s+|definitely\s+)?"
-    r"(?:not|never|wrong|incorrect|false|ruled\s+out|eliminated|out)\b|(?:is|are|was|were|does|do|ca|would)n't\b"
-    r"|cannot\b)",
-    re.IGNORECASE,
-)
-_NEGATION_WINDOW = 80
 _MATH_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 
 
@@ -250,44 +237,3 @@ def first_sentence(text: str, *, names: bool = False) -> str:
 def lines(text: str) -> list[str]:
     """Return the lines of `text` that are not blank, trimmed."""
     return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def is_negated(text: str, start: int, end: int) -> bool:
-    """Return whether what stands at `text[start:end]` is denied just before or just after it, in the same clause."""
-    before = text[max(0, start - _NEGATION_WINDOW) : start]
-    after = text[end : end + _NEGATION_WINDOW]
-    return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
-
-
-def occurrences(text: str, wanted: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of `wanted` in `text` that are not part of a longer word or number."""
-    if not wanted:
-        return
-    position = text.find(wanted)
-    while position >= 0:
-        end = position + len(wanted)
-        if _free_before(text, position, wanted) and _free_after(text, end, wanted):
-            yield position, end
-        position = text.find(wanted, position + 1)
-
-
-def _free_before(text: str, start: int, wanted: str) -> bool:
-    if start == 0 or not wanted[0].isalnum():
-        return True
-    before = text[start - 1]
-    if before.isalnum() or before == "_":
-        return False
-    if not wanted[0].isdigit():
-        return True
-    joined = before in ".,/" and start > 1 and text[start - 2].isdigit()
-    return not joined and before not in "-+"
-
-
-def _free_after(text: str, end: int, wanted: str) -> bool:
-    if end == len(text) or not wanted[-1].isalnum():
-        return True
-    after = text[end]
-    if after.isalnum() or after == "_":
-        return False
-    joined = wanted[-1].isdigit() and after in ".,/" and text[end + 1 : end + 2].isdigit()
-    return not joined

@@ -52,8 +52,6 @@ def publish(draft: Path, final: Path) -> None:
 def damage_of(folder: Path, *, thorough: bool = False) -> str | None:
     """Return how a published folder differs from what was published, or None.
 
-    A folder without checksums, from a version that wrote none, gets them here.
-
     Args:
         folder: It must exist.
         thorough: Read everything, not only what is in doubt.
@@ -64,9 +62,7 @@ def damage_of(folder: Path, *, thorough: bool = False) -> str | None:
         written = sums.stat().st_mtime_ns
         sizes = {name: size for name, (size, _) in expected.items()}
     except FileNotFoundError:
-        with suppress(PermissionError):
-            _seal(folder, sums)
-        return None
+        return "its list of checksums is missing"
     except (ValueError, TypeError, AttributeError):
         return "its list of checksums is damaged"
     found = {name: (folder / name).stat() for name in _files(folder)}

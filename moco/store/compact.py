@@ -32,9 +32,7 @@ class Compaction:
     bytes: tuple[int, int]
 
 
-def compact(
-    partition: Partition[Any], small_bytes: int = SMALL_BYTES, full_bytes: int = FULL_BYTES
-) -> Compaction | None:
+def compact(partition: Partition[Any]) -> Compaction | None:
     """Merge the small shards of a partition, and return None where another process does so already.
 
     Damaged shards are set aside first. Rows that do not count, since an older shard has the request, are dropped.
@@ -47,7 +45,7 @@ def compact(
             before = _size(partition)
             for _ in damaged_shards(partition, repair=True):
                 pass
-            for group in _groups(partition, small_bytes, full_bytes):
+            for group in _groups(partition):
                 _merge(partition, group)
             after = _size(partition)
     except Timeout:
@@ -60,16 +58,16 @@ def _size(partition: Partition[Any]) -> tuple[int, int]:
     return len(shards), sum(path.stat().st_size for path in shards)
 
 
-def _groups(partition: Partition[Any], small_bytes: int, full_bytes: int) -> Iterator[dict[Path, Any]]:
+def _groups(partition: Partition[Any]) -> Iterator[dict[Path, Any]]:
     """Yield the small shards that become one, each with its rows that count, where that changes anything."""
     live = partition.live()
     group: dict[Path, Any] = {}
     total, changed = 0, False
     for path, rows in ((partition.folder / name, rows) for name, rows in partition.sizes().items()):
         size = path.stat().st_size
-        if size >= small_bytes:
+        if size >= SMALL_BYTES:
             continue
-        if group and total + size > full_bytes:
+        if group and total + size > FULL_BYTES:
             if changed:
                 yield group
             group, total, changed = {}, 0, False

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from moco.store.checksums import DAMAGED
 from moco.store.shard import (
-    LATER,
     SUFFIX,
     DamagedShard,
     as_indices,
@@ -171,17 +170,14 @@ class Layout(Generic[Row]):
     schema: pa.Schema
 
 
-def _layout(folder: str, row: type[Row], *, later: Sequence[str] = (), **columns: pa.DataType) -> Layout[Row]:
-    """Return a layout; the columns named in `later` are missing in older shards, and null then."""
+def _layout(folder: str, row: type[Row], **columns: pa.DataType) -> Layout[Row]:
     metadata = {b"moco": b'{"schema":"store","schema_version":2}'}
-    fields = [pa.field(name, kind, metadata=LATER if name in later else None) for name, kind in columns.items()]
-    return Layout(folder, row, pa.schema(fields, metadata=metadata))
+    return Layout(folder, row, pa.schema(list(columns.items()), metadata=metadata))
 
 
 GENERATED = _layout(
     "generations",
     StoredReply,
-    later=("written", "reported", "segments"),
     key=pa.string(),
     text=pa.string(),
     finish=pa.string(),
@@ -255,7 +251,6 @@ class Partition(Generic[Row]):
     def __init__(self, folder: Path, layout: Layout[Row]) -> None:
         self.folder, self.layout = folder, layout
         self._keys: dict[str, pa.Array] = {}
-        self._checked: set[str] = set()
         self._refused: set[str] = set()
         self._index: _Index | None = None
 
@@ -334,8 +329,7 @@ class Partition(Generic[Row]):
         places = {self.folder / name: rows for name, rows in self._places(keys).items()}
 
         def read(path: Path) -> pa.Table:
-            checked = path.name in self._checked
-            return read_rows(path, self.layout.schema, places[path], columns, checked=checked)
+            return read_rows(path, self.layout.schema, places[path], columns)
 
         complete = True
         for path, table in _read_each(list(places), read):
@@ -349,7 +343,6 @@ class Partition(Generic[Row]):
                 self.set_aside(path, str(damage))
                 complete = False
                 continue
-            self._checked.add(path.name)
             own = self._keys[path.name].take(as_indices(places[path])).to_pylist()
             with _collector_paused():
                 found.update(zip(own, _rows(own, read_now, view), strict=True))

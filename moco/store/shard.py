@@ -1,7 +1,7 @@
 """One shard: an immutable Parquet file that carries checksums in its name.
 
 The last one is of all its bytes. The one before it is of the footer, which says what lies where; every page of data has
-a checksum of its own. So what is read can be checked without reading the rest. Older shards have only the last one.
+a checksum of its own. So what is read can be checked without reading the rest.
 """
 
 import errno
@@ -23,12 +23,9 @@ from moco.records.files import replace_file
 SUFFIX = ".parquet"
 _GROUP_BYTES = 16 * 2**20
 _FOOTER_GUESS = 2**16
-_PARTS_OF_NAME = 3
 _REPEATING = ["finish"]
 _QUICK = ("key", "tokens", "logprobs")
 """Columns that every look-up reads and that hardly get smaller: another compression is read twice as fast."""
-LATER = {b"later": b"yes"}
-"""Metadata of a column that older shards do not have."""
 
 _GONE = (errno.ENOENT, errno.ESTALE)
 
@@ -93,53 +90,43 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         DamagedShard: The checksum is wrong, it cannot be read, or it has other columns.
         FileNotFoundError: It is gone.
     """
-    with _reading(path), _opened_whole(path) as file:
+    with _reading(path):
+        data = path.read_bytes()
+        if _digest(data) != _digests_in_name(path)[1]:
+            raise DamagedShard("checksum differs")
+        file = pq.ParquetFile(pa.BufferReader(data))
         _check_columns(file, schema)
-        return _completed(file.read(), schema)
+        return file.read()
 
 
-def read_rows(
-    path: Path, schema: pa.Schema, rows: NDArray[np.int64], columns: Sequence[str], *, checked: bool = False
-) -> pa.Table:
-    """Return some columns of some rows of a shard; nothing else is read or checked, unless the shard is an older one.
+def read_rows(path: Path, schema: pa.Schema, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+    """Return some columns of some rows of a shard; nothing else is read or checked.
 
     Args:
         path: The shard.
         schema: Types of all columns.
         rows: Numbers of the rows, ascending.
         columns: Names.
-        checked: All bytes were right before, so even of an older shard only the row groups in question are read.
 
     Raises:
         DamagedShard: As for `read_table`, as far as it concerns what is read.
         FileNotFoundError: It is gone.
     """
-    whole = not checked and _footer_digest(path) is None
-    with _reading(path), _opened_whole(path) if whole else _opened(path) as file:
+    with _reading(path), _opened(path) as file:
         _check_columns(file, schema)
-        return _completed(_take(file, rows, columns), pa.schema([schema.field(name) for name in columns]))
+        return _take(file, rows, columns)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    """Return a shard whose footer was compared with its name and whose pages will be checked; an older one unchecked.
+    """Return a shard whose footer was compared with its name and whose pages will be checked.
 
     The file is open: use it as a context manager.
     """
-    expected = _footer_digest(path)
-    if expected is None:
-        return pq.ParquetFile(path)
     footer = _read_footer(path)
-    if _digest(footer) != expected:
+    if _digest(footer) != _digests_in_name(path)[0]:
         raise DamagedShard("checksum of the footer differs")
     metadata = pq.read_metadata(pa.BufferReader(footer))
     return pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
-
-
-def _opened_whole(path: Path) -> pq.ParquetFile:
-    data = path.read_bytes()
-    if _digest(data) != _digest_in_name(path):
-        raise DamagedShard("checksum differs")
-    return pq.ParquetFile(pa.BufferReader(data))
 
 
 def _read_footer(path: Path) -> bytes:
@@ -160,16 +147,14 @@ def _footer_bytes(data: Any) -> int:
 
 
 def _take(file: pq.ParquetFile, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
-    """Return rows from their row groups; of columns that the file does not have, nothing."""
+    """Return rows from their row groups."""
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     ends = np.cumsum(sizes)
     group_of = np.searchsorted(ends, rows, side="right")
     groups = np.unique(group_of)
     # What the groups that are left out would have held moves every later row up.
     skipped = np.cumsum([0 if group in groups else size for group, size in enumerate(sizes)])
-    names = set(file.schema_arrow.names)
-    known = [name for name in columns if name in names]
-    table = file.read_row_groups(groups.tolist(), columns=known, use_threads=False)
+    table = file.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
     return table.take(as_indices(rows - skipped[group_of]))
 
 
@@ -206,32 +191,20 @@ def _values(array: pa.Array) -> list[Any]:
 
 
 def _check_columns(file: pq.ParquetFile, schema: pa.Schema) -> None:
-    found = file.schema_arrow
-    names = set(found.names)
-    if not found.equals(pa.schema([field for field in schema if field.name in names or field.metadata != LATER])):
+    if not file.schema_arrow.equals(schema):
         raise DamagedShard("has other columns than this store")
-
-
-def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table with the columns that older shards do not have."""
-    for field in schema:
-        if field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    return table
 
 
 def _digest(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _digest_in_name(path: Path) -> str:
-    return path.stem.rpartition("-")[2]
-
-
-def _footer_digest(path: Path) -> str | None:
-    """Return the digest of the footer that a shard's name holds; None for an older one, without page checksums."""
+def _digests_in_name(path: Path) -> tuple[str, str]:
+    """Return the digests of the footer and of all bytes that a shard's name holds."""
     parts = path.stem.split("-")
-    return parts[1] if len(parts) == _PARTS_OF_NAME else None
+    if len(parts) != 3:
+        raise DamagedShard("has no name of this store's")
+    return parts[1], parts[2]
 
 
 @contextmanager
@@ -252,6 +225,6 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _is_intact(path: Path) -> bool:
     try:
-        return _digest(path.read_bytes()) == _digest_in_name(path)
+        return _digest(path.read_bytes()) == _digests_in_name(path)[1]
     except OSError:
         return False

@@ -1,6 +1,5 @@
 """What a store holds, and whether all of it is whole."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moco.store.artifacts import KINDS, ArtifactStore
-from moco.store.checksums import DAMAGED, damage_of, set_aside, sums_of
+from moco.store.checksums import DAMAGED, damage_of, set_aside
 from moco.store.generations import GenerationStore, Partition
 from moco.store.shard import DamagedShard, read_table
 
@@ -94,7 +93,7 @@ def damages(root: Path, artifacts: ArtifactStore, *, repair: bool) -> Iterator[D
     for partition in GenerationStore(root).partitions():
         yield from damaged_shards(partition, repair=repair)
     for folder in artifacts.folders():
-        reason = _fault_of_artifact(folder)
+        reason = damage_of(folder, thorough=True)
         if reason:
             yield Damage(folder, reason)
             if repair:
@@ -114,26 +113,6 @@ def damaged_shards(partition: Partition[Any], *, repair: bool) -> Iterator[Damag
             yield Damage(path, str(damage))
             if repair:
                 partition.set_aside(path, str(damage))
-
-
-def _fault_of_artifact(folder: Path) -> str | None:
-    """Return what is wrong with a fit or merge; without checksums, as far as its files can tell."""
-    from safetensors import SafetensorError, safe_open
-
-    if sums_of(folder).exists():
-        return damage_of(folder, thorough=True)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            if path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
-            elif path.suffix == ".parquet":
-                pq.ParquetFile(path).read()
-            elif path.suffix == ".safetensors":
-                with safe_open(path, "np"):
-                    pass
-        except (pa.ArrowException, SafetensorError, OSError, ValueError) as error:
-            return f"{path.relative_to(folder)}: {' '.join(str(error).split())[:200]}"
-    return None
 
 
 def bytes_of(path: Path) -> int:

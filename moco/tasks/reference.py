@@ -3,7 +3,6 @@
 `python -m moco.tasks.reference` rewrites the generated part of `docs/tasks.md`.
 """
 
-from moco.config.columns import STEPS
 from moco.config.datasets import Dataset, Side, dataset, dataset_names
 from moco.generated import rewrite
 
@@ -17,10 +16,8 @@ def reference() -> str:
     found = [dataset(name) for name in dataset_names()]
     rows = [_row(known) for known in found]
     head = ["| dataset | domain | type | dev | test | licence | source |", "|---|---|---|---:|---:|---|---|"]
-    steps = [f"| `{name}` | {'yes' if takes else 'no'} | {what} |" for name, (takes, what) in STEPS.items()]
-    table = ["## Steps", "", "| step | argument | what it gives |", "|---|---|---|", *steps]
     sections = [_section(known) for known in found]
-    return "\n".join([MARK, "", *table, "", "## All datasets", "", *head, *rows, "", *sections])
+    return "\n".join([MARK, "", "## All datasets", "", *head, *rows, "", *sections])
 
 
 def where_from(known: Dataset) -> str:

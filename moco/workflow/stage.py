@@ -118,10 +118,10 @@ class Stage:
         """Return the references of a batch."""
         return [results(paths.references(task, split)) for task in batch.tasks for split in splits]
 
-    def member_samples(self, pool: str, samples: int, first: int = 0) -> list[tuple[str, int]]:
+    def member_samples(self, pool: str, samples: int) -> list[tuple[str, int]]:
         """Return model and stored sample index of `samples` plain responses of every member of a pool."""
         members = pool_members(self.matrix.pool(pool).models)
-        return [(member.model, member.sample(index)) for member in members for index in range(first, first + samples)]
+        return [(member.model, member.sample(index)) for member in members for index in range(samples)]
 
 
 def in_blocks(samples: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:

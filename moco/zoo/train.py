@@ -179,7 +179,6 @@ def train(
     parent: Path | None = None,
     *,
     seed: int = 0,
-    stop_at: int | None = None,
 ) -> tuple[Any, list[float]]:
     """Train a model, or go on with a training that was interrupted.
 
@@ -190,7 +189,6 @@ def train(
         work: Folder for the state that a later call resumes from.
         parent: Folder of the checkpoint that it starts from; without it, weights are random.
         seed: Seed of random weights and of the curriculum.
-        stop_at: Step at which to save the state and return early.
 
     Returns:
         The network and its loss curve, the mean of every ten steps.
@@ -205,14 +203,13 @@ def train(
         objective = OBJECTIVES[model.role](model, tokenizer, seed)
         progress = _restore(state, network, optimisers) if state.exists() else Progress(0, [], [])
         reporter = _Reporter(model.name, steps, progress.step)
-        end = steps if stop_at is None else min(stop_at, steps)
-        while progress.step < end:
+        while progress.step < steps:
             part = _schedule(model.training, progress.step, steps)
             loss = _step(network, optimisers, objective, model.training, progress.step, part)
             if not math.isfinite(loss):
                 raise WorkError(f"loss is {loss} at step {progress.step}", where=f"zoo model {model.name}")
             progress.record(loss)
             reporter.report(progress.step, loss)
-            if progress.step < steps and (progress.step % _SAVE_EVERY == 0 or progress.step == end):
+            if progress.step < steps and progress.step % _SAVE_EVERY == 0:
                 _save(state, network, optimisers, progress)
     return network.eval(), progress.curve

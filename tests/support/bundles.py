@@ -14,7 +14,7 @@ import yaml
 
 from moco import paths
 from moco.analysis.collect import collect
-from moco.bundle.archive import members
+from moco.bundle.archive import opened_archive
 from moco.config.load import load_study
 from moco.records import (
     ANSWERS,
@@ -106,7 +106,8 @@ def texts_of(results: Path, task: str) -> list[str]:
 
 def contents(bundle: Path) -> dict[str, bytes]:
     """Return every entry of a bundle."""
-    return {member.name: b"".join(member.chunks()) for member in members(bundle)}
+    with opened_archive(bundle) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}
 
 
 def readable(entry: str, data: bytes) -> str:
@@ -123,7 +124,8 @@ def pack(path: Path, entries: list[tuple[tarfile.TarInfo, bytes]], *, tail: byte
     """Write an archive of any headers."""
     blocks = b""
     for about, data in entries:
-        blocks += about.tobuf(format=tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+        form = tarfile.USTAR_FORMAT if about.size >= 0 else tarfile.GNU_FORMAT
+        blocks += about.tobuf(format=form) + data + bytes(-len(data) % 512)
     with pa.OSFile(str(path), "wb") as sink, pa.CompressedOutputStream(sink, "zstd") as stream:
         stream.write(blocks + tail)
     return path

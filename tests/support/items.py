@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from moco.config.tasks import TaskEntry
 from moco.prompts.blocks import task_prompt
 from moco.tasks.item import LETTERS, Question, Reference
+from moco.tasks.raw import RawItem
+from moco.tasks.sources import open_source
 
 COLOURS = ("red", "green", "blue")
 
@@ -100,3 +103,8 @@ def right_reply(item: Question) -> str:
 def wrong_reply(item: Question) -> str:
     """Return a readable reply that scores 0."""
     return make(item).wrong
+
+
+def load(entry: TaskEntry, where: str = "") -> dict[str, list[RawItem]]:
+    """Return all items of a task's source by split, in source order."""
+    return {split: list(rows.items()) for split, rows in open_source(entry, where).rows.items()}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from moco.config.engine import EngineSettings
 from moco.config.models import ServerRequests
-from moco.engines.backlog import as_backlog
 from moco.engines.base import ServedRequest
 from moco.engines.served.client import Client, Unanswered
 from moco.engines.served.wire import PATHS, read_reply, request_body
@@ -34,8 +33,8 @@ class _Work:
     def __init__(self, requests: Sequence[ServedRequest]) -> None:
         self.end = threading.Event()
         self.failures: dict[str, Unanswered] = {}
-        self._backlog = as_backlog(requests)
-        self._waiting = self._backlog.waiting()
+        self._requests = requests
+        self._waiting = iter(requests)
         self._answered: set[str] = set()
         self._results: queue.SimpleQueue[Stored | Exception | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -79,8 +78,8 @@ class _Work:
                 yield result
 
     def unanswered(self) -> list[str]:
-        """Return the keys of the requests that no reply has left for, here or from another process."""
-        return [key for key in self._backlog.left() if key not in self._answered]
+        """Return the keys of the requests that no reply has left for."""
+        return [request.key for request in self._requests if request.key not in self._answered]
 
 
 class ServedModel:

@@ -113,13 +113,9 @@ _MACHINES = {
 }
 
 
-def system_call_filter(machine: str | None = None) -> bytes | None:
-    """Return the filter as a program for the kernel, or None for a kind of processor whose calls are not listed.
-
-    Args:
-        machine: Kind of processor; this machine's when left out.
-    """
-    known = _MACHINES.get(machine or platform.machine())
+def system_call_filter() -> bytes | None:
+    """Return the filter as a program for the kernel, or None for a kind of processor whose calls are not listed."""
+    known = _MACHINES.get(platform.machine())
     if known is None:
         return None
     steps = [

@@ -13,7 +13,7 @@ from moco.tasks.raw import RawItem
 from moco.tasks.sources import moco_json, synthetic, table
 from moco.tasks.sources.rows import RowResult, SplitRows
 
-__all__ = ["Opened", "RowResult", "SplitRows", "load", "open_source"]
+__all__ = ["Opened", "RowResult", "SplitRows", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,6 @@ def open_source(entry: TaskEntry, where: str = "") -> Opened:
             return Opened(table.read(source, task_type(entry, where), where), source_files(entry))
         case other:
             raise unresolved(other.task, where)
-
-
-def load(entry: TaskEntry, where: str = "") -> dict[str, list[RawItem]]:
-    """Return all items of the task's source by split, in source order.
-
-    Raises:
-        RequestError: As `open_source`, or a row is malformed; the message names file, split and row (rows count from
-            0, as in uids).
-        WorkError: As `open_source`.
-    """
-    return {split: list(rows.items()) for split, rows in open_source(entry, where).rows.items()}
 
 
 def _plain(item: RawItem) -> list[Any]:

@@ -14,8 +14,9 @@ from moco.errors import RequestError, WorkError
 from moco.registry import did_you_mean
 from moco.seeds import generator
 from moco.tasks.item import LETTERS
+from moco.tasks.oddities import parameters
 from moco.tasks.raw import RawItem
-from moco.tasks.sources.columns import columns_of, fulfilled, group_label, read
+from moco.tasks.sources.columns import columns_of, fulfilled, group_label, odd_fields, read
 from moco.tasks.sources.fields import kind_of, label, option_texts, question_text
 from moco.tasks.sources.moco_json import GOLD_FIELD, read_item
 from moco.tasks.sources.table import named_option
@@ -183,32 +184,28 @@ def _pool(source: HubSource, parts: Sequence[_Part], names: Sequence[str], task_
 
 def _needed(source: HubSource) -> list[str]:
     columns = source.columns
-    values = [getattr(columns, name) for name in type(columns).model_fields if name != "meta"]
     conditions = [condition.column.partition(".")[0] for condition in source.where]
-    return list(dict.fromkeys([*columns_of(*values, *columns.meta.values()), *conditions]))
+    read_by_function = parameters(source.function) if source.function else []
+    values = (*columns.fields().values(), *columns.meta.values())
+    return list(dict.fromkeys([*columns_of(*values), *conditions, *read_by_function]))
 
 
 def _item(source: HubSource, row: Mapping[str, Any], number: int, task_type: str, several: bool, where: str) -> RawItem:
     """Return one item, by way of the form that it has in MoCo's files, so that both have one meaning."""
-    columns = source.columns
-    question = read(columns.question, row, where)
-    item: dict[str, Any] = {name: read(value, row, where) for name, value in columns.meta.items()}
-    item["id"] = read(columns.src_id, row, where) if columns.src_id else str(number)
-    domain = read(columns.domain, row, where) if columns.domain else (row[CONFIG] if several else None)
-    item["domain"] = label(domain, "domain", where) or None
-    gold = read(columns.gold, row, where) if columns.gold else None
-    if columns.options is None:
-        item |= {"input": question, GOLD_FIELD.get(task_type, "output"): gold}
+    fields = {name: read(value, row, where) for name, value in source.columns.fields().items()}
+    fields |= odd_fields(source.function, row, where)
+    item: dict[str, Any] = {name: read(value, row, where) for name, value in source.columns.meta.items()}
+    item["id"] = fields.get("src_id", str(number))
+    item["domain"] = label(fields.get("domain", row[CONFIG] if several else None), "domain", where) or None
+    question, gold = fields["question"], fields.get("gold")
+    if "options" in fields:
+        item |= {"question": question, **_choices(source, question, fields["options"], gold, where)}
     else:
-        item |= {"question": question, **_choices(source, question, read(columns.options, row, where), gold, where)}
+        item |= {"input": question, GOLD_FIELD.get(task_type, "output"): gold}
     made = read_item(number, item, task_type, where)
-    if columns.group is not None:
-        made = replace(made, group=group_label(read(columns.group, row, where)))
-    code = {
-        name: read(value, row, where)
-        for name, value in (("entry_point", columns.entry_point), ("preamble", columns.preamble))
-        if value is not None
-    }
+    if "group" in fields:
+        made = replace(made, group=group_label(fields["group"]))
+    code = {name: fields[name] for name in ("entry_point", "preamble") if name in fields}
     return replace(made, gold={**made.gold, **code}) if code and made.gold_kind == "code" else made
 
 

@@ -11,7 +11,7 @@ from moco.config.tasks import MocoSource
 from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.tasks.raw import RawItem
-from moco.tasks.sources.columns import apply, group_label
+from moco.tasks.sources.columns import group_label, odd_fields
 from moco.tasks.sources.columns import read as read_value
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
 from moco.tasks.sources.files import opened, parse_json, refuse_other_format, undecodable
@@ -73,8 +73,11 @@ def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], 
     if is_broken and isinstance(item.get("choices"), dict):
         item = {**item, "choices": {key: "-" if text is None else text for key, text in item["choices"].items()}}
     made = read_item(row, item, task_type, where)
-    question = question_text(apply(source.question, made.question, item, where), where)
-    group = group_label(read_value(source.group, item, where)) if source.group else made.group
+    odd = odd_fields(source.function, item, where)
+    question = question_text(odd.get("question", made.question), where)
+    group = made.group
+    if source.group or "group" in odd:
+        group = group_label(read_value(source.group, item, where) if source.group else odd["group"])
     return replace(made, question=question, group=group, valid=made.valid and not is_broken)
 
 

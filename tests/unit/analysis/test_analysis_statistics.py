@@ -9,11 +9,17 @@ from moco.analysis.statistics import (
     Interval,
     average,
     estimate,
-    mean_interval,
     paired_difference,
-    paired_interval,
 )
 from moco.errors import WorkError
+
+
+def mean_interval(*arguments):
+    return estimate(*arguments).interval()
+
+
+def paired_interval(*arguments):
+    return paired_difference(*arguments).interval()
 
 
 def series(values, prefix="u"):

@@ -5,6 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from support.bundles import entry, pack, sound
 from moco.bundle import archive
 from moco.bundle.verify import bundle_problems
 from moco.cli import main
+from moco.errors import WorkError
 
 Entries = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -76,6 +78,9 @@ HOSTILE: dict[str, tuple[Callable[[], Entries], str]] = {
     "pipe": (lambda: with_entry("results/models/b", type=tarfile.FIFOTYPE), "is a pipe"),
     "folder": (lambda: with_entry("results/models/b", type=tarfile.DIRTYPE), "is a folder"),
     "extended header": (lambda: with_entry("results/models/b", b"30 path=/x\n", type=tarfile.XHDTYPE), "no plain file"),
+    "long name": (lambda: with_entry("././@LongLink", b"/tmp/x\0", type=tarfile.GNUTYPE_LONGNAME), "no plain file"),
+    "sparse file": (lambda: with_entry("results/models/b", type=tarfile.GNUTYPE_SPARSE), "no plain file"),
+    "size below zero": (lambda: [*sound(), (entry("results/models/b", size=-512)[0], b"")], "claims a size of"),
     "checksum": (other_content, "'results/models/a/model.json' does not have its checksum"),
     "size": (other_size, "has 4 bytes instead of 3"),
     "missing entry": (lambda: without("results/models/a/model.json"), "'results/models/a/model.json' is missing"),
@@ -83,7 +88,7 @@ HOSTILE: dict[str, tuple[Callable[[], Entries], str]] = {
     "twice": (lambda: [*sound(), sound()[2]], "'results/models/a/model.json' is there twice"),
     "second manifest": (lambda: [*sound(), sound()[0]], "'manifest.json' is there twice"),
     "huge size": (lambda: [*sound(), (entry("results/models/b", size=1 << 32)[0], b"")], "claims a size of"),
-    "cut off": (lambda: [*listed("results/b.json", size=4096), cut_off("results/b.json")], "ends in the middle"),
+    "cut off": (lambda: [*listed("results/b.json", size=4096), cut_off("results/b.json")], "unexpected end of data"),
     "no manifest": (lambda: sound()[1:], "manifest.json is not the first entry"),
     "late manifest": (lambda: [*sound()[1:], sound()[0]], "manifest.json is not the first entry"),
     "manifest is a link": (
@@ -160,6 +165,12 @@ def test_an_archive_that_other_tools_packed_is_read(tmp_path: Path):
         for about, data in sound():
             packed.addfile(about, io.BytesIO(data))
     assert bundle_problems(tmp_path / "b.tar.gz") == []
+
+
+def test_a_file_that_shrinks_while_it_is_packed_is_named(tmp_path: Path):
+    file: Any = SimpleNamespace(stat=lambda: SimpleNamespace(st_size=10), open=lambda _mode: io.BytesIO(b"short"))
+    with pytest.raises(WorkError, match=r"^results/x\.json: became shorter"):
+        archive.write_archive(tmp_path / "b", [("results/x.json", file)])
 
 
 @pytest.mark.parametrize(("tail", "expected"), [(b"", "ends"), (bytes(1024) + b"x", "goes on after its end")])

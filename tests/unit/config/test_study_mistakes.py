@@ -155,10 +155,10 @@ MISTAKES = {
         "tasks.gsm8k.source.splits",
         "'test' would be in two splits; share the same splits of the source, or none",
     ),
-    "unknown step of a column": (
-        changed(tasks__gsm8k={"source": {"columns": {"question": {"column": "q", "steps": ["stripp"]}}}}),
-        "tasks.gsm8k.source.columns.question.steps",
-        "unknown step 'stripp'; did you mean strip?",
+    "unknown function for odd rows": (
+        changed(tasks__gsm8k={"source": {"function": "gsm8"}}),
+        "tasks.gsm8k.source.function",
+        "unknown function 'gsm8'; did you mean gsm8k?",
     ),
     "sources in a circle": (
         changed(tasks__a={"source": "b"}, tasks__b={"source": "a"}),

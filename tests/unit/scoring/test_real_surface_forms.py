@@ -7,11 +7,11 @@ from functools import cache
 from statistics import fmean
 
 import pytest
+from support.items import load
 
 from moco.config.tasks import TaskEntry
 from moco.scoring.catalogue import scorer_for
 from moco.tasks.item import LETTERS, Question, Reference
-from moco.tasks.sources import load
 
 pytestmark = [
     pytest.mark.slow,

@@ -212,12 +212,12 @@ def test_files_of_the_system_are_no_damage(store):
     assert damage_of(folder) is None
 
 
-def test_a_folder_of_an_older_version_gets_checksums_when_it_is_taken(store):
+def test_a_folder_without_checksums_is_made_again(store):
     folder, _ = store.make("fits", "k" * 64, build)
     sums_of(folder).unlink()
-    assert store.make("fits", "k" * 64, build) == (folder, True)
-    damaged(folder / "sub/x")
+    assert damage_of(folder) == "its list of checksums is missing"
     assert store.make("fits", "k" * 64, build) == (folder, False)
+    assert store.make("fits", "k" * 64, build) == (folder, True)
 
 
 def test_a_folder_that_was_copied_elsewhere_is_whole(store, tmp_path):

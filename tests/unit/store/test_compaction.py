@@ -47,12 +47,13 @@ def test_small_shards_become_one_and_the_older_reply_still_counts(tmp_path):
     assert shard_files(partition.folder) == [path]
 
 
-def test_large_shards_stay_and_groups_are_bounded(tmp_path):
+def test_large_shards_stay_and_groups_are_bounded(tmp_path, monkeypatch):
     partition = written(tmp_path / "m", (0, 300), (300, 5), (305, 5), (310, 5), (2, 2), (315, 5))
     paths = shard_files(partition.folder)
     before = everything(partition.folder, 400)
-    small = paths[0].stat().st_size
-    compact(partition, small_bytes=small, full_bytes=sum(path.stat().st_size for path in paths[1:4]))
+    monkeypatch.setattr("moco.store.compact.SMALL_BYTES", paths[0].stat().st_size)
+    monkeypatch.setattr("moco.store.compact.FULL_BYTES", sum(path.stat().st_size for path in paths[1:4]))
+    compact(partition)
     after = shard_files(partition.folder)
     assert after[0] == paths[0]
     assert len(after) == 3

@@ -1,6 +1,5 @@
 """Shards: appended by any number of writers, never changed, set aside when damaged."""
 
-import hashlib
 import subprocess
 import sys
 
@@ -185,16 +184,3 @@ def test_rewards_and_vectors_lie_beside_replies_and_are_never_mistaken_for_them(
     assert again.partition("ab" * 32).find(["a"], Stored)["a"] == stored("a")
     assert again.measures("ab" * 32).find(["a", "b"]) == {"a": Measured("a", [0.5, -1.25], 7, 0.1)}
     assert again.measures("cd" * 32).find(["a"]) == {}
-
-
-def test_shards_from_before_served_models_are_read(tmp_path):
-    Partition(tmp_path, GENERATED).write([stored("a")])
-    [path] = tmp_path.glob("*.parquet")
-    old = pq.read_table(path).drop_columns(["written", "reported"])
-    path.unlink()
-    pq.write_table(old, tmp_path / "new")
-    digest = hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()[:16]
-    (tmp_path / "new").rename(tmp_path / f"1-{digest}.parquet")
-    found = Partition(tmp_path, GENERATED).find(["a"], Stored)
-    assert found == {"a": stored("a")}
-    assert found["a"].completion_tokens == 2

@@ -1,4 +1,4 @@
-"""Two processes ask for overlapping requests at once: nothing breaks, and little is made twice."""
+"""Two processes ask for overlapping requests at once: nothing breaks, and what is stored is not made again."""
 
 import json
 import os
@@ -31,7 +31,7 @@ partition = Partition(folder, GENERATED)
 made = []
 
 def make(requests):
-    for key in requests.waiting():
+    for key in requests:
         time.sleep(0.005)
         made.append(key)
         yield reply(key, f"by {first}")

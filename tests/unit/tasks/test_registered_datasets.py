@@ -10,13 +10,12 @@ from support.hub import LETTERS, ROWS, mark, write_repository
 from support.hub_server import GATED, commit_of, serve
 from support.study_files import use_study
 
-from moco.config.columns import STEPS
 from moco.config.datasets import dataset, dataset_names
 from moco.config.load import study_from
 from moco.errors import RequestError, WorkError
 from moco.tasks.layout import split_layout, task_type
+from moco.tasks.oddities import FUNCTIONS, math, mbpp
 from moco.tasks.prepare import prepare, read_questions, read_references
-from moco.tasks.sources.columns import IMPLEMENTED
 
 STUDY = {"study": "s", "models": {"add": {"kind": "zoo"}}, "pools": {"one": ["add"]}}
 ON_HUB = [name for name in dataset_names() if dataset(name).available]
@@ -72,7 +71,8 @@ def right(question, reference):
 
 def test_every_dataset_of_the_hub_has_constructed_rows():
     assert sorted(ROWS) == ON_HUB
-    assert set(IMPLEMENTED) == set(STEPS)
+    used = {place.function for name in dataset_names() for place in (dataset(name).hub, dataset(name).file) if place}
+    assert used - {None} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", ON_HUB)
@@ -329,11 +329,42 @@ def test_from_the_hub_itself_then_without_network(tmp_path):
 
 
 def test_an_entry_point_may_be_named_like_one_of_pythons_own_functions():
-    assertions = ["assert sum(10,15) == 6"]
-    step = IMPLEMENTED["called_name"]
-    assert step(assertions, None, {}, "x") == "sum"
+    found = mbpp(["assert sum(10,15) == 6"], None)
+    assert found["entry_point"] == "sum"
     space = {}
-    exec(IMPLEMENTED["assertions"](assertions, "setup", {"setup": ""}, "x"), space)
+    exec(found["gold"], space)
     space["check"](lambda _a, _b: 6)
     with pytest.raises(AssertionError):
         space["check"](lambda a, b: a + b)
+
+
+@pytest.mark.parametrize(
+    ("solution", "gold"),
+    [
+        (r"so $x = \boxed{\frac{1}{2}}$, not \fbox{3}.", "3"),
+        (r"$\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+        (r"\boxed{1} and $\boxed 7$", "7"),
+        (r"\boxed{1", None),
+        ("no box", None),
+    ],
+)
+def test_the_gold_is_in_the_last_box(solution, gold):
+    assert math(solution) == {"gold": gold}
+
+
+def test_a_row_that_does_not_suit_is_one_line(tmp_path):
+    mirror(tmp_path / "mirror", "truthfulqa", make=lambda i: ROWS["truthfulqa"][0](0 * i) | {"mc1_targets": {"a": "b"}})
+    with pytest.raises(RequestError, match="row 0: function 'truthfulqa' does not suit the row"):
+        prepare(
+            "truthfulqa",
+            entry("truthfulqa", source={"columns": {"question": "question"}, "function": "truthfulqa"}),
+            tmp_path / "t",
+            None,
+        )
+
+
+def test_columns_of_the_study_take_the_place_of_the_function(tmp_path):
+    columns = {"question": "question", "gold": {"constant": "7"}}
+    assert entry("gsm8k", source={"columns": columns}).source.function is None
+    found, _ = load_one(tmp_path, "gsm8k", source={"columns": columns})
+    assert {reference.gold for _, reference in found.values()} == {"7"}

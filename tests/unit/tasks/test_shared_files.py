@@ -2,12 +2,12 @@ import os
 from pathlib import Path
 
 import pytest
+from support.items import load
 
 from moco.config.datasets import dataset
 from moco.config.load import study_from
 from moco.config.tasks import TaskEntry
 from moco.tasks.prepare import prepare, read_questions, read_references
-from moco.tasks.sources import load
 
 FOLDER = os.environ.get("MOCO_SHARED")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="MOCO_SHARED names no folder with files in MoCo's JSON format")

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from support.items import load
 
 from moco.config.tasks import TaskEntry
 from moco.scoring.catalogue import scorer_for
 from moco.tasks.item import Question, Reference
-from moco.tasks.sources import load
 
 CAPITAL, SQUARES = ["Paris", "City of Paris"], [1, 4, 9]
 

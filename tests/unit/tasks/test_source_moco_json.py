@@ -2,11 +2,11 @@ import gzip
 import json
 
 import pytest
+from support.items import load
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 from moco.tasks.raw import RawItem
-from moco.tasks.sources import load
 
 CHOICE = {"id": 7, "question": "Pick.", "choices": {"1": "red", "id": "blue"}, "answer": "id", "domain": "art", "x": 1}
 OPEN = {"id": "a", "input": "How many?", "output": "3"}

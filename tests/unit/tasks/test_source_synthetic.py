@@ -1,9 +1,9 @@
 import pytest
+from support.items import load
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 from moco.tasks.raw import RawItem
-from moco.tasks.sources import load
 from moco.zoo import skills
 
 

@@ -5,11 +5,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.items import load
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
 from moco.tasks.raw import RawItem
-from moco.tasks.sources import load
 
 ROWS = [
     {"q": "One, or\ntwo?", "a": "2", "key": 11, "topic": "x", "extra": "unused"},

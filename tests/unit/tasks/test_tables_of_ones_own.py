@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from support.items import load
 
 from moco.cli import main
 from moco.config.load import study_from, task_from
@@ -16,7 +17,6 @@ from moco.errors import RequestError
 from moco.records import DROPPED, read_rows
 from moco.tasks.layout import task_type
 from moco.tasks.prepare import prepare, read_questions, read_references
-from moco.tasks.sources import load
 
 OPEN = {"question": "question", "gold": "answer"}
 CHOOSE = {**OPEN, "options": "choices"}

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from moco.config.runtime import write_study_file
-from moco.digest import digest, file_digest, tree_digest
+from moco.digest import digest, file_digest
 from moco.errors import WorkError
 from moco.models.weights import count_parameters
+from moco.store.checksums import publish
 from moco.zoo.build import build, location
 from moco.zoo.roster import ROSTER, recipe
 
@@ -20,11 +21,11 @@ torch = pytest.importorskip("torch")
 
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
+from moco.zoo import train as trainer  # noqa: E402
 from moco.zoo.curriculum import pairs  # noqa: E402
 from moco.zoo.networks import create  # noqa: E402
 from moco.zoo.objectives import encode  # noqa: E402
 from moco.zoo.tokenizer import train_tokenizer  # noqa: E402
-from moco.zoo.train import train  # noqa: E402
 
 STEPS = 6
 TOKENIZER = train_tokenizer(768, 4096)
@@ -104,6 +105,12 @@ def test_built_folder_is_complete_and_loadable(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == stamps
 
 
+def tree_digest(folder):
+    """Return one digest of all files below a folder, by relative name and content."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "encoder"])
 def test_building_twice_gives_the_same_bytes(name, tmp_path):
@@ -166,9 +173,14 @@ def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
     cache = tmp_path / "resumed"
     folder = location(name, cache, STEPS)
     work = cache / "zoo" / ".work" / folder.name
-    train(
-        model, STEPS, train_tokenizer(768, 4096, "left" if model.role == "chat" else "right"), work, parent, stop_at=3
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        step = trainer._step
+        patch.setattr(trainer, "_SAVE_EVERY", 3)
+        patch.setattr(trainer, "_step", lambda *given: 1 / 0 if given[4] == 4 else step(*given))
+        with pytest.raises(ZeroDivisionError):
+            trainer.train(
+                model, STEPS, train_tokenizer(768, 4096, "left" if model.role == "chat" else "right"), work, parent
+            )
     assert (work / "state.safetensors").exists()
     assert not folder.exists()
     resumed = build(name, cache, steps=STEPS)
@@ -216,26 +228,29 @@ def test_two_processes_train_a_model_once(tmp_path):
 def test_training_reports_its_progress(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="moco")
     short = replace(ROSTER["base"], training=replace(ROSTER["base"].training, batch=8))
-    _, curve = train(short, 10, TOKENIZER, tmp_path)
+    _, curve = trainer.train(short, 10, TOKENIZER, tmp_path)
     assert len(curve) == 1
     assert "step 10/10, loss" in caplog.text
 
 
 def test_what_a_process_left_that_was_killed_right_after_publishing_is_removed(tmp_path):
     folder, work = location("base", tmp_path, STEPS), tmp_path / "zoo/.work" / location("base", tmp_path, STEPS).name
-    folder.mkdir(parents=True)
+    made_up("base", tmp_path)
     work.mkdir(parents=True)
     (work / "state.safetensors").write_bytes(b"x")
     assert build("base", tmp_path, STEPS) == folder
     assert not work.exists()
-    assert list(folder.iterdir()) == []
+    assert (folder / "model.safetensors").read_bytes() == bytes(100)
 
 
 def made_up(name, cache):
     """Put something in the place of a trained model."""
     folder = location(name, cache, STEPS)
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(bytes(100))
+    draft = cache / "draft"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").write_bytes(bytes(100))
+    folder.parent.mkdir()
+    publish(draft, folder)
     return folder
 
 
