@@ -69,6 +69,14 @@ def test_mistake_is_one_line_without_a_traceback(bare):
     assert "File " not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--configfile", "nope.yaml"], ["--configfile=nope.yaml"]])
+def test_missing_file_is_one_line_without_a_traceback(bare, arguments):
+    done = bare.snakemake("--dry-run", *arguments, check=False)
+    assert done.returncode == 2
+    assert "moco: nope.yaml: cannot be read (No such file or directory); name a YAML file\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_default_profile_shares_no_key_with_another_profile():
     profiles = {path.parent.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("profiles/*/profile.yaml")}
     default = set(profiles.pop("default"))
