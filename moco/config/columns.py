@@ -1,7 +1,7 @@
 """The vocabulary that maps the columns of a published dataset to the fields of an item.
 
 A value is read from a column (dots lead into nested objects), from several columns, from a template or from a constant.
-What no such value says, a function of `moco.tasks.oddities` does.
+What no such value says, a function of `moco.config.oddities` does.
 """
 
 from typing import Annotated, Any
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, model_validator
 
 from moco.config.fields import Section, identity
+from moco.config.oddities import FUNCTIONS
 from moco.registry import did_you_mean
-from moco.tasks.oddities import FUNCTIONS
 
 
 def known_function(name: str | None) -> str | None:

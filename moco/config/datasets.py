@@ -38,7 +38,7 @@ class Overlap(Section):
 class FileRules(Section):
     """How MoCo's file is read beyond its format."""
 
-    function: Function = identity("Function of `moco.tasks.oddities` that reads question or group.", None)
+    function: Function = identity("Function of `moco.config.oddities` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
 
 

@@ -34,7 +34,7 @@ class MocoSource(Section):
     kind: Literal["moco"] = identity("A file in MoCo's JSON format.")
     path: str = identity("File; environment variables are expanded.", min_length=1)
     encoding: Encoding = identity("Encoding of its text.", "utf-8")
-    function: Function = identity("Function of `moco/tasks/oddities.py` that reads question or group.", None)
+    function: Function = identity("Function of `moco/config/oddities.py` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
     broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
         "Ids of items that no reply can solve, by split.", factory=dict
@@ -68,7 +68,7 @@ class HubSource(Section):
     where: tuple[Condition, ...] = identity("Which rows count.", ())
     longest: int | None = identity("Longest question that counts, in characters.", None, ge=1)
     columns: Columns = identity("Columns of the dataset.")
-    function: Function = identity("Function of `moco/tasks/oddities.py` that reads what no column holds.", None)
+    function: Function = identity("Function of `moco/config/oddities.py` that reads what no column holds.", None)
     gold: Literal["text", "letter", "index", "option_text"] = identity(
         "How the gold names the answer; the last three are for multiple choice.", "text"
     )

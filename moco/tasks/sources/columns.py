@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.config.columns import Condition, Value
+from moco.config.oddities import FUNCTIONS, parameters
 from moco.digest import canonical_json, digest
 from moco.errors import RequestError
 from moco.registry import did_you_mean
-from moco.tasks.oddities import FUNCTIONS, parameters
 
 Row = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ def read(value: Value, row: Row, where: str) -> Any:
 
 
 def odd_fields(function: str | None, row: Row, where: str) -> dict[str, Any]:
-    """Return what a function of `moco.tasks.oddities` reads from a row.
+    """Return what a function of `moco.config.oddities` reads from a row.
 
     Raises:
         RequestError: A column is missing, or the function does not suit what it finds.

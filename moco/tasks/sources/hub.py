@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from moco.config.oddities import parameters
 from moco.config.tasks import HubSource
 from moco.digest import digest
 from moco.errors import RequestError, WorkError
 from moco.registry import did_you_mean
 from moco.seeds import generator
 from moco.tasks.item import LETTERS
-from moco.tasks.oddities import parameters
 from moco.tasks.raw import RawItem
 from moco.tasks.sources.columns import columns_of, fulfilled, group_label, odd_fields, read
 from moco.tasks.sources.fields import kind_of, label, option_texts, question_text

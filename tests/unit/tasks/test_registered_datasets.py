@@ -12,9 +12,9 @@ from support.study_files import use_study
 
 from moco.config.datasets import dataset, dataset_names
 from moco.config.load import study_from
+from moco.config.oddities import FUNCTIONS, math, mbpp
 from moco.errors import RequestError, WorkError
 from moco.tasks.layout import split_layout, task_type
-from moco.tasks.oddities import FUNCTIONS, math, mbpp
 from moco.tasks.prepare import prepare, read_questions, read_references
 
 STUDY = {"study": "s", "models": {"add": {"kind": "zoo"}}, "pools": {"one": ["add"]}}
