@@ -7,7 +7,7 @@ import moco
 
 LAYERS = (
     {"errors", "registry", "digest", "home", "locks", "seeds", "devices", "progress", "generated", "paths"},
-    {"config", "records"},
+    {"config", "records", "scoring.assertions"},
     {"tasks", "prompts", "scoring", "zoo"},
     {"models"},
     {"store", "engines", "decoding", "bundle"},
