@@ -135,13 +135,25 @@ FIT_ACTS = ANSWER_ACTS | {
     "corpus wiki": lambda ctx: ctx.corpus("wiki"),
     "training (sft)": lambda ctx: ctx.train("sft", 0, [("p", "r")], "tuned"),
 }
+FIELDS = {
+    "plain sample 0 of a": "plain",
+    "requests of its own": "generates",
+    "options logits of a": "logits",
+    "live models": "live",
+    "references of 'dev'": "references",
+    "references of 'train'": "references",
+    "dev scores": "dev_scores",
+    "merging": "merges",
+    "corpus wiki": "corpora",
+    "training (sft)": "trains",
+}
 MEASURING = {
     "choose": lambda ctx, member: ctx.choose([Choice(member, "t-dev-0", "p", ("x", "y"), "choose")]),
     "embed": lambda ctx, member: ctx.embed(member, ["x"]),
     "reward": lambda ctx, member: ctx.reward(member, [("p", "x")]),
     "generate": lambda ctx, member: ctx.generate([Request(member, "t-dev-0", "p", "ask")]),
 }
-OFFERS = {"choose": "logits", "embed": "embeddings", "reward": "rewards", "generate": "text"}
+CAPABILITY = {"choose": "logits", "embed": "embed", "reward": "reward", "generate": "generate"}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +167,8 @@ def test_what_is_not_declared_is_refused_by_name(make, what):
     with pytest.raises(RequestError) as caught:
         FIT_ACTS[what](ctx)
     assert f"uses {what} that its `needs` does not declare" in str(caught.value)
+    stage = "AnswerNeeds" if make is answer_context else "FitNeeds"
+    assert str(caught.value).endswith(f"set `{FIELDS[what]}` of its {stage}")
     assert caught.value.exit_code == 2
     assert ctx.calls == []
     assert engine.accesses == 0
@@ -181,20 +195,20 @@ def test_whatever_is_asked_of_models_is_a_request_of_its_own(act):
 
 @pytest.mark.parametrize("act", ["choose", "embed", "reward"])
 def test_members_are_asked_only_for_what_all_of_them_must_offer(act):
-    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of a that its `needs`"):
+    with pytest.raises(RequestError, match=f"{CAPABILITY[act]} of a .* `capabilities` of its Needs$"):
         MEASURING[act](context(needs=Needs(answer=AnswerNeeds(generates=True))), 0)
 
 
-@pytest.mark.parametrize("offer", OFFERS.values())
+@pytest.mark.parametrize("offer", CAPABILITY.values())
 @pytest.mark.parametrize("act", MEASURING)
 def test_a_helper_is_asked_only_for_what_it_offers(act, offer):
     needs = Needs(answer=AnswerNeeds(generates=True), helpers={"helper": Helper("h", frozenset({offer}))})
     ctx = context(needs=needs)
-    if offer == OFFERS[act]:
+    if offer == CAPABILITY[act]:
         MEASURING[act](ctx, "helper")
         assert [(call["member"], call["model"]) for call in ctx.calls] == [(-1, "helper")]
         return
-    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of helper helper that its `needs`"):
+    with pytest.raises(RequestError, match=f"{CAPABILITY[act]} of helper .* `capabilities` of its Helper 'helper'$"):
         MEASURING[act](ctx, "helper")
 
 
