@@ -28,7 +28,8 @@ LEVELS = ("api", "text", "logit", "weight", "control")
 Level = Literal["api", "text", "logit", "weight", "control"]
 COMMON_BASE = "@base"
 """Stands in a `Helper` for the base that all adapters of the pool share; no model has such a name."""
-ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}")
+ARXIV_ID = re.compile(r"\d{2}(0[1-9]|1[0-2])\.\d{4,5}")
+"""Year and month, and the number within it."""
 
 
 class MethodParams(Section):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -29,7 +30,7 @@ from moco.jobs.answer import JobAnswerResources
 from moco.jobs.fit import JobFitResources
 from moco.jobs.rounds import Rounds
 from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
-from moco.methods.catalogue import make_method, method_class, method_ids
+from moco.methods.catalogue import broken_modules, make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
@@ -43,6 +44,7 @@ from moco.workflow.matrix import Batch, Matrix
 POOLS = {"pair": ("a", "b"), "three": ("a", "b", "c"), "copies": ("a", "a", "b")}
 DEV_SCORES = {"a": 0.25, "b": 0.75, "c": 0.5}
 TESTS = Path(__file__).parents[1]
+BROKEN = broken_modules()
 
 
 def settings_of(id):
@@ -107,6 +109,18 @@ def fresh(method):
 
 
 # What it declares
+
+
+def methods_in(module):
+    """Ids that a file registers which cannot be imported."""
+    spec = find_spec(module.partition(":")[0])
+    found = re.findall(r"""^@method\(\s*["'](\w+)""", Path(spec.origin).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return ",".join(found) or module
+
+
+@pytest.mark.parametrize("fault", [None, *(pytest.param(each, id=methods_in(name)) for name, each in BROKEN.items())])
+def test_its_file_can_be_imported(fault):
+    assert fault is None, fault
 
 
 @every_method

@@ -1,6 +1,8 @@
+import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.contexts import answer_context, fit_context
 from support.engines import Engine, ScriptedError, fingerprint
@@ -8,8 +10,21 @@ from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
 from moco.decoding.fusion import mean_of_logits
-from moco.errors import RequestError
-from moco.methods.base import AnswerNeeds, Choice, FitNeeds, Helper, JointRequest, Needs, Request, pool_members
+from moco.errors import RequestError, WorkError
+from moco.jobs.answer import checked_answers
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    Choice,
+    FitNeeds,
+    Helper,
+    JointRequest,
+    Needs,
+    Request,
+    State,
+    pool_members,
+)
+from moco.methods.state import check_json, write_state
 from moco.models.recipes import Recipe
 from moco.seeds import generator
 
@@ -445,3 +460,28 @@ def test_a_further_model_has_a_fingerprint_only_where_it_is_declared():
     assert ctx.fingerprint("base") == fingerprint("base")
     with pytest.raises(RequestError, match="the method uses model other that its `needs` does not declare"):
         ctx.fingerprint("other")
+
+
+def test_values_that_json_has_no_form_for_are_refused_by_place():
+    good = {"a": [1, 0.5, None, True, ("x",)], "b": np.float64(0.5)}
+    check_json(good, "record")
+    for wrong, place in (
+        ({"surplus": [0.5, np.float32(0.5)]}, "record.surplus[1]: 0.5 of type numpy.float32"),
+        ({"member": np.int64(1)}, "record.member: 1 of type numpy.int64"),
+        ({"sure": np.bool_(True)}, "record.sure: True of type numpy.bool"),
+        ({"means": np.zeros(1)}, "record.means: [0.] of type numpy.ndarray"),
+        ({"score": float("nan")}, "record.score: nan of type float"),
+        ({"by": {1: 2}}, "record.by, a key: 1 of type int"),
+    ):
+        with pytest.raises(WorkError, match=re.escape(place)) as caught:
+            check_json(wrong, "record")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_record_and_a_state_of_other_values_name_the_item(tmp_path):
+    wrong = Answer("t-test-0", "x", record={"score": np.float32(1)})
+    with pytest.raises(WorkError, match=r"record of the answer to t-test-0\.score"):
+        checked_answers([wrong], questions(1))
+    with pytest.raises(WorkError, match=r"state\.data\.member"):
+        write_state(tmp_path, State({"member": np.int64(1)}), {})
+    assert list(tmp_path.iterdir()) == []
