@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.contexts import answer_context, fit_context
+from pydantic import ValidationError
+from support.contexts import World, answer_context, fit_context
 from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, references, right_reply, wrong_reply
 
@@ -19,12 +20,13 @@ from moco.methods.base import (
     FitNeeds,
     Helper,
     JointRequest,
+    Method,
     Needs,
     Request,
     State,
     pool_members,
 )
-from moco.methods.state import check_json, write_state
+from moco.methods.state import check_json, read_state, write_state
 from moco.models.recipes import Recipe
 from moco.seeds import generator
 
@@ -146,7 +148,7 @@ FIT_ACTS = ANSWER_ACTS | {
     "references of 'dev'": lambda ctx: ctx.references(),
     "references of 'train'": lambda ctx: ctx.references("train"),
     "dev scores": lambda ctx: ctx.dev_scores(0),
-    "merging": lambda ctx: ctx.merge(Recipe("linear", (), ())),
+    "merging": lambda ctx: ctx.merge(Recipe("linear", (fingerprint("a"),), (1.0,))),
     "corpus wiki": lambda ctx: ctx.corpus("wiki"),
     "training (sft)": lambda ctx: ctx.train("sft", 0, [("p", "r")], "tuned"),
 }
@@ -485,3 +487,34 @@ def test_a_record_and_a_state_of_other_values_name_the_item(tmp_path):
     with pytest.raises(WorkError, match=r"state\.data\.member"):
         write_state(tmp_path, State({"member": np.int64(1)}), {})
     assert list(tmp_path.iterdir()) == []
+
+
+class Tuned(Method):
+    """Trains a member on the references of dev, and answers with what it made."""
+
+    def needs(self, _pool):
+        fit = FitNeeds(references=True, generates=True, trains=True)
+        return Needs(fit=fit, answer=AnswerNeeds(fitted_plain=1), models=("tuned",))
+
+    def fit(self, ctx):
+        pairs = [(item.prompt, ctx.references()[item.uid].text()) for item in ctx.questions]
+        tuned = ctx.train("sft", 1, pairs, "tuned", steps=3, rank=2)
+        [asked] = ctx.generate([Request("tuned", ctx.questions[0].uid, "p", "try")])
+        return State({"said": asked.text}, models={"tuned": tuned})
+
+    def answer(self, ctx, _state):
+        for item in ctx.questions:
+            yield Answer(item.uid, ctx.plain("tuned")[item.uid].text, models=("tuned",))
+
+
+def test_what_a_scripted_fit_trains_is_asked_in_fit_and_answer_and_kept(tmp_path):
+    Tuned.id = "text_tuned"
+    method, world = Tuned(None), World(("a", "b"), replies=naming)
+    state = world.fit(method)
+    assert state.data == {"said": "b*0"}
+    assert world.fit(method) == state
+    write_state(tmp_path, state, {})
+    answers = world.answer(method, read_state(tmp_path))
+    assert {row["text"] for row in answers.values()} == {"b*0"}
+    with pytest.raises(ValidationError):
+        fit_context(models=["a"], questions=DEV).train("sft", 0, [("p", "r")], "tuned", stesp=3)
