@@ -13,6 +13,7 @@ import torch
 from moco.decoding.loop import DECIMALS, Row
 from moco.decoding.pieces import Pieces, complete
 from moco.decoding.reader import Reader
+from moco.digest import digest
 from moco.engines.sampling import Sampler, request_uniforms
 
 Ending = Literal["stop", "length"]
@@ -68,8 +69,9 @@ class _Written:
 
 @dataclass
 class _Heard:
-    """Tokens that a model has for a reply, and how many there were after how many pieces."""
+    """Tokens that a model has for a reply as of one of its changes, and how many there were after how many pieces."""
 
+    change: int = -1
     tokens: list[int] = field(default_factory=list)
     marks: list[tuple[int, int]] = field(default_factory=list)
 
@@ -85,6 +87,7 @@ class Reply:
     def __init__(self, row: Row, voices: int) -> None:
         self.row = row
         self.written: list[_Written] = []
+        self.changes = 0
         self.data = b""
         self.heard = [_Heard() for _ in range(voices)]
         self.uniforms = request_uniforms(row.seed, row.decoding.max_new_tokens * voices)
@@ -120,7 +123,7 @@ class InTurn:
         retokenise: A model reads the whole reply as its tokenizer cuts it.
 
     Attributes:
-        alive: Replies that have not ended.
+        alive: Replies that are not finished; `finished` takes those away that ended.
     """
 
     def __init__(self, voices: Sequence[Voice], rows: Sequence[Row], *, retokenise: bool = False) -> None:
@@ -130,29 +133,78 @@ class InTurn:
 
     def propose(self, member: int, replies: Sequence[Reply]) -> list[Proposal]:
         """Return what a model would write next in some replies; it first reads what others have written there."""
-        found: dict[int, Proposal] = {}
-        voice = self._voices[member]
-        tokens = [self._heard(reply, member) for reply in replies]
-        fits = []
-        for place, (reply, own) in enumerate(zip(replies, tokens, strict=True)):
-            if len(reply.row.prompts[member]) + len(own) < voice.context:
-                fits.append(place)
-            else:
-                found[place] = Proposal(member, -1, 0.0, 1.0, ends="length")
+        fits = self.fitting(member, replies)
+        room = set(fits)
+        drawn: Iterator[Proposal] = iter(())
         if fits:
-            chosen = [replies[place] for place in fits]
-            places = {id(reply): place for place, reply in enumerate(self.alive)}
-            logits = voice.reader.logits(
-                [reply.row.prompts[member] for reply in self.alive],
-                [places[id(reply)] for reply in chosen],
-                [tokens[place] for place in fits],
-            )
-            drawn = self._draw(logits, member, chosen, [tokens[place] for place in fits]).tolist()
-            logprobs = torch.log_softmax(logits, dim=-1)
-            tops = logprobs.amax(dim=-1).exp().tolist()
-            for row, (place, token) in enumerate(zip(fits, drawn, strict=True)):
-                found[place] = self._proposal(member, replies[place], token, float(logprobs[row, token]), tops[row])
-        return [found[place] for place in range(len(replies))]
+            logits = self._logits(member, fits)
+            sampler, settled = self._settled(logits, member, fits)
+            uniforms = [reply.uniforms[member * reply.row.decoding.max_new_tokens + reply.pieces] for reply in fits]
+            tokens = sampler.draw(settled, torch.tensor(uniforms, dtype=torch.float64, device=logits.device))
+            drawn = iter(self._proposals(member, fits, logits, tokens))
+        return [next(drawn) if reply in room else Proposal(member, -1, 0.0, 1.0, ends="length") for reply in replies]
+
+    def fitting(self, member: int, replies: Sequence[Reply]) -> list[Reply]:
+        """Return the replies that a model's context has room in."""
+        context = self._voices[member].context
+        return [
+            reply for reply in replies if len(reply.row.prompts[member]) + len(self._heard(reply, member)) < context
+        ]
+
+    def probabilities(self, member: int, replies: Sequence[Reply]) -> torch.Tensor:
+        """Return the probabilities by which `propose` draws, replies by the model's vocabulary, all settings applied.
+
+        Under greedy decoding they are 0 and 1. Every reply must have room in the model's context (`fitting`).
+        """
+        sampler, settled = self._settled(self._logits(member, replies), member, replies)
+        return sampler.probabilities(settled)
+
+    def draw(self, member: int, replies: Sequence[Reply], probabilities: torch.Tensor, purpose: str) -> list[Proposal]:
+        """Return tokens drawn from given probabilities, as proposals of a model.
+
+        Args:
+            member: In whose name and vocabulary.
+            replies: As for `probabilities`.
+            probabilities: Replies by vocabulary; a row's sum is not looked at. Under greedy decoding the largest is taken.
+            purpose: Names the random numbers, as for `uniform`.
+        """
+        total = torch.cumsum(probabilities, dim=-1)
+        uniforms = torch.tensor([self.uniform(reply, purpose) for reply in replies], dtype=total.dtype)
+        places = torch.searchsorted(total, uniforms.to(total.device)[:, None] * total[:, -1:], right=True).squeeze(-1)
+        greedy = torch.tensor([reply.row.seed is None for reply in replies], device=total.device)
+        tokens = torch.where(greedy, probabilities.argmax(dim=-1), places)
+        return self._proposals(member, replies, self._logits(member, replies), tokens)
+
+    @staticmethod
+    def uniform(reply: Reply, purpose: str) -> float:
+        """Return the random number in [0, 1) of a purpose at the present place of a reply; 0 under greedy decoding.
+
+        It is the same however often it is asked for, and independent of other purposes, places, and proposals.
+        """
+        if reply.row.seed is None:
+            return 0.0
+        return float(request_uniforms(int(digest(reply.row.seed, purpose, reply.pieces)[:16], 16), 1)[0])
+
+    def _logits(self, member: int, replies: Sequence[Reply]) -> torch.Tensor:
+        """Return what a model has for the next token of some replies, of which it first reads what others wrote."""
+        return self._voices[member].reader.logits(*self._to_read(member, replies))
+
+    def _to_read(self, member: int, replies: Sequence[Reply]) -> tuple[list[Sequence[int]], list[int], list[list[int]]]:
+        places = {id(reply): place for place, reply in enumerate(self.alive)}
+        return (
+            [reply.row.prompts[member] for reply in self.alive],
+            [places[id(reply)] for reply in replies],
+            [self._heard(reply, member) for reply in replies],
+        )
+
+    def _proposals(
+        self, member: int, replies: Sequence[Reply], logits: torch.Tensor, tokens: torch.Tensor
+    ) -> list[Proposal]:
+        logprobs = torch.log_softmax(logits, dim=-1)
+        tops = logprobs.amax(dim=-1).exp().tolist()
+        chosen = logprobs.gather(-1, tokens[:, None]).squeeze(-1).tolist()
+        found = zip(replies, tokens.tolist(), chosen, tops, strict=True)
+        return [self._proposal(member, reply, token, logprob, top) for reply, token, logprob, top in found]
 
     def _proposal(self, member: int, reply: Reply, token: int, logprob: float, top: float) -> Proposal:
         voice = self._voices[member]
@@ -163,17 +215,15 @@ class InTurn:
         text = gained[: complete(gained)].decode("utf-8", "replace")
         return Proposal(member, token, logprob, top, text)
 
-    def _draw(
-        self, logits: torch.Tensor, member: int, replies: Sequence[Reply], tokens: Sequence[Sequence[int]]
-    ) -> torch.Tensor:
+    def _settled(self, logits: torch.Tensor, member: int, replies: Sequence[Reply]) -> tuple[Sampler, torch.Tensor]:
+        """Return a sampler under the rows' settings, and the logits with repetitions penalised."""
         sampler = Sampler([reply.row.decoding for reply in replies], logits.device)
-        if sampler.penalised:
-            seen = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
-            for place, (reply, own) in enumerate(zip(replies, tokens, strict=True)):
-                seen[place, [*reply.row.prompts[member], *own]] = True
-            logits = sampler.penalise(logits, seen)
-        uniforms = [reply.uniforms[member * reply.row.decoding.max_new_tokens + reply.pieces] for reply in replies]
-        return sampler.draw(logits, torch.tensor(uniforms, dtype=torch.float64, device=logits.device))
+        if not sampler.penalised:
+            return sampler, logits
+        seen = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
+        for place, reply in enumerate(replies):
+            seen[place, [*reply.row.prompts[member], *self._heard(reply, member)]] = True
+        return sampler, sampler.penalise(logits, seen)
 
     def append(self, reply: Reply, proposal: Proposal) -> None:
         """Let a proposal be written; the reply ends with it where it says so or the row's limit is reached."""
@@ -189,13 +239,16 @@ class InTurn:
         self._write(reply, _Written(member, tokens, text.encode(), logprob))
 
     def _write(self, reply: Reply, written: _Written) -> None:
+        reply.changes += 1
         reply.written.append(written)
         reply.data += written.data
         if reply.pieces >= reply.row.decoding.max_new_tokens:
             self.end(reply, "length")
 
     def roll_back(self, reply: Reply, pieces: int) -> None:
-        """Take back all but the first pieces of a reply that has not ended."""
+        """Take back all but the first pieces of a reply; it goes on, even if it had ended, until it is `finished`."""
+        reply.ended = None
+        reply.changes += 1
         del reply.written[pieces:]
         reply.data = b"".join(each.data for each in reply.written)
         for heard in reply.heard:
@@ -205,8 +258,7 @@ class InTurn:
     def score(self, member: int, replies: Sequence[Reply], texts: Sequence[str]) -> list[list[float]]:
         """Return a model's raw log-probability of every token of one text per reply, after what is written there."""
         voice = self._voices[member]
-        before = [[*reply.row.prompts[member], *self._heard(reply, member)] for reply in replies]
-        return voice.reader.score(before, [voice.pieces.encode(text) for text in texts])
+        return voice.reader.score(*self._to_read(member, replies), [voice.pieces.encode(text) for text in texts])
 
     def end(self, reply: Reply, how: Ending) -> None:
         """End a reply; it leaves the batch with `finished`."""
@@ -230,9 +282,13 @@ class InTurn:
 
     def _heard(self, reply: Reply, member: int) -> list[int]:
         """Return the reply so far in a model's tokens."""
-        if self._retokenise:
-            return self._retokenised(reply, member)
         voice, heard = self._voices[member], reply.heard[member]
+        if heard.change == reply.changes:
+            return heard.tokens
+        heard.change = reply.changes
+        if self._retokenise:
+            heard.tokens = self._retokenised(reply, member)
+            return heard.tokens
         foreign = b""
         for written in reply.written[heard.marks[-1][0] if heard.marks else 0 :]:
             if self._voices[written.member].vocabulary != voice.vocabulary:

@@ -1,5 +1,6 @@
 """A model that reads sequences which grow at different times, or are cut back."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -66,9 +67,26 @@ class Reader:
             if rows:
                 self._steps.keep(torch.tensor(list(rows)))
 
-    def score(self, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the log-probability of every token of one text per prompt; what was read before stays as it is."""
-        return self._start(prompts).score(texts)
+    def score(
+        self,
+        prompts: Sequence[Sequence[int]],
+        rows: Sequence[int],
+        replies: Sequence[Sequence[int]],
+        texts: Sequence[Sequence[int]],
+    ) -> list[list[float]]:
+        """Return the log-probability of every token of one text after each of some replies.
+
+        Only the texts, and what was not read yet of the replies, are read; the rows do not go on with the texts.
+
+        Args:
+            prompts: As for `logits`.
+            rows: As for `logits`; a row may appear more than once, with the same reply.
+            replies: As for `logits`.
+            texts: Token ids.
+        """
+        known = dict(zip(rows, replies, strict=True))
+        self.logits(prompts, list(known), list(known.values()))
+        return copy.deepcopy(self._steps).score(texts, rows) if self._steps is not None else []
 
 
 def _in_common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -71,6 +71,18 @@ class Sampler:
             drawn[rest] = ids.gather(-1, place[:, None]).squeeze(-1)
         return torch.where(self._greedy, best, drawn)
 
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities with which `draw` gives each token, of the shape of the logits; greedy ones are 0 or 1."""
+        every = torch.arange(len(logits), device=logits.device)
+        scaled = logits / self._temperature.to(logits.dtype)[:, None]
+        ordered, ids = torch.sort(scaled, dim=-1, descending=True, stable=True)
+        mass = torch.softmax(ordered, dim=-1)
+        _, allowed = self._place(mass, mass.shape[-1], torch.zeros(len(logits), device=logits.device), every)
+        mass = mass * allowed
+        drawn = torch.zeros_like(mass).scatter(-1, ids, mass / mass.sum(dim=-1, keepdim=True))
+        best = torch.nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(drawn.dtype)
+        return torch.where(self._greedy[:, None], best, drawn)
+
     def _draw_near_top(self, scaled: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return tokens drawn from the most likely ones, and the rows where no other token could have been drawn.
 

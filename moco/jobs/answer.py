@@ -258,7 +258,7 @@ def checked_answers(answers: Iterable[Answer], questions: Sequence[Question]) ->
     """Return answers as rows, after checking that every item has exactly one.
 
     Raises:
-        WorkError: An answer is missing, doubled, or belongs to no question.
+        WorkError: An answer is missing, doubled, or belongs to no question, or its record is no JSON.
     """
     expected = {question.uid for question in questions}
     rows = {}
@@ -266,6 +266,7 @@ def checked_answers(answers: Iterable[Answer], questions: Sequence[Question]) ->
         if answer.uid not in expected or answer.uid in rows:
             fault = "doubled" if answer.uid in rows else "unexpected"
             raise WorkError(f"the answer to {answer.uid} is {fault}", remedy="correct the method")
+        states.check_json(answer.record, f"record of the answer to {answer.uid}")
         rows[answer.uid] = {
             "uid": answer.uid,
             "status": "ok",

@@ -43,9 +43,6 @@ def build_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folder: 
     Raises:
         MocoError: An input is unknown, or the inputs do not fit together.
     """
-    if recipe.operation not in (*_OPERATIONS, OPERATION):
-        known = ", ".join((*_OPERATIONS, OPERATION))
-        raise RequestError(f"unknown merge operation {recipe.operation!r}", remedy=f"known: {known}")
     sources = [find_source(fingerprint, models, name) for fingerprint in recipe.sources]
     folder.mkdir(parents=True)
     with TemporaryDirectory(dir=folder.parent) as scratch:

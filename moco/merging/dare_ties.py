@@ -33,10 +33,6 @@ class _Options:
     @classmethod
     def of(cls, recipe: Recipe) -> "_Options":
         options = {"density": 1.0, "rescale": "none", "normalize": False, "lambda": 1.0, "seed": 0, **recipe.options}
-        unknown = sorted(options.keys() - {"base", "density", "rescale", "normalize", "lambda", "seed"})
-        if unknown or "base" not in options:
-            what = f"unknown option {unknown[0]!r}" if unknown else "no base"
-            raise RequestError(f"{what} in a dare_ties recipe", remedy="run its fit again")
         if not 0 < options["density"] <= 1 or options["rescale"] not in RESCALE:
             what = f"density {options['density']} with rescale {options['rescale']!r}"
             raise RequestError(what, remedy=f"density in (0, 1], rescale one of {', '.join(RESCALE)}")
@@ -54,7 +50,7 @@ def dare_ties(recipe: Recipe) -> Combine:
             that agree), `lambda` and `seed`. Weights are used as they are.
 
     Raises:
-        RequestError: An option is missing or out of range.
+        RequestError: An option is out of range.
     """
     options = _Options.of(recipe)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from moco.config.decoding import Decoding
 from moco.config.fields import Section
+from moco.config.models import OFFERED
 from moco.errors import RequestError
 from moco.methods.logits import LogitsKind
 from moco.models.recipes import Recipe, Trained
@@ -27,7 +28,8 @@ LEVELS = ("api", "text", "logit", "weight", "control")
 Level = Literal["api", "text", "logit", "weight", "control"]
 COMMON_BASE = "@base"
 """Stands in a `Helper` for the base that all adapters of the pool share; no model has such a name."""
-ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}")
+ARXIV_ID = re.compile(r"\d{2}(0[1-9]|1[0-2])\.\d{4,5}")
+"""Year and month, and the number within it."""
 
 
 class MethodParams(Section):
@@ -97,14 +99,8 @@ class AnswerNeeds:
         return self.generates or self.live
 
 
-CAPABILITY_OF = {
-    "text": "generate",
-    "weights": "weights",
-    "logits": "logits",
-    "embeddings": "embed",
-    "rewards": "reward",
-}
-"""What a helper may offer, with the capability by which its model says so."""
+ALL_CAPABILITIES = frozenset().union(*OFFERED.values())
+"""What a method may ask of members and helpers; `moco.config.models` says which model offers what."""
 
 
 @dataclass(frozen=True)
@@ -113,21 +109,22 @@ class Helper:
 
     Attributes:
         model: Its name in the study, as the method's parameters give it, or `COMMON_BASE`.
-        offers: What it must offer: `text` (it writes), `weights`, `logits`, `embeddings`, `rewards`.
+        capabilities: What it must offer, as for members: `generate` (it writes), `logits`, `embed`, `reward`, `weights`.
     """
 
     model: str
-    offers: frozenset[str] = frozenset({"text"})
+    capabilities: frozenset[str] = frozenset({"generate"})
 
     def __post_init__(self) -> None:
-        """Refuse an offer that no model makes."""
-        if unknown := self.offers - CAPABILITY_OF.keys():
-            raise RequestError(f"a helper offers {min(unknown)!r}", remedy=f"choose from {', '.join(CAPABILITY_OF)}")
+        """Refuse a capability that no model has."""
+        _check_capabilities(self.capabilities, f"of helper {self.model}")
 
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """Capabilities that its model must have."""
-        return frozenset(CAPABILITY_OF[offer] for offer in self.offers)
+
+def _check_capabilities(wanted: frozenset[str], whose: str) -> None:
+    if unknown := wanted - ALL_CAPABILITIES:
+        raise RequestError(
+            f"capability {min(unknown)!r} {whose} is none", remedy=f"choose from {', '.join(sorted(ALL_CAPABILITIES))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,8 @@ class Needs:
         fit_scope: One fit per `task`, or one for the whole `pool`.
         min_models: Smallest pool, copies counted.
         max_models: Largest pool, copies counted; None: any.
-        capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`.
+        capabilities: What every member must offer: `weights`, `logits`, `top_logits`, `tokenizer`, `trainable`, `embed`,
+            `reward`.
         same: What all members must share: `architecture`, `tokenizer`.
         models: Names of the models that a fit makes; each becomes a model of its own.
         helpers: Models outside the pool by role (`base`, `encoder`, `judge`), under which requests name them.
@@ -164,11 +162,12 @@ class Needs:
         """Refuse needs that would show references to an answer, and a name that stands for two models."""
         if "reference" in self.answer.logits:
             raise RequestError("answers see no reference", remedy="read logits of references in the fit")
+        _check_capabilities(self.capabilities, "of members")
         if both := self.helpers.keys() & set(self.models):
             raise RequestError(f"a helper and a model that the fit makes are both called {min(both)}")
 
     @property
-    def offers(self) -> frozenset[str]:
+    def of_members(self) -> frozenset[str]:
         """What every member must offer: what is declared, and what follows from the other needs."""
         fit = self.fit
         logits = (*self.answer.logits, *(fit.logits if fit else ()))

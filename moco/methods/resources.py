@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from moco.decoding.program import Program
 from moco.engines.responses import Response
 from moco.errors import RequestError
-from moco.methods.base import CAPABILITY_OF, AnswerNeeds, Choice, FitNeeds, JointRequest, Member, Needs, Request
+from moco.methods.base import AnswerNeeds, Choice, FitNeeds, JointRequest, Member, Needs, Request
 from moco.methods.logits import Logits, LogitsKind
 from moco.models.recipes import Recipe, Trained
 from moco.scoring import Scorer, Tools
@@ -191,47 +191,61 @@ class Guard:
 
     def plain(self, member: Model, sample: int, items: Sequence[str]) -> Mapping[str, Response]:
         """Require the sample among those declared."""
-        self._require((member, sample) in self._plain, f"plain sample {sample} of {self.name_of(member)}")
+        field = "plain" if isinstance(member, int) else "fitted_plain"
+        self._require((member, sample) in self._plain, f"plain sample {sample} of {self.name_of(member)}", field)
         return self._resources.plain(member, sample, items)
 
     def logits(self, member: int, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
         """Require the kind, and for responses the plain sample."""
         declared = kind in self._stage.logits and (kind != "response" or (member, sample) in self._plain)
-        self._require(declared, f"{kind} logits of {self.name_of(member)}")
+        self._require(declared, f"{kind} logits of {self.name_of(member)}", "logits")
         return self._resources.logits(member, kind, sample, items)
 
     def rules(self, type: str) -> Scorer:
         """Require `extracts` of an answer."""
-        self._require(not isinstance(self._stage, AnswerNeeds) or self._stage.extracts, "extraction of answers")
+        self._require(
+            not isinstance(self._stage, AnswerNeeds) or self._stage.extracts, "extraction of answers", "extracts"
+        )
         return self._resources.rules(type)
 
     def run(self, work: Sequence[Work]) -> Sequence[Any]:
         """Require `live` or `generates`, and models that may be asked for what is wanted."""
         for one in work:
             if isinstance(one, JointWork):
-                self._require(self._stage.live, "live models")
+                self._require(self._stage.live, "live models", "live")
             else:
-                self._require(self._stage.generates, "requests of its own")
+                self._require(self._stage.generates, "requests of its own", "generates")
             for member in one.members if isinstance(one, JointWork) else (one.member,):
-                self._require_model(member, _OFFERS[type(one)])
+                self._require_model(member, _CAPABILITIES[type(one)])
         return self._resources.run(work)
 
-    def _require_model(self, member: Model, offer: str) -> None:
+    def _require_model(self, member: Model, capability: str) -> None:
         """Refuse a model that is not the method's, or that need not offer what is asked of it."""
-        name = self.name_of(member)
         if isinstance(member, int):
-            self._require(offer == "text" or CAPABILITY_OF[offer] in self._needs.offers, f"{offer} of {name}")
+            declared, whose = capability == "generate" or capability in self._needs.of_members, self.name_of(member)
         elif member in self._needs.helpers:
-            self._require(offer in self._needs.helpers[member].offers, f"{offer} of helper {member}")
+            declared, whose = capability in self._needs.helpers[member].capabilities, f"helper {member}"
         else:
-            self._require(member in self._made, f"model {member}")
+            self._require_known(member)
+            return
+        of = "Needs" if isinstance(member, int) else f"Helper {member!r}"
+        self._check(declared, f"{capability} of {whose}", f"add {capability!r} to `capabilities` of its {of}")
 
-    def _require(self, declared: bool, what: str) -> None:
+    def _require_known(self, member: Model) -> None:
+        known = isinstance(member, int) or member in self._needs.helpers or member in self._made
+        self._check(known, f"model {member}", "add it to `models` or `helpers` of its Needs")
+
+    def _require(self, declared: bool, what: str, field: str) -> None:
+        """Refuse what a field of the stage does not declare."""
+        self._check(declared, what, f"set `{field}` of its {type(self._stage).__name__}")
+
+    @staticmethod
+    def _check(declared: bool, what: str, remedy: str) -> None:
         if not declared:
-            raise RequestError(f"the method uses {what} that its `needs` does not declare", remedy="declare it there")
+            raise RequestError(f"the method uses {what} that its `needs` does not declare", remedy=remedy)
 
 
-_OFFERS = {Request: "text", Choice: "logits", EmbedWork: "embeddings", RewardWork: "rewards", JointWork: "logits"}
+_CAPABILITIES = {Request: "generate", Choice: "logits", EmbedWork: "embed", RewardWork: "reward", JointWork: "logits"}
 
 
 class FitGuard(Guard):
@@ -242,7 +256,8 @@ class FitGuard(Guard):
 
     def references(self, split: str) -> Mapping[str, Reference]:
         """Require references and the split."""
-        self._require(self._stage.references and split in self._stage.splits, f"references of {split!r}")
+        field = "splits" if self._stage.references else "references"
+        self._require(self._stage.references and split in self._stage.splits, f"references of {split!r}", field)
         return self._resources.references(split)
 
     def tools(self) -> Tools | None:
@@ -251,40 +266,42 @@ class FitGuard(Guard):
 
     def dev_scores(self, member: int) -> DevScores:
         """Require dev scores."""
-        self._require(self._stage.dev_scores, "dev scores")
+        self._require(self._stage.dev_scores, "dev scores", "dev_scores")
         return self._resources.dev_scores(member)
 
     def fingerprint(self, member: Model) -> str:
         """Require a member or a helper."""
-        self._require(isinstance(member, int) or member in self._needs.helpers, f"model {member}")
+        self._check(
+            isinstance(member, int) or member in self._needs.helpers,
+            f"model {member}",
+            "add it to `helpers` of its Needs",
+        )
         return self._resources.fingerprint(member)
 
     def merge(self, recipe: Recipe) -> str:
         """Require `merges`."""
-        self._require(self._stage.merges, "merging")
+        self._require(self._stage.merges, "merging", "merges")
         name = self._resources.merge(recipe)
         self._made.add(name)
         return name
 
     def discard(self, name: str) -> None:
         """Require `merges`."""
-        self._require(self._stage.merges, "merging")
+        self._require(self._stage.merges, "merging", "merges")
         self._made.discard(name)
         self._resources.discard(name)
 
     def corpus(self, name: str) -> Sequence[Mapping[str, Any]]:
         """Require the corpus by name."""
-        self._require(name in self._stage.corpora, f"corpus {name}")
+        self._require(name in self._stage.corpora, f"corpus {name}", "corpora")
         return self._resources.corpus(name)
 
     def train(
         self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
     ) -> Trained:
         """Require `trains`."""
-        self._require(self._stage.trains, f"training ({kind})")
-        self._require(
-            isinstance(parent, int) or parent in self._needs.helpers or parent in self._made, f"model {parent}"
-        )
+        self._require(self._stage.trains, f"training ({kind})", "trains")
+        self._require_known(parent)
         trained = self._resources.train(kind, parent, pairs, name, settings)
         self._made.add(name)
         return trained

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ MODELS = "models"
 
 
 def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:
-    """Write what a fit learned; `about` says of what (method, parameters, references used)."""
+    """Write what a fit learned; `about` says of what (method, parameters, references used).
+
+    Raises:
+        WorkError: Its data are no JSON values.
+    """
+    check_json(state.data, "state.data")
     if state.tensors:
         from safetensors.numpy import save_file
 
@@ -29,6 +35,37 @@ def write_state(folder: Path, state: State, about: Mapping[str, Any]) -> None:
             shutil.copytree(model.folder, folder / MODELS / name)
             write_json(folder / MODELS / f"{name}.json", {"parent": model.parent})
     write_json(folder / FIT, {**about, "data": dict(state.data), "models": sorted(state.models)})
+
+
+def check_json(value: Any, where: str) -> None:
+    """Refuse a value that JSON has no form for; numbers of numpy are none, and neither are NaN and infinity.
+
+    Args:
+        value: What a method gave.
+        where: Names it, and its place within is added.
+
+    Raises:
+        WorkError: A value within it is none.
+    """
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise _no_json(key, f"{where}, a key")
+            check_json(each, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for place, each in enumerate(value):
+            check_json(each, f"{where}[{place}]")
+    elif not (value is None or isinstance(value, (str, int)) or (isinstance(value, float) and isfinite(value))):
+        raise _no_json(value, where)
+
+
+def _no_json(value: Any, where: str) -> WorkError:
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    what = f"{value} of type {name} is no JSON value"
+    return WorkError(
+        what, where=where, remedy="give texts, Python numbers (float(x), array.tolist()), lists and mappings"
+    )
 
 
 def read_state(folder: Path) -> State:

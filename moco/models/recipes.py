@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moco.errors import RequestError
+
+OPERATIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "linear": (frozenset(), frozenset()),
+    "dare_ties": (frozenset({"base"}), frozenset({"density", "normalize", "lambda", "rescale", "seed"})),
+    "lora": (frozenset({"base", "space"}), frozenset()),
+}
+"""Options of each merge operation: those that it needs, and further ones."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -15,12 +24,31 @@ class Recipe:
     * `linear`: the sum of the inputs, each times its weight; weights are used as they are, negative ones too.
     * `dare_ties`: `base`, `density`, `normalize`, `lambda`; below density 1 also `rescale` and `seed`.
     * `lora`: adapters on `base` combined into one adapter, in a `space` of `factors` or `delta`.
+
+    Raises:
+        RequestError: The operation or an option is none of these, or inputs and weights are not equally many.
     """
 
     operation: str
     inputs: tuple[str, ...]
     weights: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be made, before anything is loaded for it."""
+        if self.operation not in OPERATIONS:
+            known = ", ".join(sorted(OPERATIONS))
+            raise RequestError(f"unknown merge operation {self.operation!r}", remedy=f"known: {known}")
+        needed, further = OPERATIONS[self.operation]
+        if wrong := sorted(self.options.keys() - needed - further):
+            remedy = f"known: {', '.join(sorted(needed | further)) or 'none'}"
+            raise RequestError(f"merge operation {self.operation!r} has no option {wrong[0]!r}", remedy=remedy)
+        if missing := sorted(needed - self.options.keys()):
+            raise RequestError(f"merge operation {self.operation!r} needs option {missing[0]!r}")
+        if not self.inputs or len(self.inputs) != len(self.weights):
+            raise RequestError(
+                f"a recipe has {len(self.inputs)} inputs and {len(self.weights)} weights", remedy="give one per input"
+            )
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from moco.workflow.stage import Stage, Wildcards, in_blocks, results
 TRAINING_MODULE = "moco.training.sft"
 """The module whose code decides what training makes."""
 
-ASKED = ("text", "logits", "embeddings", "rewards")
+ASKED = ("generate", "logits", "embed", "reward")
 """What helpers are run for; those that offer weights alone are parts of merges."""
 
 

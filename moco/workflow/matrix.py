@@ -430,11 +430,11 @@ class Matrix:
         """Return the models that a variant may make models of with a pool: its members, and helpers with weights."""
         return list(dict.fromkeys([*self.pool(pool).models, *self.helpers_with(pool, variant, "weights")]))
 
-    def helpers_with(self, pool: str, variant: str, *offers: str) -> list[str]:
-        """Return the models that help a variant with one of these; `moco.methods.base.Helper` has the words."""
+    def helpers_with(self, pool: str, variant: str, *capabilities: str) -> list[str]:
+        """Return the models that help a variant with one of these capabilities."""
         declared = self.needs(pool, variant).helpers
         helpers = self.helpers(pool, variant).items()
-        return [model for role, model in helpers if not declared[role].offers.isdisjoint(offers)]
+        return [model for role, model in helpers if not declared[role].capabilities.isdisjoint(capabilities)]
 
     @cached_property
     def kept(self) -> tuple[str, ...]:

@@ -36,12 +36,14 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
     if needs.max_models is not None and len(members) > needs.max_models:
         return f"takes at most {needs.max_models} models, the pool has {len(members)}"
     helpers = matrix.helpers(pool, variant)
-    if helpers.keys() != needs.helpers.keys():
-        return "needs a model named as `base`, since not all members are adapters on one model"
-    wanted = [(name, needs.offers) for name in members]
+    if unknown := sorted(needs.helpers.keys() - helpers.keys()):
+        if unknown[0] in type(matrix.variants[variant].params).model_fields:
+            return f"needs a model named as `{unknown[0]}`, since not all members are adapters on one model"
+        return "combines adapters on one model, and not all members are"
+    wanted = [(name, needs.of_members) for name in members]
     wanted += [(name, needs.helpers[role].capabilities) for role, name in helpers.items()]
-    for name, offers in wanted:
-        lacking = nodes.lacks(name, offers)
+    for name, capabilities in wanted:
+        lacking = nodes.lacks(name, capabilities)
         if lacking is not None:
             return f"{name} is a {nodes.kind(name)} model without {lacking}"
     models = (*members, *matrix.helpers_with(pool, variant, "weights"))

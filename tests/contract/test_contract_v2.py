@@ -41,9 +41,9 @@ pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
 
 NEW_TOKENS = 4
 HELPERS = {
-    "writer": Helper("third", frozenset({"text", "logits"})),
-    "encoder": Helper("encoder", frozenset({"embeddings"})),
-    "judge": Helper("judge", frozenset({"rewards"})),
+    "writer": Helper("third", frozenset({"generate", "logits"})),
+    "encoder": Helper("encoder", frozenset({"embed"})),
+    "judge": Helper("judge", frozenset({"reward"})),
 }
 OPTIONS = ("yes", "not at all", "perhaps 7")
 FUSED = WeightedSum((0.25, 0.75))
@@ -415,8 +415,8 @@ def test_texts_have_vectors_and_replies_have_rewards(probed):
     refused(lambda: study.answers(without(needs, "answer", generates=False)), "requests of its own")
     refused(lambda: study.answers(replace(needs, helpers=helpers("judge"))), "model encoder")
     refused(lambda: study.answers(replace(needs, helpers=helpers("encoder"))), "model judge")
-    wrong = {**HELPERS, "encoder": Helper("encoder", frozenset({"rewards"}))}
-    refused(lambda: study.answers(replace(needs, helpers=wrong)), "embeddings of helper encoder")
+    wrong = {**HELPERS, "encoder": Helper("encoder", frozenset({"reward"}))}
+    refused(lambda: study.answers(replace(needs, helpers=wrong)), "embed of helper encoder")
 
 
 # The plan
@@ -425,7 +425,7 @@ def test_texts_have_vectors_and_replies_have_rewards(probed):
 def test_a_helper_must_offer_what_it_is_declared_for_and_no_more(probed):
     register("encoded", Needs(AnswerNeeds(generates=True, live=True), helpers=helpers("encoder")))
     assert probed("encoded").plan.matrix.pool_obstacle("p", "control_encoded") is None
-    judge = {"judge": Helper("encoder", frozenset({"rewards"}))}
+    judge = {"judge": Helper("encoder", frozenset({"reward"}))}
     register("misjudged", Needs(AnswerNeeds(generates=True), helpers=judge))
     assert (
         probed("misjudged").plan.matrix.pool_obstacle("p", "control_misjudged")

@@ -10,29 +10,35 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support import scripted_steps
 from support.contexts import World, answer_context
-from support.engines import Engine, ScriptedError, varied
+from support.engines import Engine, ScriptedError, fingerprint, varied
 from support.items import questions, references, right_reply, wrong_reply
 from support.judges import tools
 
 from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.decoding import Decoding
 from moco.config.study import Study
+from moco.decoding.loop import Row
+from moco.decoding.session import Session
+from moco.digest import canonical_json
 from moco.errors import RequestError
 from moco.jobs.answer import JobAnswerResources
 from moco.jobs.fit import JobFitResources
 from moco.jobs.rounds import Rounds
-from moco.methods.base import LEVELS, AnswerNeeds, FitNeeds, PoolInfo
-from moco.methods.catalogue import make_method, method_class, method_ids
+from moco.methods.base import ALL_CAPABILITIES, LEVELS, AnswerNeeds, FitNeeds, PoolInfo
+from moco.methods.catalogue import broken_modules, make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
+from moco.models.recipes import Recipe
 from moco.prompts import blocks
 from moco.scoring import Case, score_cases, scorer_for, task_types
 from moco.scoring.catalogue import RUNS_CODE
@@ -43,6 +49,7 @@ from moco.workflow.matrix import Batch, Matrix
 POOLS = {"pair": ("a", "b"), "three": ("a", "b", "c"), "copies": ("a", "a", "b")}
 DEV_SCORES = {"a": 0.25, "b": 0.75, "c": 0.5}
 TESTS = Path(__file__).parents[1]
+BROKEN = broken_modules()
 
 
 def settings_of(id):
@@ -109,6 +116,18 @@ def fresh(method):
 # What it declares
 
 
+def methods_in(module):
+    """Ids that a file registers which cannot be imported."""
+    spec = find_spec(module.partition(":")[0])
+    found = re.findall(r"""^@method\(\s*["'](\w+)""", Path(spec.origin).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return ",".join(found) or module
+
+
+@pytest.mark.parametrize("fault", [None, *(pytest.param(each, id=methods_in(name)) for name, each in BROKEN.items())])
+def test_its_file_can_be_imported(fault):
+    assert fault is None, fault
+
+
 @every_method
 def test_metadata_is_complete(id):
     cls = method_class(id)
@@ -158,7 +177,7 @@ def test_needs_depend_on_settings_and_pool_size_only(method, world):
     needs = method.needs(PoolInfo.of_size(n))
     assert needs.min_models <= n
     assert needs.same <= {"architecture", "tokenizer"}
-    assert needs.capabilities <= {"weights", "logits", "top_logits", "tokenizer", "trainable"}
+    assert needs.capabilities <= ALL_CAPABILITIES
     assert (needs.fit is None) or (type(method).fit is not method_class("control_random").fit)
     assert not needs.models or needs.fit is not None
     assert bool(needs.models) or not needs.answer.fitted_plain
@@ -209,13 +228,23 @@ def test_a_cold_and_a_warm_cache_give_the_same(method, world):
     assert candidates == []
 
 
+def contents(models):
+    """Recipes, and files of trained weights, by the name of the model."""
+    return {
+        name: made
+        if isinstance(made, Recipe)
+        else (made.parent, {path.name: path.read_bytes() for path in made.folder.iterdir()})
+        for name, made in models.items()
+    }
+
+
 @every_case
 def test_the_state_is_all_that_answer_remembers_of_fit(method, world, tmp_path):
     state = world.fit(method)
     tmp_path.joinpath("fit").mkdir()
     write_state(tmp_path / "fit", state, {"method": method.id})
     back = read_state(tmp_path / "fit")
-    assert (back.data, back.models) == (state.data, state.models)
+    assert (back.data, contents(back.models)) == (state.data, contents(state.models))
     assert set(back.tensors) == set(state.tensors)
     assert all(np.array_equal(back.tensors[name], state.tensors[name]) for name in state.tensors)
     assert world.answer(fresh(method), back) == world.answer(method, state)
@@ -228,7 +257,9 @@ def test_a_member_without_a_scored_dev_item_does_not_stop_it(method, world, tmp_
     sparse = replace(world, dev_scores={"a": {}, "b": some, "c": some})
     state = sparse.fit(method)
     write_state(tmp_path, state, {})
-    assert read_state(tmp_path) == state
+    back = read_state(tmp_path)
+    assert replace(back, models={}) == replace(state, models={})
+    assert contents(back.models) == contents(state.models)
     assert set(sparse.answer(method, state)) == {item.uid for item in sparse.test}
 
 
@@ -304,6 +335,68 @@ def test_the_planner_refuses_a_batch_without_a_split_to_fit_on(id):
 def test_the_planner_refuses_a_pool_that_is_too_small(id):
     matrix = Matrix(study_of(id))
     assert (matrix.pool_obstacle("p", id) is None) == (matrix.variants[id].needs(PoolInfo.of_size(1)).min_models <= 1)
+
+
+# How its models write together
+
+WRITES_JOINTLY = [
+    entry
+    for entry in CASES
+    if (needs := entry.values[0].needs(PoolInfo.of_size(len(entry.values[1].models)))).answer.live
+    or (needs.fit is not None and needs.fit.live)
+]
+SETTINGS = (
+    {"temperature": 1.0, "top_p": 1.0},
+    {"temperature": 0},
+    {"temperature": 0.7, "top_p": 0.9, "repetition_penalty": 1.2},
+)
+
+
+def wavering(number):
+    """A script whose next piece depends on the model and on all that was written."""
+
+    def script(reply):
+        draw = random.Random(f"{number}|{reply!r}")
+        return {ord("a"): draw.random(), ord("b"): draw.random(), ord(" "): 0.3, scripted_steps.END: 0.1}
+
+    return script
+
+
+def written(work, seeds):
+    """Rows that the program of joint work writes with scripted models: of one tokenizer, or each with its own."""
+    places, program = work.program.members([fingerprint(str(name)) for name in work.members])
+    words = [() if program.one_vocabulary else ("ab",) * (number % 2) for number in range(len(places))]
+    models = [
+        scripted_steps.ScriptedModel(wavering(place), scripted_steps.byte_tokenizer(own))
+        for place, own in zip(places, words, strict=True)
+    ]
+    infos = [scripted_steps.about(str(place), str(own)) for place, own in zip(places, words, strict=True)]
+    rows = []
+    for seed in seeds:
+        prompts = [model.tokenizer(f"{seed}|", add_special_tokens=False)["input_ids"] for model in models]
+        decoding = Decoding(max_new_tokens=5 + seed % 3, **SETTINGS[seed % len(SETTINGS)])
+        rows.append(Row(str(seed), prompts[0], decoding, None if decoding.greedy else seed, prompts))
+    done = list(Session(models, infos).run(program, rows))
+    assert sorted(row.key for row in done) == sorted(row.key for row in rows)
+    for row in done:
+        assert row.text is not None or row.tokens
+        assert len(row.segments) <= row.decoding.max_new_tokens
+        assert {segment[0] for segment in row.segments} <= set(range(len(models)))
+    return {row.key: (row.text, row.tokens, row.logprobs, row.stopped, row.segments) for row in done}
+
+
+@pytest.mark.parametrize(("method", "world"), WRITES_JOINTLY)
+def test_its_programs_write_a_reply_alike_in_any_company_and_order(method, world):
+    engine = Engine(world.replies)
+    world.answer(method, world.fit(method, engine), engine)
+    works = {(one.members, one.program): one for one in engine.joint}
+    assert works
+    for work in works.values():
+        assert canonical_json(work.program.key())
+        together = written(work, range(6))
+        assert len(set(map(repr, together.values()))) > 1
+        assert written(work, [5, 3, 0]) == {key: together[key] for key in ("0", "3", "5")}
+        assert written(work, [4]) == {"4": together["4"]}
 
 
 # What it may touch

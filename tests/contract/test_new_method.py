@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from moco.cli import main
 from moco.methods.base import LEVELS
 
 TESTS = Path(__file__).parents[1]
+PAPER = ("--paper", "2203.11171")
 SMOKE = """
 import sys
 from moco.methods.catalogue import make_method, method_class, method_ids
@@ -24,15 +26,15 @@ for kind in ("exact_match", "multiple_choice"):
     world = World(("a", "a", "b"), kind)
     answers = world.answer(method, world.fit(method))
     assert set(answers) == {item.uid for item in world.test}
-    assert all(row["models"] == ["a"] for row in answers.values())
+    assert all(row["models"] for row in answers.values())
 assert "torch" not in sys.modules
 """
 
 
-def python(*arguments, paths=()):
+def python(*arguments, paths=(), timeout=60):
     path = os.pathsep.join([str(TESTS), *map(str, paths)])
     env = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def install(folder, entry_points, name="example-plugin"):
@@ -45,8 +47,32 @@ def install(folder, entry_points, name="example-plugin"):
 
 
 @pytest.mark.slow
+def test_every_skeleton_passes_the_contract_tests(tmp_path):
+    for level in LEVELS:
+        assert main(["new", "method", f"{level}_my_idea", *PAPER, "--into", str(tmp_path)]) == 0
+        (tmp_path / "my_idea.py").rename(tmp_path / f"{level}_idea.py")
+    install(tmp_path, {level: f"{level}_idea" for level in LEVELS})
+    contract = str(TESTS / "contract" / "test_method_contract.py")
+    done = python("-m", "pytest", "-n0", "-q", contract, "-k", "my_idea", paths=[tmp_path], timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 100
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_imported_fails_a_test_of_its_methods_name(tmp_path):
+    assert main(["new", "method", "text_example", *PAPER, "--into", str(tmp_path)]) == 0
+    path = tmp_path / "example.py"
+    path.write_text(path.read_text().replace("import blocks", "import blokcs"))
+    install(tmp_path, {"example": "example"})
+    contract = str(TESTS / "contract" / "test_method_contract.py")
+    done = python("-m", "pytest", "-n0", "-q", contract, "-k", "text_example", paths=[tmp_path], timeout=300)
+    assert done.returncode == 1, done.stdout[-3000:]
+    assert "ImportError: cannot import name 'blokcs'" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_skeleton_is_a_method_that_an_installed_package_can_offer(tmp_path):
-    done = python("-m", "moco", "new", "method", "text_example", "--into", str(tmp_path / "plugin"))
+    done = python("-m", "moco", "new", "method", "text_example", *PAPER, "--into", str(tmp_path / "plugin"))
     assert done.returncode == 0, done.stderr
     assert "plugin/example.py" in done.stdout
     assert [path.name for path in (tmp_path / "plugin").iterdir()] == ["example.py"]
@@ -57,7 +83,7 @@ def test_the_skeleton_is_a_method_that_an_installed_package_can_offer(tmp_path):
 
 @pytest.mark.slow
 def test_without_an_entry_point_the_file_is_not_found(tmp_path):
-    assert main(["new", "method", "text_example", "--into", str(tmp_path)]) == 0
+    assert main(["new", "method", "text_example", *PAPER, "--into", str(tmp_path)]) == 0
     done = python("-c", SMOKE, "text_example", "example", paths=[tmp_path])
     assert done.returncode == 1
     assert "AssertionError" in done.stderr
@@ -66,8 +92,8 @@ def test_without_an_entry_point_the_file_is_not_found(tmp_path):
 @pytest.mark.slow
 def test_a_package_with_modules_and_several_methods_is_found(tmp_path):
     package = tmp_path / "site" / "lab_methods"
-    assert main(["new", "method", "api_first", "--into", str(package)]) == 0
-    assert main(["new", "method", "logit_second", "--into", str(package)]) == 0
+    assert main(["new", "method", "api_first", *PAPER, "--into", str(package)]) == 0
+    assert main(["new", "method", "logit_second", *PAPER, "--into", str(package)]) == 0
     (package / "__init__.py").write_text("")
     install(tmp_path / "site", {"first": "lab_methods.first", "second": "lab_methods.second:Second"}, "lab-methods")
     for id, module in (("api_first", "lab_methods.first"), ("logit_second", "lab_methods.second")):
@@ -94,7 +120,7 @@ def test_a_plug_in_cannot_take_the_id_of_another_method(tmp_path):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_has_a_skeleton_that_parses_and_names_its_id(level, tmp_path, capsys):
-    assert main(["new", "method", f"{level}_my_idea_2", "--into", str(tmp_path)]) == 0
+    assert main(["new", "method", f"{level}_my_idea_2", *PAPER, "--into", str(tmp_path)]) == 0
     source = (tmp_path / "my_idea_2.py").read_text()
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     assert [node.name for node in classes] == ["MyIdea2"]
@@ -130,9 +156,22 @@ def test_a_wrong_id_is_refused_in_one_line(id, message, tmp_path, capsys):
     assert not (tmp_path / "into").exists()
 
 
+@pytest.mark.parametrize("paper", [(), ("--paper", "0000.00000"), ("--paper", "2213.00001"), ("--paper", "10.1/x")])
+def test_a_method_has_a_source_with_an_arxiv_id(paper, tmp_path, capsys):
+    assert main(["new", "method", "text_example", *paper, "--into", str(tmp_path / "into")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("moco new: --paper: ")
+    assert not (tmp_path / "into").exists()
+
+
+def test_a_control_needs_no_source(tmp_path):
+    assert main(["new", "method", "control_example", "--into", str(tmp_path)]) == 0
+    assert "papers=()" in (tmp_path / "example.py").read_text()
+
+
 def test_a_file_is_never_overwritten(tmp_path, capsys):
     (tmp_path / "example.py").write_text("mine\n")
-    assert main(["new", "method", "text_example", "--into", str(tmp_path)]) == 2
+    assert main(["new", "method", "text_example", *PAPER, "--into", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "example.py: exists" in line
     assert (tmp_path / "example.py").read_text() == "mine\n"

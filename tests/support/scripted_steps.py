@@ -73,6 +73,9 @@ class _Steps:
     def __init__(self, model: ScriptedModel, rows: list[list[int]]) -> None:
         self._model, self._rows = model, rows
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "_Steps":
+        return _Steps(self._model, [list(row) for row in self._rows])
+
     @property
     def logits(self) -> torch.Tensor:
         return torch.stack([self._model.row(row) for row in self._rows])
@@ -92,9 +95,10 @@ class _Steps:
             [*row[: len(row) - count], *each] for row, count, each in zip(self._rows, cut, added, strict=True)
         ]
 
-    def score(self, continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+    def score(self, continuations: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> list[list[float]]:
         scored = []
-        for row, each in zip(self._rows, continuations, strict=True):
+        follows = self._rows if rows is None else [self._rows[row] for row in rows]
+        for row, each in zip(follows, continuations, strict=True):
             steps = [torch.log_softmax(self._model.row([*row, *each[:n]]), -1)[each[n]] for n in range(len(each))]
             scored.append([float(step) for step in steps])
         return scored

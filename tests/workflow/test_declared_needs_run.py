@@ -32,7 +32,7 @@ class Pupil(Method):
 
     def needs(self, _pool: PoolInfo) -> Needs:
         fit = FitNeeds(generates=True, trains=True, corpora=(self.params.corpus,))
-        helpers = {"encoder": Helper(self.params.encoder, frozenset({"embeddings"}))}
+        helpers = {"encoder": Helper(self.params.encoder, frozenset({"embed"}))}
         return Needs(AnswerNeeds(generates=True), fit, "pool", models=("pupil",), helpers=helpers)
 
     def fit(self, ctx: FitContext) -> State:

@@ -72,7 +72,7 @@ class GraphRouting(Method):
             answer=AnswerNeeds(plain=1, plain_mode="lazy", generates=True),
             min_models=2,
             descriptions=True,
-            helpers={"encoder": Helper(self.params.encoder, frozenset({"embeddings"}))},
+            helpers={"encoder": Helper(self.params.encoder, frozenset({"embed"}))},
         )
 
     def fit(self, ctx: FitContext) -> State:

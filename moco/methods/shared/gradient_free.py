@@ -10,7 +10,7 @@ Point = tuple[float, ...]
 
 
 def search(
-    loss: Callable[[Point], float],
+    losses: Callable[[Sequence[Point]], Sequence[float]],
     size: int,
     starts: Sequence[Point],
     *,
@@ -23,17 +23,17 @@ def search(
     """Return the points that a search evaluated, in order, with their losses, and the version of its package.
 
     Args:
-        loss: To minimise.
+        losses: To minimise, of several points at once: the starts come together, all others one by one.
         size: Numbers of a point.
         starts: First points; the search goes on from the best of them.
         budget: Number of points, the first ones included.
         bound: Largest absolute number.
-        digits: Numbers are rounded to these before the loss sees them.
+        digits: Numbers are rounded to these before a loss is asked for.
         optimizer: Of nevergrad's registry.
         seed: Of its random numbers.
     """
     first = [tuple(min(number, bound) for number in start) for start in starts[:budget]]
-    points = [(point, loss(point)) for point in first]
+    points = list(zip(first, losses(first), strict=True)) if first else []
     best = min(points, key=lambda found: found[1])[0] if points else (0.0,) * size
     left = budget - len(points)
     with _own_randomness(seed):
@@ -46,7 +46,7 @@ def search(
             for _ in range(left):
                 asked = chosen.ask()
                 point = tuple(round(float(number), digits) + 0.0 for number in asked.value)
-                value = loss(point)
+                [value] = losses([point])
                 chosen.tell(asked, value)
                 points.append((point, value))
         return points, str(nevergrad.__version__)

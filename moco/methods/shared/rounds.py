@@ -26,6 +26,11 @@ def first_answers(ctx: AnswerContext) -> dict[str, list[str]]:
     return {item.uid: [responses[item.uid].text for responses in plain] for item in ctx.questions}
 
 
+def round_record(ctx: AnswerContext, item: Question, answers: Sequence[str]) -> dict[str, Any]:
+    """Return what is remembered of a round of an item: its answers in pool order, and what was read out of each."""
+    return {"answers": list(answers), "extracted": [ctx.extract(item, text).parsed for text in answers]}
+
+
 def shown_order(ctx: AnswerContext, item: Question) -> list[int]:
     """Return the order in which an item's answers are shown, the same in every prompt of that item."""
     return [int(index) for index in ctx.rng("order", item.uid, of=_DRAWN_BY).permutation(len(ctx.pool))]

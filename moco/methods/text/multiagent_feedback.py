@@ -1,7 +1,6 @@
 """Multi-agent feedback: members review each other's answers and rewrite their own, then one summarises."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from moco.config.fields import identity
 from moco.methods.base import (
@@ -17,7 +16,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, summarised
+from moco.methods.shared.rounds import choose_summariser, first_answers, round_record, summarised
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -85,14 +84,14 @@ class MultiagentFeedback(Method):
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Review and rewrite round by round, then summarise."""
         answers = first_answers(ctx)
-        history = {item.uid: [_record(ctx, item, answers[item.uid])] for item in ctx.questions}
+        history = {item.uid: [round_record(ctx, item, answers[item.uid])] for item in ctx.questions}
         for number in range(2, self.params.rounds + 1):
             reviews = self._review(ctx, answers, number)
             answers = self._rewrite(ctx, answers, reviews, number)
             for item in ctx.questions:
                 own = [reviews[item.uid, member.index] for member in ctx.pool]
                 about = {"reviewers": [list(each) for each in own], "reviews": [list(each.values()) for each in own]}
-                history[item.uid].append({**_record(ctx, item, answers[item.uid]), **about})
+                history[item.uid].append({**round_record(ctx, item, answers[item.uid]), **about})
         yield from summarised(ctx, answers, history, state)
 
     def _review(self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], number: int) -> Reviews:
@@ -127,7 +126,3 @@ class MultiagentFeedback(Method):
                 requests.append(Request(author, item.uid, prompt, f"rewrite {number}"))
         replies = iter(ctx.generate(requests))
         return {item.uid: [next(replies).text for _ in ctx.pool] for item in ctx.questions}
-
-
-def _record(ctx: AnswerContext, item: Question, answers: Sequence[str]) -> dict[str, Any]:
-    return {"answers": list(answers), "extracted": [ctx.extract(item, text).parsed for text in answers]}

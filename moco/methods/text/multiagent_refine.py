@@ -1,6 +1,7 @@
 """Multi-agent refinement: members rewrite their answers after seeing everybody's, then one summarises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from moco.config.fields import identity
 from moco.methods.base import (
@@ -16,7 +17,7 @@ from moco.methods.base import (
     method,
 )
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, shown_order, summarised
+from moco.methods.shared.rounds import choose_summariser, first_answers, round_record, shown_order, summarised
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -57,7 +58,7 @@ class MultiagentRefine(Method):
         """Dev scores choose the summariser; round 1 is shared."""
         return Needs(
             fit=FitNeeds(dev_scores=True),
-            answer=AnswerNeeds(plain=1, generates=True, extracts=self.params.early_stop),
+            answer=AnswerNeeds(plain=1, generates=True, extracts=True),
             min_models=2,
         )
 
@@ -67,26 +68,26 @@ class MultiagentRefine(Method):
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Refine round by round, then summarise."""
-        history = {uid: [answers] for uid, answers in first_answers(ctx).items()}
+        answers = first_answers(ctx)
+        history = {item.uid: [round_record(ctx, item, answers[item.uid])] for item in ctx.questions}
         for number in range(2, self.params.rounds + 1):
             self._refine(ctx, history, number)
-        yield from summarised(ctx, {uid: rounds[-1] for uid, rounds in history.items()}, history, state)
+        yield from summarised(ctx, {uid: rounds[-1]["answers"] for uid, rounds in history.items()}, history, state)
 
-    def _refine(self, ctx: AnswerContext, history: dict[str, list[list[str]]], number: int) -> None:
-        open_items = [item for item in ctx.questions if not self._agreed(ctx, item, history[item.uid][-1])]
+    def _refine(self, ctx: AnswerContext, history: Mapping[str, list[dict[str, Any]]], number: int) -> None:
+        open_items = [item for item in ctx.questions if not self._agreed(ctx, item, history[item.uid][-1]["extracted"])]
         requests = []
         for item in open_items:
-            last = history[item.uid][-1]
+            last = history[item.uid][-1]["answers"]
             for member in ctx.pool:
                 others = [index for index in shown_order(ctx, item) if index != member.index]
                 prompt = refine_prompt(item, last[member.index], [last[index] for index in others])
                 requests.append(Request(member.index, item.uid, prompt, f"refine {number}"))
         replies = iter(ctx.generate(requests))
         for item in open_items:
-            history[item.uid].append([next(replies).text for _ in ctx.pool])
+            history[item.uid].append(round_record(ctx, item, [next(replies).text for _ in ctx.pool]))
 
-    def _agreed(self, ctx: AnswerContext, item: Question, answers: Sequence[str]) -> bool:
-        if not self.params.early_stop:
+    def _agreed(self, ctx: AnswerContext, item: Question, extracted: Sequence[str | None]) -> bool:
+        if not self.params.early_stop or None in extracted:
             return False
-        parsed = [ctx.extract(item, text).parsed for text in answers]
-        return None not in parsed and len({ctx.normal_form(item, str(answer)) for answer in parsed}) == 1
+        return len({ctx.normal_form(item, str(answer)) for answer in extracted}) == 1

@@ -1,7 +1,6 @@
 """LoraHub: adapters of one base combined with weights that a search without gradients finds on a few dev items."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from math import fsum
 from typing import Any, Literal
 
@@ -75,16 +74,19 @@ class LoraHub(Method):
         few, rest = few_shot(ctx, self.params.dev_samples)
         lowest, highest = _score_range(ctx)
 
-        @cache
-        def loss(weights: Weights) -> float:
-            (scores,) = self._scores(ctx, [weights], few)
-            reached = (mean_score(scores) - lowest) / (highest - lowest)
-            return objective(reached, weights, self.params.regular_coef)
+        known: dict[Weights, float] = {}
+
+        def losses(points: Sequence[Weights]) -> list[float]:
+            new = [weights for weights in dict.fromkeys(points) if weights not in known]
+            for weights, scores in zip(new, self._scores(ctx, new, few) if new else (), strict=True):
+                reached = (mean_score(scores) - lowest) / (highest - lowest)
+                known[weights] = objective(reached, weights, self.params.regular_coef)
+            return [known[weights] for weights in points]
 
         size = len(ctx.pool)
         starts = [*units(size), (round(1 / size, _DIGITS),) * size] if self.params.warm_start else []
         points, package = search(
-            loss,
+            losses,
             size,
             starts,
             budget=self.params.max_inference_step,

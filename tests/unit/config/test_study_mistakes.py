@@ -278,6 +278,11 @@ MISTAKES = {
         "methods.weight_dare_ties",
         "needs a model named as `base`, since not all members are adapters on one model (pool pair)",
     ),
+    "adapters asked of whole models": (
+        changed(methods={"weight_lorahub": {}}),
+        "methods.weight_lorahub",
+        "combines adapters on one model, and not all members are (pool pair)",
+    ),
     "base of another architecture": (
         changed(models=FAMILIES, pools={"pair": ["add", "add"]}, methods={"weight_dare_ties": {"base": "recall"}}),
         "methods.weight_dare_ties",

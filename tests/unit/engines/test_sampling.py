@@ -213,3 +213,23 @@ def test_top_p_is_of_what_top_k_leaves_as_in_transformers():
         uniforms = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
         shares = torch.bincount(sampler.draw(logits.expand(draws, -1), uniforms), minlength=60) / draws
         assert (shares - wanted).abs().max() <= 1.5 / draws
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 1.0, "top_p": 1.0},
+        {"temperature": 0.5, "top_p": 0.8},
+        {"temperature": 2.0, "top_p": 1.0, "top_k": 3},
+        {"temperature": 0},
+    ],
+)
+def test_probabilities_are_those_by_which_tokens_are_drawn(settings):
+    logits = torch.tensor([[0.5, 2.0, 1.0, -1.0, 1.0, 0.0]], dtype=torch.float64)
+    count = 4000
+    sampler = Sampler([Decoding(**settings)] * count, torch.device("cpu"))
+    drawn = sampler.draw(logits.repeat(count, 1), torch.arange(count, dtype=torch.float64) / count)
+    shares = torch.bincount(drawn, minlength=6) / count
+    [chances] = Sampler([Decoding(**settings)], torch.device("cpu")).probabilities(logits)
+    assert float(chances.sum()) == pytest.approx(1)
+    assert chances.tolist() == pytest.approx(shares.tolist(), abs=2 / count)

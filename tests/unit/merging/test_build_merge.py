@@ -13,9 +13,10 @@ from moco.config.engine import EngineSettings
 from moco.config.models import AdapterModel
 from moco.errors import RequestError, WorkError
 from moco.merging import streaming
-from moco.merging.build import build_merge
+from moco.merging.build import _OPERATIONS, build_merge
 from moco.merging.linear import linear
-from moco.models.recipes import Recipe
+from moco.merging.lora import OPERATION
+from moco.models.recipes import OPERATIONS, Recipe
 from moco.models.resolve import resolve
 
 
@@ -321,8 +322,16 @@ def test_unknown_inputs_and_operations_are_one_line(three, tmp_path):
     _, infos = three
     with pytest.raises(WorkError, match="recipe of soup: no model has the fingerprint 0000000000000000; run its fit"):
         build_merge("soup", Recipe("linear", ("0" * 64,), (1.0,)), infos, tmp_path / "soup", tmp_path)
-    with pytest.raises(RequestError, match="unknown merge operation 'ties'; known: dare_ties, linear"):
-        build_merge("soup", Recipe("ties", (), ()), infos, tmp_path / "soup", tmp_path)
+    with pytest.raises(RequestError, match="unknown merge operation 'ties'; known: dare_ties, linear, lora"):
+        Recipe("ties", ("a",), (1.0,))
+    with pytest.raises(RequestError, match="'linear' has no option 'density'; known: none"):
+        Recipe("linear", ("a",), (1.0,), {"density": 0.5})
+    with pytest.raises(RequestError, match="2 inputs and 1 weights"):
+        Recipe("linear", ("a", "b"), (1.0,))
+
+
+def test_every_operation_that_a_recipe_may_name_is_built():
+    assert {*_OPERATIONS, OPERATION} == set(OPERATIONS)
 
 
 def test_no_scratch_stays_behind(tiny_checkpoint, resolved, tmp_path):

@@ -325,8 +325,8 @@ def test_a_base_that_nobody_knows_is_one_line(models, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"base": "b", "densty": 0.5}, "unknown option 'densty'"),
-        ({}, "no base"),
+        ({"base": "b", "densty": 0.5}, "'dare_ties' has no option 'densty'; known: base, density"),
+        ({}, "'dare_ties' needs option 'base'"),
         ({"base": "b", "density": 0.0}, r"density 0\.0"),
         ({"base": "b", "density": 1.5}, r"density 1\.5"),
         ({"base": "b", "rescale": "l2"}, "'l2'"),

@@ -1,14 +1,16 @@
 import pytest
-from support.contexts import fit_context
+from support.contexts import World, fit_context
+from support.engines import Engine
 from support.items import questions
 
+from moco.methods.catalogue import make_method
 from moco.methods.shared.gradient_free import search
 from moco.methods.weight.lorahub import few_shot, objective, units
 
 
 def run(loss=lambda weights: sum(weights), budget=12, bound=1.5, starts=None, seed=7, optimizer="OnePlusOne"):
     return search(
-        loss,
+        lambda points: [loss(weights) for weights in points],
         3,
         units(3) if starts is None else starts,
         budget=budget,
@@ -74,3 +76,17 @@ def test_few_shot_items_come_from_all_domains_alike_and_are_drawn_once():
     assert sorted(item.uid for item in (*few, *rest)) == sorted(item.uid for item in items)
     assert [item.uid for item in few_shot(ctx, 8)[0]] == [item.uid for item in few]
     assert few_shot(ctx, 100) == (items, [])
+
+
+def test_the_starts_are_asked_in_one_round_and_no_point_is_asked_twice():
+    engine = Engine()
+    world = World(("a", "b", "c"), dev_scores={"a": 0.25, "b": 0.5, "c": 0.75})
+    method = make_method("weight_lorahub", {"max_inference_step": 6})
+    points = world.fit(method, engine).data["points"]
+    assert len(points) == 6
+    asked = [[*dict.fromkeys(asked.model for asked in each if asked.purpose == "candidate")] for each in engine.rounds]
+    first, *others = [each for each in asked if each]
+    assert first[:3] == ["a", "b", "c"]
+    assert len(first) == 4
+    assert all(len(each) == 1 for each in others)
+    assert len({tuple(point["weights"]) for point in points}) == 4 + len(others)

@@ -1,15 +1,32 @@
+import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from support.contexts import answer_context, fit_context
+from pydantic import ValidationError
+from support.contexts import World, answer_context, fit_context
 from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, references, right_reply, wrong_reply
 
 from moco.config.decoding import Decoding
 from moco.decoding.fusion import mean_of_logits
-from moco.errors import RequestError
-from moco.methods.base import AnswerNeeds, Choice, FitNeeds, Helper, JointRequest, Needs, Request, pool_members
+from moco.errors import RequestError, WorkError
+from moco.jobs.answer import checked_answers
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    Choice,
+    FitNeeds,
+    Helper,
+    JointRequest,
+    Method,
+    Needs,
+    Request,
+    State,
+    pool_members,
+)
+from moco.methods.state import check_json, read_state, write_state
 from moco.models.recipes import Recipe
 from moco.seeds import generator
 
@@ -131,9 +148,21 @@ FIT_ACTS = ANSWER_ACTS | {
     "references of 'dev'": lambda ctx: ctx.references(),
     "references of 'train'": lambda ctx: ctx.references("train"),
     "dev scores": lambda ctx: ctx.dev_scores(0),
-    "merging": lambda ctx: ctx.merge(Recipe("linear", (), ())),
+    "merging": lambda ctx: ctx.merge(Recipe("linear", (fingerprint("a"),), (1.0,))),
     "corpus wiki": lambda ctx: ctx.corpus("wiki"),
     "training (sft)": lambda ctx: ctx.train("sft", 0, [("p", "r")], "tuned"),
+}
+FIELDS = {
+    "plain sample 0 of a": "plain",
+    "requests of its own": "generates",
+    "options logits of a": "logits",
+    "live models": "live",
+    "references of 'dev'": "references",
+    "references of 'train'": "references",
+    "dev scores": "dev_scores",
+    "merging": "merges",
+    "corpus wiki": "corpora",
+    "training (sft)": "trains",
 }
 MEASURING = {
     "choose": lambda ctx, member: ctx.choose([Choice(member, "t-dev-0", "p", ("x", "y"), "choose")]),
@@ -141,7 +170,7 @@ MEASURING = {
     "reward": lambda ctx, member: ctx.reward(member, [("p", "x")]),
     "generate": lambda ctx, member: ctx.generate([Request(member, "t-dev-0", "p", "ask")]),
 }
-OFFERS = {"choose": "logits", "embed": "embeddings", "reward": "rewards", "generate": "text"}
+CAPABILITY = {"choose": "logits", "embed": "embed", "reward": "reward", "generate": "generate"}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +184,8 @@ def test_what_is_not_declared_is_refused_by_name(make, what):
     with pytest.raises(RequestError) as caught:
         FIT_ACTS[what](ctx)
     assert f"uses {what} that its `needs` does not declare" in str(caught.value)
+    stage = "AnswerNeeds" if make is answer_context else "FitNeeds"
+    assert str(caught.value).endswith(f"set `{FIELDS[what]}` of its {stage}")
     assert caught.value.exit_code == 2
     assert ctx.calls == []
     assert engine.accesses == 0
@@ -181,20 +212,20 @@ def test_whatever_is_asked_of_models_is_a_request_of_its_own(act):
 
 @pytest.mark.parametrize("act", ["choose", "embed", "reward"])
 def test_members_are_asked_only_for_what_all_of_them_must_offer(act):
-    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of a that its `needs`"):
+    with pytest.raises(RequestError, match=f"{CAPABILITY[act]} of a .* `capabilities` of its Needs$"):
         MEASURING[act](context(needs=Needs(answer=AnswerNeeds(generates=True))), 0)
 
 
-@pytest.mark.parametrize("offer", OFFERS.values())
+@pytest.mark.parametrize("offer", CAPABILITY.values())
 @pytest.mark.parametrize("act", MEASURING)
 def test_a_helper_is_asked_only_for_what_it_offers(act, offer):
     needs = Needs(answer=AnswerNeeds(generates=True), helpers={"helper": Helper("h", frozenset({offer}))})
     ctx = context(needs=needs)
-    if offer == OFFERS[act]:
+    if offer == CAPABILITY[act]:
         MEASURING[act](ctx, "helper")
         assert [(call["member"], call["model"]) for call in ctx.calls] == [(-1, "helper")]
         return
-    with pytest.raises(RequestError, match=f"uses {OFFERS[act]} of helper helper that its `needs`"):
+    with pytest.raises(RequestError, match=f"{CAPABILITY[act]} of helper .* `capabilities` of its Helper 'helper'$"):
         MEASURING[act](ctx, "helper")
 
 
@@ -431,3 +462,59 @@ def test_a_further_model_has_a_fingerprint_only_where_it_is_declared():
     assert ctx.fingerprint("base") == fingerprint("base")
     with pytest.raises(RequestError, match="the method uses model other that its `needs` does not declare"):
         ctx.fingerprint("other")
+
+
+def test_values_that_json_has_no_form_for_are_refused_by_place():
+    good = {"a": [1, 0.5, None, True, ("x",)], "b": np.float64(0.5)}
+    check_json(good, "record")
+    for wrong, place in (
+        ({"surplus": [0.5, np.float32(0.5)]}, "record.surplus[1]: 0.5 of type numpy.float32"),
+        ({"member": np.int64(1)}, "record.member: 1 of type numpy.int64"),
+        ({"sure": np.bool_(True)}, "record.sure: True of type numpy.bool"),
+        ({"means": np.zeros(1)}, "record.means: [0.] of type numpy.ndarray"),
+        ({"score": float("nan")}, "record.score: nan of type float"),
+        ({"by": {1: 2}}, "record.by, a key: 1 of type int"),
+    ):
+        with pytest.raises(WorkError, match=re.escape(place)) as caught:
+            check_json(wrong, "record")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_record_and_a_state_of_other_values_name_the_item(tmp_path):
+    wrong = Answer("t-test-0", "x", record={"score": np.float32(1)})
+    with pytest.raises(WorkError, match=r"record of the answer to t-test-0\.score"):
+        checked_answers([wrong], questions(1))
+    with pytest.raises(WorkError, match=r"state\.data\.member"):
+        write_state(tmp_path, State({"member": np.int64(1)}), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+class Tuned(Method):
+    """Trains a member on the references of dev, and answers with what it made."""
+
+    def needs(self, _pool):
+        fit = FitNeeds(references=True, generates=True, trains=True)
+        return Needs(fit=fit, answer=AnswerNeeds(fitted_plain=1), models=("tuned",))
+
+    def fit(self, ctx):
+        pairs = [(item.prompt, ctx.references()[item.uid].text()) for item in ctx.questions]
+        tuned = ctx.train("sft", 1, pairs, "tuned", steps=3, rank=2)
+        [asked] = ctx.generate([Request("tuned", ctx.questions[0].uid, "p", "try")])
+        return State({"said": asked.text}, models={"tuned": tuned})
+
+    def answer(self, ctx, _state):
+        for item in ctx.questions:
+            yield Answer(item.uid, ctx.plain("tuned")[item.uid].text, models=("tuned",))
+
+
+def test_what_a_scripted_fit_trains_is_asked_in_fit_and_answer_and_kept(tmp_path):
+    Tuned.id = "text_tuned"
+    method, world = Tuned(None), World(("a", "b"), replies=naming)
+    state = world.fit(method)
+    assert state.data == {"said": "b*0"}
+    assert world.fit(method) == state
+    write_state(tmp_path, state, {})
+    answers = world.answer(method, read_state(tmp_path))
+    assert {row["text"] for row in answers.values()} == {"b*0"}
+    with pytest.raises(ValidationError):
+        fit_context(models=["a"], questions=DEV).train("sft", 0, [("p", "r")], "tuned", stesp=3)

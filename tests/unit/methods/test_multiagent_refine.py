@@ -121,7 +121,7 @@ def test_models_that_repeat_themselves_end_where_they_began():
 
     answers, engine, _ = run(rounds=4, replies=echo)
     for answer in answers:
-        assert answer.record["rounds"] == [[f"the word of {m}0" for m in MODELS]] * 4
+        assert [each["answers"] for each in answer.record["rounds"]] == [[f"the word of {m}0" for m in MODELS]] * 4
     one = run(rounds=1, replies=echo)[1]
     assert by_purpose(engine, "summarise") == by_purpose(one, "summarise")
 
@@ -207,4 +207,6 @@ def test_early_stop_goes_on_until_an_item_agrees():
 
     answers, engine, _ = run(items=2, rounds=5, early_stop=True, replies=convinced)
     assert {asked.purpose for asked in engine.requests} == {"refine 2", "summarise"}
-    assert [len(answer.record["rounds"]) for answer in answers] == [2, 2]
+    assert [[each["extracted"] for each in answer.record["rounds"]] for answer in answers] == [
+        [["97", "98", "99"], ["1", "1", "1"]]
+    ] * 2

@@ -176,7 +176,7 @@ def test_training_takes_room_for_gradients_and_averages():
 
 
 def test_helpers_that_are_asked_are_inputs_and_need_memory_and_those_with_weights_alone_are_parts():
-    encoder = Helper("vectors", frozenset({"embeddings"}))
+    encoder = Helper("vectors", frozenset({"embed"}))
     probe(
         fit=FitNeeds(generates=True),
         helpers={"encoder": encoder, "base": Helper("root", frozenset({"weights"}))},
@@ -198,15 +198,15 @@ def test_helpers_that_are_asked_are_inputs_and_need_memory_and_those_with_weight
 @pytest.mark.parametrize(
     ("model", "offer", "lacking"),
     [
-        ("vectors", "text", "replies"),
-        ("vectors", "rewards", "rewards"),
-        ("a", "embeddings", "embeddings"),
+        ("vectors", "generate", "replies"),
+        ("vectors", "reward", "rewards"),
+        ("a", "embed", "embeddings"),
         ("far", "weights", "weights"),
         ("far", "logits", "logits"),
-        ("a", "text", None),
-        ("vectors", "embeddings", None),
-        ("judge", "rewards", None),
-        ("far", "text", None),
+        ("a", "generate", None),
+        ("vectors", "embed", None),
+        ("judge", "reward", None),
+        ("far", "generate", None),
     ],
 )
 def test_check_says_what_a_helper_does_not_offer(model, offer, lacking):
