@@ -7,6 +7,9 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DATASET = "registered_dataset"
 """Key in a reference's `meta`: the registered dataset of its task, where it has one."""
 
+NULL_OPTIONS = "null_options"
+"""Key in a reference's `meta`: positions of options that are null at the source, where the item is kept at all."""
+
 
 @dataclass(frozen=True)
 class Question:
