@@ -26,6 +26,21 @@ _PAPER_ALLOWANCE = Allowance(seconds=10, memory=512 * _MIB)
 _STANDARD_NAMES = frozenset({"math", "os", "random", "re", "string", "sys"})
 
 
+def permitted(tools: Tools) -> Runner:
+    """Return what runs code that models wrote.
+
+    Raises:
+        RequestError: It may not run, or not in the isolation that is asked for.
+    """
+    if tools.code is None:
+        raise RequestError(
+            "code that models wrote is not executed without permission",
+            where="scoring.code.allow",
+            remedy="set it to true",
+        )
+    return runner(tools.code.isolation)
+
+
 class _Coding(BatchScorer):
     """What both rule sets share: replies are tried side by side, and each on its own."""
 
@@ -41,14 +56,8 @@ class _Coding(BatchScorer):
         """
         if not cases:
             return []
-        code = tools.code
-        if code is None:
-            raise RequestError(
-                "code that models wrote is not executed without permission",
-                where="scoring.code.allow",
-                remedy="set it to true",
-            )
-        run = runner(code.isolation)
+        run = permitted(tools)
+        code = tools.code or CodeTools()
         with ThreadPoolExecutor(max(1, tools.workers)) as pool:
             return list(pool.map(lambda case: self._judged(case, run, code), cases))
 

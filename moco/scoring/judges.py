@@ -72,4 +72,6 @@ def judges(task_type: str, rules: str, settings: Scoring) -> dict[Role, str | No
 
 def has_scores(task_type: str, rules: str, settings: Scoring) -> bool:
     """Return whether replies get a score at all."""
+    if task_type == "kernel_bench":  # a kernel needs a GPU, which sandboxes do not have
+        return settings.code.isolation == "limits"
     return not (task_type == "text_generation" and rules == "strict" and settings.text_generation is None)

@@ -30,7 +30,8 @@ class Reference:
     """What scorers see of an item (one row of `references.parquet`).
 
     `gold` by `gold_kind`: `option` {"index": position or null, "key": label at the source}; `aliases` a list of
-    strings; `code` {"test", "entry_point", "preamble"}; every other kind a string, number or null.
+    strings; `code` {"test", "entry_point", "preamble"}; `instructions`, `relevance`, `pharmacophore`, `lead_opt` and
+    `kernel` an object (`moco.tasks.sources.structured`); every other kind a string, number or null.
     """
 
     uid: str
@@ -43,11 +44,13 @@ class Reference:
 
     def text(self) -> str | None:
         """Return the gold answer as a reply would give it, or None where there is no single such text."""
-        if not self.valid or self.gold is None or self.gold_kind == "code":
+        if not self.valid or self.gold is None:
             return None
         if self.gold_kind == "option":
             position = self.gold["index"]
             return None if position is None else LETTERS[position]
+        if isinstance(self.gold, dict):
+            return None
         if isinstance(self.gold, list):
             return str(self.gold[0]) if self.gold else None
         return str(self.gold)

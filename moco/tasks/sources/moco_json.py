@@ -16,8 +16,9 @@ from moco.tasks.sources.columns import group_label, odd_fields
 from moco.tasks.sources.columns import read as read_value
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
 from moco.tasks.sources.files import opened, parse_json, refuse_other_format, undecodable
-from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
+from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
 from moco.tasks.sources.rows import RowResult, SplitRows
+from moco.tasks.sources.structured import STRUCTURED, structured
 
 GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
 _Split = Literal["dev", "test"]
@@ -127,6 +128,13 @@ def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
                 f"answer is {shown}, not one of the options {', '.join(map(brief, choices))}", where=where
             )
         gold = option_gold(list(choices).index(key), key)
+    elif task_type in STRUCTURED:
+        given = rest.pop("output", None)  # of sources that map columns, which name one for the gold
+        found = structured(task_type, {**item, **(given if isinstance(given, dict) else {})}, where)
+        question = question_text(_take(rest, "input", where) if found.question is None else found.question, where)
+        gold = Gold(found.gold, found.kind)
+        rest = {name: value for name, value in found.rest.items() if name in rest}
+        domain, group = domain or found.domain, group or found.group
     else:
         question = question_text(_take(rest, "input", where), where)
         field = GOLD_FIELD.get(task_type, "output")
