@@ -9,12 +9,16 @@ from typing import Any
 import pandas as pd
 
 from moco.analysis.costs import Cost, load_costs, mean_cost, over_tasks, result_costs
+from moco.analysis.measures import PARTED
 from moco.analysis.results import RESULT, Spec, answered_items, item_scores, load_scores, summarise
 from moco.analysis.statistics import Estimate, average, estimate, paired_difference
 from moco.methods.base import LEVELS
 
-UNAVERAGED_TYPES = frozenset({"reward_model", "text_generation", "generation_diversity"})
-"""Task types whose scores are no accuracies: shown in their own unit and left out of every average."""
+UNAVERAGED_TYPES = frozenset({"reward_model", "text_generation", "generation_diversity", *PARTED})
+"""Task types whose scores are no accuracies, or of several kinds: shown apart and left out of every average."""
+
+IN_PARTS = "see moco_measures"
+"""What stands where the items of a task have scores of several kinds."""
 
 NOT_SCORED = "not scored"
 """What stands where a rule set scores no reply of a task."""
@@ -129,6 +133,8 @@ class Comparison:
                 outcomes[key] = Outcome(text=NOT_SCORED)
             elif key not in scores or each.coverage < self.spec["min_coverage"]:
                 outcomes[key] = Outcome(text=f"failed: {each.reason or 'no valid items'}")
+            elif self.spec["tasks"][each.task]["type"] in PARTED:
+                outcomes[key] = Outcome(text=IN_PARTS)
             else:
                 found = estimate(scores[key], each.task, seeds=each.seeds, accuracy=self.averaged(each.task))
                 outcomes[key] = Outcome(found, scores=scores[key])

@@ -35,7 +35,7 @@ _COLUMNS = (
     "shared with",
 )
 _REASONS = {**REASONS, "limit": "is beyond the `limit` of the task, which draws with a seed"}
-_UNCOMPARED = ("none", "code", "category")
+_UNCOMPARED = ("none", "code", "category", "instructions", "relevance", "pharmacophore", "lead_opt", "kernel")
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,14 @@ def scorer_difference(spec: Spec, results: Path) -> Table:
         *("pool", "system", "level", "task", "compared rules"),
         *(f"mean ({mine})", "mean (compared)", "difference", "items that differ"),
         *(f"parsed ({mine})", "parsed (compared)"),
+        *(f"invalid ({mine})", "invalid (compared)"),
     )
     notes = (
         "Both means are of the same answers to the same items; only the rules that score them differ. Items that either"
         " rule set leaves out as broken are in neither mean.",
         f"Difference: the mean under the compared rules minus the mean under {mine}. Items that differ: share of items"
-        " with another score. Parsed: share of answers out of which the rules read something.",
+        " with another score. Parsed: share of answers out of which the rules read something. Invalid: answers to items that"
+        " the rules give no score, since the item is broken or the original raises an error on it.",
         *study_notes(spec),
     )
     return Table(f"Study {spec['study']}: scores under other rules", columns, tuple(rows), notes)
@@ -60,10 +62,10 @@ def _cells(
     key: tuple[str, str, str, str],
 ) -> tuple[Cell, ...]:
     if mine.scores is None or theirs.scores is None or mine.estimate is None:
-        return (mine.text or "-", theirs.text or "-", "-", "-", "-", "-")
+        return (mine.text or "-", theirs.text or "-", *("-",) * 4, _invalid(own, key), _invalid(other, key))
     both = pd.concat({"mine": mine.scores, "theirs": theirs.scores}, axis=1, join="inner")
     if both.empty:
-        return ("-",) * 6
+        return (*("-",) * 6, _invalid(own, key), _invalid(other, key))
     percent = spec["tasks"][task]["type"] not in UNAVERAGED_TYPES
     about: dict[str, Any] = {"seeds": mine.estimate.seeds, "accuracy": percent}
     return (
@@ -73,7 +75,13 @@ def _cells(
         float(((both["theirs"] - both["mine"]).abs() > _SAME).mean()),
         _parse_rate(own, key),
         _parse_rate(other, key),
+        _invalid(own, key),
+        _invalid(other, key),
     )
+
+
+def _invalid(comparison: Comparison, key: tuple[str, str, str, str]) -> Cell:
+    return next((each.invalid for each in comparison.summaries if each.key() == key), "-")
 
 
 def _parse_rate(comparison: Comparison, key: tuple[str, str, str, str]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_jobs, moco_paid
+from moco.analysis.measures import MEASURES, moco_measures
 from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes, whose
 from moco.analysis.quality import data_quality
 from moco.analysis.render import Cell, Quantity, Table, to_csv, to_latex, to_markdown
@@ -121,6 +122,7 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_paid_perf": moco_paid,
     "moco_jobs_perf": moco_jobs,
     "moco_truncated": moco_truncated,
+    "moco_measures": moco_measures,
     "scorer_difference": scorer_difference,
     "data_quality": data_quality,
 }
@@ -128,8 +130,14 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
 
 
 def tables_of(spec: Spec) -> list[str]:
-    """Return the names of the tables that a study has: a comparison of rule sets needs a second one."""
-    return [name for name in TABLES if name != "scorer_difference" or spec.get("also_score")]
+    """Return the names of the tables that a study has.
+
+    A comparison of rule sets needs a second one, and further measures need a task of a type that has some.
+    """
+    absent = set() if spec.get("also_score") else {"scorer_difference"}
+    if not any(about["type"] in MEASURES for about in spec["tasks"].values()):
+        absent.add("moco_measures")
+    return [name for name in TABLES if name not in absent]
 
 
 def make_table(name: str, spec: Spec, results: Path) -> Table:

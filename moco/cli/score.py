@@ -7,6 +7,7 @@ from typing import Any, Literal
 from moco.cli.attempts import add_attempt_options
 from moco.cli.jobs import job_slice, plan
 from moco.cli.options import add_results
+from moco.config.rule_sets import RULE_SETS
 from moco.errors import RequestError
 
 STAGE = "score"
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--digest", help="digest of what the study says of this job; checked when given")
     parser.add_argument("--cases", type=Path, help="recompute the cases of this file instead; may run code in it")
-    parser.add_argument("--scorer", choices=["paper", "strict"], default="paper", help="rule set")
+    parser.add_argument("--scorer", choices=RULE_SETS, default="paper", help="rule set")
     parser.add_argument("--json", action="store_true", help="print the result of --cases as one JSON object")
     parser.add_argument(
         "--isolation",

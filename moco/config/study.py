@@ -11,6 +11,7 @@ from moco.config.engine import EngineSettings
 from moco.config.evolution import EvolutionEntry
 from moco.config.fields import MODEL_NAME, Section, identity, runtime
 from moco.config.models import DAY, TEMPLATE_DATE, ModelEntry
+from moco.config.rule_sets import RuleSet
 from moco.config.scoring import Scoring
 from moco.config.tasks import Slug, TaskEntry
 from moco.digest import digest
@@ -61,10 +62,8 @@ class Study(Section):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = identity(
         "Run seeds; every result is made once per seed.", (1,), min_length=1
     )
-    scorer: Literal["strict", "paper"] = identity(
-        "Rule set that scores dev for fits and stands in the tables.", "strict"
-    )
-    also_score: tuple[Literal["strict", "paper"], ...] = identity("Further rule sets that score the same answers.", ())
+    scorer: RuleSet = identity("Rule set that scores dev for fits and stands in the tables.", "strict")
+    also_score: tuple[RuleSet, ...] = identity("Further rule sets that score the same answers.", ())
     scoring: Scoring = identity("How replies are scored, where that runs code or models.", factory=Scoring)
     decoding: dict[Slug, Decoding] = identity("Decoding presets by name.", factory=lambda: {"default": Decoding()})
     engine: EngineSettings = identity("Engine of every model that sets none.", factory=EngineSettings)

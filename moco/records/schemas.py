@@ -250,7 +250,7 @@ _RESULT = {"kind": _TEXT, "pool": _TEXT, "name": _TEXT, "level": _TEXT}
 
 ALL_SCORES = _schema(
     "all_scores",
-    1,
+    2,
     **_RESULT,
     task=_TEXT,
     seed=_INT,
@@ -262,6 +262,7 @@ ALL_SCORES = _schema(
     score=_FLOAT,
     parsed=_TEXT,
     rule=_TEXT,
+    details_json=_TEXT,
 )
 
 ALL_COSTS = _schema("all_costs", 1, **_RESULT, seed=_INT, **_kinds(COSTS))

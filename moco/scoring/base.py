@@ -44,8 +44,12 @@ class Verdict:
     details: Mapping[str, float | str] = field(default_factory=dict)
 
 
+class Unevaluable(Exception):
+    """The original raises an error on this item and reply."""
+
+
 class Scorer(Protocol):
-    """Scores the replies of one task type under one rule set (`paper` or `strict`)."""
+    """Scores the replies of one task type under one rule set (`strict`, `paper` or `paper-1.1`)."""
 
     def extract(self, question: Question, reply: str) -> Extraction:
         """Read the answer out of a reply without seeing the reference."""

@@ -1,14 +1,15 @@
 """Recorded cases: replies with the scores that a rule set gives them, recomputed and compared.
 
 A file has one JSON object a line: `task_type`, `item` (in MoCo's format; the text of the question may be missing),
-`response`, and under the name of the rule set an object with `score`, for `paper` also with `parsed`.
+`response`, and under the name of the rule set an object with `score`, for the original's rule sets also with `parsed`. Instead of that
+object, `error` names what the original raises: such an item has no score.
 """
 
 import codecs
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from moco.registry import did_you_mean
 from moco.scoring.base import Case, Tools, Verdict, score_cases
 from moco.scoring.catalogue import scorer_for, task_types
 from moco.tasks.item import Question, Reference
-from moco.tasks.sources.moco_json import read_item
+from moco.tasks.raw import RawItem
+from moco.tasks.sources.moco_json import read_item, with_null_options
 
 TOLERANCE = 1e-9
 """Largest difference between equal scores."""
@@ -113,7 +115,10 @@ def _read_case(line: int, row: bytes, rules: str, where: str) -> RecordedCase:
     if kind in _JUDGED:
         raise RequestError(f"task type {kind!r} is scored by models, of which recorded cases have none", where=where)
     item = _field(content, "item", dict, where)
-    recorded = _recorded(_field(content, rules, dict, where), rules, f"{where}: {rules}")
+    if rules not in content and isinstance(content.get("error"), str):
+        recorded: dict[str, Any] = {"score": None}
+    else:
+        recorded = _recorded(_field(content, rules, dict, where), rules, f"{where}: {rules}")
     question, reference = _question_and_reference(line, kind, item, where)
     reply = _field(content, "response", str, where)
     return RecordedCase(line, kind, Case(question, reference, reply), recorded)
@@ -123,7 +128,7 @@ def _recorded(content: dict[str, Any], rules: str, where: str) -> dict[str, Any]
     score = _field(content, "score", (int, float, type(None)), where)
     if isinstance(score, bool) or (score is not None and not math.isfinite(score)):
         raise RequestError("field 'score' has the wrong type", where=where)
-    if "parsed" not in content and rules == "paper":
+    if "parsed" not in content and rules != "strict":
         raise RequestError("field 'parsed' is missing", where=where)
     parsed = {"parsed": content["parsed"]} if "parsed" in content else {}
     return {**parsed, "score": None if score is None else float(score)}
@@ -139,8 +144,21 @@ def _field(content: Any, name: str, kind: type | tuple[type, ...], where: str) -
     return content[name]
 
 
+def _read_odd_item(line: int, item: dict[str, Any], task_type: str, where: str) -> RawItem:
+    """Return an item that may have null or empty options, or an empty category, which tasks refuse."""
+    choices, category = item.get("choices"), item.get("category")
+    if isinstance(choices, dict):
+        texts = {key: "" if text is None else text for key, text in choices.items()}
+        filled = {key: text or "-" if isinstance(text, str) else text for key, text in texts.items()}
+        made = read_item(line, {**with_null_options(item), "choices": filled}, task_type, where)
+        return made if made.options is None else replace(made, options=tuple(texts.values()))
+    if task_type == "noncompliance" and isinstance(category, str) and not category.strip():
+        return replace(read_item(line, {**item, "category": "-"}, task_type, where), gold=category)
+    return read_item(line, item, task_type, where)
+
+
 def _question_and_reference(line: int, task_type: str, item: dict[str, Any], where: str) -> tuple[Question, Reference]:
-    raw = read_item(line, {**_NO_TEXT, **item}, task_type, f"{where}: item")
+    raw = _read_odd_item(line, {**_NO_TEXT, **item}, task_type, f"{where}: item")
     task = item.get("task")
     uid = f"case/test/{raw.row}"
     question = Question(

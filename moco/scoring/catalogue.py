@@ -6,18 +6,22 @@ from moco.errors import RequestError
 from moco.registry import did_you_mean
 from moco.scoring.base import SCORERS, Scorer
 
-RUNS_CODE = frozenset({"coding"})
+RUNS_CODE = frozenset({"coding", "kernel_bench", "smdd"})
 """Task types whose replies are programs, which run only with `scoring.code.allow`."""
 
 _MODULES = {
     "coding": "moco.scoring.coding",
     "exact_match": "moco.scoring.exact_match",
     "f1_match": "moco.scoring.f1_match",
+    "gene_ranking": "moco.scoring.gene_ranking",
     "general_verifier": "moco.scoring.general_verifier",
     "generation_diversity": "moco.scoring.generation_diversity",
+    "ifeval": "moco.scoring.ifeval",
+    "kernel_bench": "moco.scoring.kernel_bench",
     "multiple_choice": "moco.scoring.multiple_choice",
     "noncompliance": "moco.scoring.noncompliance",
     "reward_model": "moco.scoring.reward_model",
+    "smdd": "moco.scoring.smdd",
     "text_generation": "moco.scoring.text_generation",
 }
 
@@ -39,7 +43,7 @@ def scorer_module(task_type: str) -> str:
 
 
 def scorer_for(task_type: str, rules: str) -> Scorer:
-    """Return the scorer of a task type under a rule set (`paper` or `strict`).
+    """Return the scorer of a task type under a rule set (`moco.config.rule_sets`).
 
     Raises:
         RequestError: The type or the rule set is unknown.

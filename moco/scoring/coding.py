@@ -26,6 +26,21 @@ _PAPER_ALLOWANCE = Allowance(seconds=10, memory=512 * _MIB)
 _STANDARD_NAMES = frozenset({"math", "os", "random", "re", "string", "sys"})
 
 
+def permitted(tools: Tools) -> Runner:
+    """Return what runs code that models wrote.
+
+    Raises:
+        RequestError: It may not run, or not in the isolation that is asked for.
+    """
+    if tools.code is None:
+        raise RequestError(
+            "code that models wrote is not executed without permission",
+            where="scoring.code.allow",
+            remedy="set it to true",
+        )
+    return runner(tools.code.isolation)
+
+
 class _Coding(BatchScorer):
     """What both rule sets share: replies are tried side by side, and each on its own."""
 
@@ -41,14 +56,8 @@ class _Coding(BatchScorer):
         """
         if not cases:
             return []
-        code = tools.code
-        if code is None:
-            raise RequestError(
-                "code that models wrote is not executed without permission",
-                where="scoring.code.allow",
-                remedy="set it to true",
-            )
-        run = runner(code.isolation)
+        run = permitted(tools)
+        code = tools.code or CodeTools()
         with ThreadPoolExecutor(max(1, tools.workers)) as pool:
             return list(pool.map(lambda case: self._judged(case, run, code), cases))
 
@@ -58,15 +67,24 @@ class _Coding(BatchScorer):
 
 
 class CodingPaper(_Coding):
-    """Scores programs by the original rules: the exit status decides, whatever the program does to get there."""
+    """Scores programs by the original rules: the exit status decides, whatever the program does to get there.
+
+    Args:
+        block: Which of the fenced blocks counts: -1, the last, or 0, the first.
+    """
+
+    def __init__(self, block: int) -> None:
+        self._block = block
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
-        """Return the last fenced block that the original rules see, or the reply."""
-        return _paper_extraction(reply, _PYTHON)
+        """Return the fenced block that the original rules take, or the reply."""
+        return original_extraction(reply, self._block)
 
     def _judged(self, case: Case, run: Runner, code: CodeTools) -> Verdict:  # noqa: ARG002
         language = str(case.reference.meta.get("language") or _PYTHON)
-        found = Extraction(case.extracted, "given") if case.given else _paper_extraction(case.text, language)
+        found = (
+            Extraction(case.extracted, "given") if case.given else original_extraction(case.text, self._block, language)
+        )
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         if language.lower() != _PYTHON:
@@ -147,12 +165,19 @@ def _last_definition(source: str) -> str | None:
     return names[-1] if names else None
 
 
-def _paper_extraction(reply: str, language: str) -> Extraction:
+def original_extraction(reply: str, block: int, language: str = _PYTHON) -> Extraction:
+    """Return a fenced block of those that the original rules see, or the trimmed reply.
+
+    Args:
+        reply: The reply.
+        block: Which of them: -1, the last, or 0, the first.
+        language: Of the code, as a fence names it.
+    """
     fenced = reply[: reply.rfind(_FENCE) + len(_FENCE)] if _FENCE in reply else ""
     for rule, pattern in (("fence", _paper_fence(language)), ("other_fence", _PAPER_OTHER_FENCE)):
         blocks = pattern.findall(fenced)
         if blocks:
-            return Extraction(blocks[-1].strip(), rule)
+            return Extraction(blocks[block].strip(), rule)
     return Extraction(reply.strip(), "reply")
 
 
@@ -172,5 +197,6 @@ def _layout_free(source: str) -> str:
     return source.strip() if tree is None else ast.unparse(tree)
 
 
-SCORERS.add("coding/paper", CodingPaper())
+SCORERS.add("coding/paper", CodingPaper(-1))
+SCORERS.add("coding/paper-1.1", CodingPaper(0))
 SCORERS.add("coding/strict", CodingStrict())

@@ -3,9 +3,11 @@
 from fractions import Fraction
 
 from moco.scoring.answers import FLOAT_TOLERANCE, answer_form, is_right, listed_options
-from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
+from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Unevaluable, Verdict, dataset_of
 from moco.scoring.numbers import EXACT_TOLERANCE
-from moco.scoring.short_answers import declared_answer, original_answer, paper_form, stored_gold
+from moco.scoring.original_answers import paper_1_1_answer, paper_1_1_form, paper_answer, paper_form, stored_gold
+from moco.scoring.original_equality import equal
+from moco.scoring.short_answers import declared_answer
 from moco.tasks.item import Question, Reference
 
 
@@ -14,7 +16,7 @@ class ExactMatchPaper(ReadingScorer):
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
         """Return the text that the original rules read out of a reply; it may be empty."""
-        return original_answer(reply)
+        return paper_answer(reply)
 
     def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
         """Return the text that the original rules compare."""
@@ -25,6 +27,33 @@ class ExactMatchPaper(ReadingScorer):
         if found.parsed is None:
             return Verdict(0.0, None, found.rule, "unparsed")
         right = paper_form(found.parsed) == paper_form(stored_gold(reference))
+        return Verdict(float(right), found.parsed, found.rule)
+
+
+class ExactMatchPaper11(ReadingScorer):
+    """Scores by the rules of release 1.1.2: lists, truth values and numbers within 1 %, and else text equality.
+
+    It fails on an item without a gold answer, which is then invalid.
+    """
+
+    def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
+        """Return the text that the rules read out of a reply; it may be empty."""
+        return paper_1_1_answer(reply)
+
+    def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
+        """Return the text that the rules compare where neither side is a list, a truth value or a number."""
+        return paper_1_1_form(parsed)
+
+    def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:  # noqa: ARG002
+        """Return 1 if the text agrees with the gold answer."""
+        if reference.gold is None:
+            return Verdict(None, found.parsed, found.rule, "invalid")
+        if found.parsed is None:
+            return Verdict(0.0, None, found.rule, "unparsed")
+        try:
+            right = equal(found.parsed, stored_gold(reference), reference.meta.get("answer_type"))
+        except Unevaluable:
+            return Verdict(None, found.parsed, found.rule, "invalid")
         return Verdict(float(right), found.parsed, found.rule)
 
 
@@ -66,4 +95,5 @@ def _tolerance(question: Question, reference: Reference) -> Fraction:
 
 
 SCORERS.add("exact_match/paper", ExactMatchPaper())
+SCORERS.add("exact_match/paper-1.1", ExactMatchPaper11())
 SCORERS.add("exact_match/strict", ExactMatchStrict())

@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from moco.scoring.answers import plain_form
 from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict, dataset_of
-from moco.scoring.short_answers import declared_answer, original_answer, paper_form, stored_gold
+from moco.scoring.original_answers import paper_1_1_answer, paper_1_1_form, paper_answer, paper_form, stored_gold
+from moco.scoring.short_answers import declared_answer
 from moco.scoring.text import plain_unicode, unwrapped, without_emphasis, without_math_delimiters
 from moco.tasks.item import Question, Reference
 
@@ -39,15 +40,23 @@ def token_f1(given: str, gold: str) -> float:
 
 
 class F1MatchPaper(ReadingScorer):
-    """Scores by the original rules; a list of accepted answers is split at every comma of its text."""
+    """Scores by the original rules; a list of accepted answers is split at every comma of its text.
+
+    Args:
+        answer: Reads the answer out of a reply.
+        form: Normal form whose words are compared.
+    """
+
+    def __init__(self, answer: Callable[[str], Extraction], form: Callable[[str], str]) -> None:
+        self._answer, self._form = answer, form
 
     def extract(self, question: Question, reply: str) -> Extraction:  # noqa: ARG002
         """Return the text that the original rules read out of a reply; it may be empty."""
-        return original_answer(reply)
+        return self._answer(reply)
 
     def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
         """Return the text whose words the original rules compare."""
-        return paper_form(parsed)
+        return self._form(parsed)
 
     def compared(self, question: Question, reference: Reference, found: Extraction) -> Verdict:
         """Return the F1 of the text."""
@@ -57,8 +66,8 @@ class F1MatchPaper(ReadingScorer):
         accepted = (
             gold.translate(_LIST_MARKS).split(",") if dataset_of(question, reference) == _LIST_DATASET else [gold]
         )
-        given = paper_form(found.parsed)
-        return Verdict(max(token_f1(given, paper_form(each)) for each in accepted), found.parsed, found.rule)
+        given = self._form(found.parsed)
+        return Verdict(max(token_f1(given, self._form(each)) for each in accepted), found.parsed, found.rule)
 
 
 class F1MatchStrict(ReadingScorer):
@@ -147,5 +156,6 @@ def _candidates(text: str, accepted: Sequence[str]) -> list[str]:
     return [part for part in parts if plain_form(part)] or [text]
 
 
-SCORERS.add("f1_match/paper", F1MatchPaper())
+SCORERS.add("f1_match/paper", F1MatchPaper(paper_answer, paper_form))
+SCORERS.add("f1_match/paper-1.1", F1MatchPaper(paper_1_1_answer, paper_1_1_form))
 SCORERS.add("f1_match/strict", F1MatchStrict())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from moco.prompts import blocks
 from moco.scoring.base import SCORERS, BatchScorer, Case, Extraction, Scorer, Tools, Verdict
-from moco.scoring.exact_match import ExactMatchPaper, ExactMatchStrict
+from moco.scoring.exact_match import ExactMatchPaper, ExactMatchPaper11, ExactMatchStrict
 from moco.scoring.judged import models_of
 from moco.scoring.multiple_choice import MultipleChoiceStrict
 from moco.tasks.item import LETTERS, Question, Reference
@@ -39,16 +39,23 @@ def decision(text: str) -> bool | None:
 class GeneralVerifierPaper(BatchScorer):
     """Asks the verifier about every reply; a positive decision line anywhere in its reply counts.
 
-    The original doubles every brace before it asks, and cuts an answer at its first closing brace.
+    The original doubles every brace before it asks; under the rules of the paper it cuts an answer at its first closing
+    brace.
+
+    Args:
+        rules: Reads answers.
     """
+
+    def __init__(self, rules: Scorer) -> None:
+        self._rules = rules
 
     def extract(self, question: Question, reply: str) -> Extraction:
         """Return the text that the original rules read out of a reply; it may be empty."""
-        return ExactMatchPaper().extract(question, reply)
+        return self._rules.extract(question, reply)
 
     def normal_form(self, question: Question, parsed: str) -> str:
         """Return the text that the original rules compare."""
-        return ExactMatchPaper().normal_form(question, parsed)
+        return self._rules.normal_form(question, parsed)
 
     def score_all(self, cases: Sequence[Case], tools: Tools) -> list[Verdict]:
         """Return 1 for every reply that the verifier accepts."""
@@ -155,5 +162,6 @@ def _doubled(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-SCORERS.add("general_verifier/paper", GeneralVerifierPaper())
+SCORERS.add("general_verifier/paper", GeneralVerifierPaper(ExactMatchPaper()))
+SCORERS.add("general_verifier/paper-1.1", GeneralVerifierPaper(ExactMatchPaper11()))
 SCORERS.add("general_verifier/strict", GeneralVerifierStrict())

@@ -105,4 +105,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 SCORERS.add("generation_diversity/paper", GenerationDiversityPaper())
+SCORERS.add("generation_diversity/paper-1.1", GenerationDiversityPaper())
 SCORERS.add("generation_diversity/strict", GenerationDiversityStrict())

@@ -33,12 +33,16 @@ _VERIFIER = ("verifier", "verdict_tokens")
 _STRICT_REWARD = ("reward", "second_reward", "max_length")
 _FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("general_verifier", "paper"): _VERIFIER,
+    ("general_verifier", "paper-1.1"): _VERIFIER,
     ("general_verifier", "strict"): _VERIFIER,
     ("reward_model", "paper"): ("reward",),
+    ("reward_model", "paper-1.1"): ("reward",),
     ("reward_model", "strict"): _STRICT_REWARD,
     ("text_generation", "paper"): ("reward",),
+    ("text_generation", "paper-1.1"): ("reward",),
     ("text_generation", "strict"): ("text_generation",),
     ("generation_diversity", "paper"): ("encoder",),
+    ("generation_diversity", "paper-1.1"): ("encoder",),
     ("generation_diversity", "strict"): ("encoder", "least_words", "least_reward"),
 }
 
@@ -68,4 +72,6 @@ def judges(task_type: str, rules: str, settings: Scoring) -> dict[Role, str | No
 
 def has_scores(task_type: str, rules: str, settings: Scoring) -> bool:
     """Return whether replies get a score at all."""
+    if task_type == "kernel_bench":  # a kernel needs a GPU, which sandboxes do not have
+        return settings.code.isolation == "limits"
     return not (task_type == "text_generation" and rules == "strict" and settings.text_generation is None)

@@ -1,15 +1,16 @@
 """Scorers of multiple-choice items: the letter by the original rules, or what a reply says by a grammar of choices."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Verdict
+from moco.scoring.base import SCORERS, Extraction, ReadingScorer, Unevaluable, Verdict
 from moco.scoring.choice_grammar import BOXED, DECLARED, MENTIONED, SUPPORTED, choice
 from moco.scoring.choice_tokens import CLOSED, OPENED
 from moco.scoring.choice_turns import ends
 from moco.scoring.labels import folded, leading_label, letters_only, option_equal_to
+from moco.scoring.original_choice import Options, paper_1_1_choice, paper_choice
 from moco.scoring.text import unwrapped, visible_answer, without_emphasis
-from moco.tasks.item import LETTERS, Question, Reference
+from moco.tasks.item import LETTERS, NULL_OPTIONS, Question, Reference
 
 _RULES = {BOXED: "box", DECLARED: "declared", SUPPORTED: "supported", MENTIONED: "mentioned"}
 _BOX = re.compile(
@@ -27,25 +28,32 @@ _SEVERAL = 2
 
 
 class MultipleChoicePaper(ReadingScorer):
-    """Scores letters by the original rules: the first letter or option text found in list order."""
+    """Scores letters by the original rules.
+
+    An item with a null option is invalid where the original, which raises an error on such an option, would look at it.
+
+    Args:
+        choice: Reads a letter out of a reply.
+    """
+
+    def __init__(self, choice: Callable[[str, Options], Extraction]) -> None:
+        self._choice = choice
 
     def extract(self, question: Question, reply: str) -> Extraction:
         """Return the letter that the original rules read out of a reply."""
-        text = reply.lower().strip()
-        options = question.options or ()
-        letters = LETTERS[: len(options)]
-        for letter in letters:
-            low = letter.lower()
-            if text == low or text.startswith((low + ")", low + ".", low + " ")):
-                return Extraction(letter, "start")
-        for letter, option in zip(letters, options, strict=False):
-            if option.lower() in text:
-                return Extraction(letter, "option_text")
-        for letter in letters:
-            low = letter.lower()
-            if any(form in text for form in (low + ")", f"({low})", f"answer is {low}", low + ".")):
-                return Extraction(letter, "label")
-        return Extraction(None, "none")
+        try:
+            return self._choice(reply, question.options or ())
+        except Unevaluable:
+            return Extraction(None, "error")
+
+    def score(self, question: Question, reference: Reference, reply: str) -> Verdict:
+        """Extract and compare."""
+        nulls = reference.meta.get(NULL_OPTIONS, ())
+        options = [None if place in nulls else text for place, text in enumerate(question.options or ())]
+        try:
+            return self.compared(question, reference, self._choice(reply, options))
+        except Unevaluable:
+            return Verdict(None, None, "error", "invalid")
 
     def normal_form(self, question: Question, parsed: str) -> str:  # noqa: ARG002
         """Return the letter in upper case."""
@@ -131,5 +139,6 @@ def _without_option_list(text: str, options: Sequence[str]) -> str:
     return re.sub(pattern, "\n", text, flags=re.IGNORECASE).strip()
 
 
-SCORERS.add("multiple_choice/paper", MultipleChoicePaper())
+SCORERS.add("multiple_choice/paper", MultipleChoicePaper(paper_choice))
+SCORERS.add("multiple_choice/paper-1.1", MultipleChoicePaper(paper_1_1_choice))
 SCORERS.add("multiple_choice/strict", MultipleChoiceStrict())

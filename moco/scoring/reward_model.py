@@ -56,4 +56,5 @@ def _verdict(text: str, rating: Rating, gold: Rating | None, second: Rating | No
 
 
 SCORERS.add("reward_model/paper", RewardModelPaper())
+SCORERS.add("reward_model/paper-1.1", RewardModelPaper())
 SCORERS.add("reward_model/strict", RewardModelStrict())

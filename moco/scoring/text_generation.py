@@ -34,4 +34,5 @@ class TextGenerationStrict(WholeReplyScorer):
 _UNSCORED = Verdict(None, None, "none", "unscored")
 
 SCORERS.add("text_generation/paper", TextGenerationPaper())
+SCORERS.add("text_generation/paper-1.1", TextGenerationPaper())
 SCORERS.add("text_generation/strict", TextGenerationStrict())

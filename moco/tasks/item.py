@@ -7,6 +7,9 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DATASET = "registered_dataset"
 """Key in a reference's `meta`: the registered dataset of its task, where it has one."""
 
+NULL_OPTIONS = "null_options"
+"""Key in a reference's `meta`: positions of options that are null at the source, where the item is kept at all."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -27,7 +30,8 @@ class Reference:
     """What scorers see of an item (one row of `references.parquet`).
 
     `gold` by `gold_kind`: `option` {"index": position or null, "key": label at the source}; `aliases` a list of
-    strings; `code` {"test", "entry_point", "preamble"}; every other kind a string, number or null.
+    strings; `code` {"test", "entry_point", "preamble"}; `instructions`, `relevance`, `pharmacophore`, `lead_opt` and
+    `kernel` an object (`moco.tasks.sources.structured`); every other kind a string, number or null.
     """
 
     uid: str
@@ -40,11 +44,13 @@ class Reference:
 
     def text(self) -> str | None:
         """Return the gold answer as a reply would give it, or None where there is no single such text."""
-        if not self.valid or self.gold is None or self.gold_kind == "code":
+        if not self.valid or self.gold is None:
             return None
         if self.gold_kind == "option":
             position = self.gold["index"]
             return None if position is None else LETTERS[position]
+        if isinstance(self.gold, dict):
+            return None
         if isinstance(self.gold, list):
             return str(self.gold[0]) if self.gold else None
         return str(self.gold)

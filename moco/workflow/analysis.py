@@ -13,6 +13,9 @@ from moco.workflow.stage import Stage, Wildcards, results
 
 PLAIN = "plain responses"
 _TABLES = ("moco_main", "moco_cost", "moco_paid_perf", "moco_jobs_perf", "moco_truncated", "data_quality")
+_MEASURED = frozenset({"ifeval", "smdd"})
+"""Task types with further measures than the score."""
+
 _FIGURES = ("moco_win_rate", "moco_cost_frontier")
 COLLECTED = ("scores", "costs", "replies", "jobs_perf")
 """Files of a collected part."""
@@ -215,7 +218,12 @@ class Tabulate(Stage):
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables of this study; only one with several rule sets compares them."""
-        return _TABLES + (("scorer_difference",) if len(self.matrix.scorers) > 1 else ())
+        measured = any(task.type in _MEASURED for task in self.matrix.tasks.values())
+        return (
+            *_TABLES,
+            *(("moco_measures",) if measured else ()),
+            *(("scorer_difference",) if len(self.matrix.scorers) > 1 else ()),
+        )
 
     @property
     def figures(self) -> tuple[str, ...]:

@@ -126,10 +126,11 @@ class Study:
 
     def rescored(self, pool: str, name: str, task: str, *seeds: list[Any], rules: str = "paper") -> None:
         """Score a model (with an empty pool) or variant again under other rules."""
-        self.spec["also_score"] = [rules]
+        self.spec["also_score"] = list(dict.fromkeys([*self.spec["also_score"], rules]))
         for replies, items in zip(self._replies[pool, name, task], seeds, strict=True):
             path = paths.scores(rules, replies)
-            self._rescored[replies] = {rules: path}
+            self._rescored.setdefault(replies, {})[rules] = path
+            self._collected = ""
             write_scores(self.folder / path, {task: items})
 
     def not_applicable(self, pool: str, variant: str, task: str, reason: str) -> None:

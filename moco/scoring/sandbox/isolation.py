@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Literal
@@ -32,6 +33,7 @@ FILE_BYTES = 5_000_000
 
 _GUEST_HOME = "/harness"
 _SCRATCH = "/tmp"
+_PACKAGES = "/packages"
 _FIRST_UID = 1 << 30
 _UIDS_PER_PROCESS = 256
 _numbers = itertools.count()
@@ -50,6 +52,7 @@ class Place:
         environment: All variables of the process.
         folder: Its working folder on this machine; None where the command sets it.
         files: Open files that the command reads.
+        packages: Folders, as the guest sees them, of the packages that it may import.
     """
 
     command: Sequence[str]
@@ -58,6 +61,7 @@ class Place:
     environment: dict[str, str] = field(default_factory=lambda: dict(_ENVIRONMENT))
     folder: Path | None = None
     files: tuple[int, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,24 @@ class Bubblewrap:
     as_root: bool
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Give a fresh sandbox."""
+    def place(self, packages: Sequence[str] = ()) -> Iterator[Place]:
+        """Give a fresh sandbox.
+
+        Args:
+            packages: Installed packages that can be imported in it.
+        """
         with TemporaryFile() as stream:
             refused = system_call_filter()
             stream.write(refused or b"")
             stream.seek(0)
-            words = [*self._namespaces(), *_files(), "--chdir", _SCRATCH]
+            words = [*self._namespaces(), *_files(packages), "--chdir", _SCRATCH]
             words += ["--seccomp", str(stream.fileno())] if refused else []
             yield Place(
                 [self.program, *words, "--", *_interpreter(_GUEST_HOME)],
                 uid=_unused_uid() if self.as_root else None,
                 processes=PROCESSES,
                 files=(stream.fileno(),),
+                packages=(_PACKAGES,) if packages else (),
             )
 
     def _namespaces(self) -> list[str]:
@@ -104,12 +113,13 @@ class Limits:
     """No sandbox: an empty folder, a clean environment and limits on resources."""
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Give a fresh folder."""
+    def place(self, packages: Sequence[str] = ()) -> Iterator[Place]:
+        """Give a fresh folder, from which the whole environment of the packages can be imported."""
         with TemporaryDirectory(prefix="moco-code-") as folder:
             home = str(Path(guest.__file__).parents[1])
             # Processes are counted per user here: with a limit of one, none can be started at all.
-            yield Place(_interpreter(home), uid=None, processes=1, folder=Path(folder))
+            found = tuple(dict.fromkeys(str(path.parent) for path in _package_folders(packages)))
+            yield Place(_interpreter(home), uid=None, processes=1, folder=Path(folder), packages=found)
 
 
 Isolation = Bubblewrap | Limits
@@ -144,13 +154,24 @@ def _python() -> Path:
     return Path(base).resolve()
 
 
-def _files() -> list[str]:
+def _package_folders(packages: Sequence[str]) -> list[Path]:
+    """Return the folders of installed packages, with those of the libraries that their wheels bring along."""
+    found = []
+    for package in packages:
+        spec = find_spec(package)
+        for home in map(Path, (spec and spec.submodule_search_locations) or ()):
+            found += [path for path in (home, home.with_name(f"{home.name}.libs")) if path.is_dir()]
+    return found
+
+
+def _files(packages: Sequence[str]) -> list[str]:
     """Return what a sandbox sees of the file system; all of it can only be read, but for a small folder in memory."""
     links = {path: Path(path).readlink() for path in _SYSTEM if Path(path).is_symlink()}
     shown = [Path(path) for path in _SYSTEM if Path(path).is_dir() and path not in links]
     shown += [*_python_folders(), _python(), *(path for path in [Path("/etc/ld.so.cache")] if path.exists())]
     bound = {place: place for place in shown}
     bound[Path(_GUEST_HOME, "guest")] = Path(guest.__file__).parent
+    bound |= {Path(_PACKAGES, path.name): path for path in _package_folders(packages)}
     devices = [Path("/dev", name) for name in ("null", "zero", "random", "urandom")]
     words: list[str] = []
     for folder in sorted({parent for place in [*bound, *devices] for parent in place.parents} - {Path("/")}):

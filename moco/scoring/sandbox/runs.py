@@ -48,12 +48,14 @@ class Solution:
         preamble: Imports and helper functions of the item; trusted.
         test: Its tests: assertions, or a function `check` of the candidate; trusted.
         entry_point: Name that the tests call.
+        packages: Installed packages that the solution may import, besides the standard library.
     """
 
     source: str
     preamble: str
     test: str
     entry_point: str
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,11 @@ class Runner:
             verdict, report = stack.enter_context(_pipe())
             token = uuid4().hex
             trusted = {"preamble": solution.preamble, "entry_point": solution.entry_point}
-            place = stack.enter_context(self._isolation.place())
+            place = stack.enter_context(self._isolation.place(solution.packages))
             order = {
                 **trusted,
                 "source": solution.source,
+                "packages": list(place.packages),
                 "limits": _limits(place, allowance),
                 "read": down_read.number,
                 "write": up_write.number,

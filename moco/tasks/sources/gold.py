@@ -10,8 +10,12 @@ from typing import Any
 
 from moco.errors import RequestError
 from moco.tasks.sources.fields import kind_of
+from moco.tasks.sources.files import parse_json
+from moco.tasks.sources.structured import STRUCTURED, structured
 
-GOLD_REQUIRED = frozenset({"coding", "exact_match", "f1_match", "general_verifier", "multiple_choice", "noncompliance"})
+GOLD_REQUIRED = frozenset(
+    {"coding", "exact_match", "f1_match", "general_verifier", "multiple_choice", "noncompliance", *STRUCTURED}
+)
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
 _NUMBER = re.compile(rf"[-+−]?[$€£]?(?:{_DIGITS})(?:[eE][-+]?[0-9]+)?\s*%?|[-+−]?(?:[0-9]+\s+)?[0-9]+\s*/\s*[0-9]+")
@@ -48,6 +52,12 @@ def open_gold(
     Raises:
         RequestError: The value does not suit the task type.
     """
+    if task_type in STRUCTURED:
+        fields = parse_json(value, where) if isinstance(value, str) else value
+        if not isinstance(fields, dict):
+            raise RequestError(f"gold is {kind_of(fields)}, not an object", where=where)
+        found = structured(task_type, {"input": question, **fields}, where)
+        return Gold(found.gold, found.kind)
     match task_type:
         case "coding":
             test = _text(value, "test", where)

@@ -10,13 +10,15 @@ from moco.config.expand import expand
 from moco.config.tasks import MocoSource
 from moco.errors import RequestError
 from moco.registry import did_you_mean
+from moco.tasks.item import NULL_OPTIONS
 from moco.tasks.raw import RawItem
 from moco.tasks.sources.columns import group_label, odd_fields
 from moco.tasks.sources.columns import read as read_value
 from moco.tasks.sources.fields import brief, kind_of, label, option_texts, question_text, storable
 from moco.tasks.sources.files import opened, parse_json, refuse_other_format, undecodable
-from moco.tasks.sources.gold import GOLD_REQUIRED, open_gold, option_gold
+from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
 from moco.tasks.sources.rows import RowResult, SplitRows
+from moco.tasks.sources.structured import STRUCTURED, structured
 
 GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
 _Split = Literal["dev", "test"]
@@ -70,8 +72,8 @@ def _split(data: dict[str, Any], split: _Split, source: MocoSource, task_type: s
 def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], task_type: str, where: str) -> RawItem:
     """Return an item with what the source's rules say about its question, its group and whether it can be judged."""
     is_broken = isinstance(item, dict) and str(item.get("id")) in broken
-    if is_broken and isinstance(item.get("choices"), dict):
-        item = {**item, "choices": {key: "-" if text is None else text for key, text in item["choices"].items()}}
+    if is_broken:
+        item = with_null_options(item)
     made = read_item(row, item, task_type, where)
     odd = odd_fields(source.function, item, where)
     question = question_text(odd.get("question", made.question), where)
@@ -79,6 +81,19 @@ def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], 
     if source.group or "group" in odd:
         group = group_label(read_value(source.group, item, where) if source.group else odd["group"])
     return replace(made, question=question, group=group, valid=made.valid and not is_broken)
+
+
+def with_null_options(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of which options may be null: each becomes a dash, and their positions are noted."""
+    choices = item.get("choices")
+    if not isinstance(choices, dict) or None not in choices.values():
+        return item
+    nulls = [place for place, text in enumerate(choices.values()) if text is None]
+    return {
+        **item,
+        "choices": {key: "-" if text is None else text for key, text in choices.items()},
+        NULL_OPTIONS: nulls,
+    }
 
 
 def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
@@ -113,6 +128,13 @@ def read_item(row: int, item: Any, task_type: str, where: str) -> RawItem:
                 f"answer is {shown}, not one of the options {', '.join(map(brief, choices))}", where=where
             )
         gold = option_gold(list(choices).index(key), key)
+    elif task_type in STRUCTURED:
+        given = rest.pop("output", None)  # of sources that map columns, which name one for the gold
+        found = structured(task_type, {**item, **(given if isinstance(given, dict) else {})}, where)
+        question = question_text(_take(rest, "input", where) if found.question is None else found.question, where)
+        gold = Gold(found.gold, found.kind)
+        rest = {name: value for name, value in found.rest.items() if name in rest}
+        domain, group = domain or found.domain, group or found.group
     else:
         question = question_text(_take(rest, "input", where), where)
         field = GOLD_FIELD.get(task_type, "output")

@@ -44,6 +44,8 @@ def test_rows_are_singles_and_then_methods(scored_twice):
         "items that differ",
         "parsed (strict)",
         "parsed (compared)",
+        "invalid (strict)",
+        "invalid (compared)",
     )
 
 
@@ -55,6 +57,21 @@ def test_only_items_scored_under_both_count(scored_twice):
     assert row["difference"].low < 0 < row["difference"].high
     assert row["items that differ"] == 0.5
     assert (row["parsed (strict)"], row["parsed (compared)"]) == (0.75, 1.0)
+    assert (row["invalid (strict)"], row["invalid (compared)"]) == (1, 0)
+
+
+def test_every_further_rule_set_has_rows_of_its_own(study):
+    study.task("sums")
+    study.spec["pools"] = {"zoo": ["add"]}
+    study.single("add", "sums", [1, 0, 1])
+    study.rescored("", "add", "sums", [0, 0, 1])
+    study.rescored("", "add", "sums", [1, "invalid", 0], rules="paper-1.1")
+    assert study.spec["also_score"] == ["paper", "paper-1.1"]
+    table = make_table("scorer_difference", study.spec, study.results)
+    assert [(row[4], row[6].mean, row[6].n, row[-1]) for row in table.rows] == [
+        ("paper", pytest.approx(1 / 3), 3, 0),
+        ("paper-1.1", 0.5, 2, 1),
+    ]
 
 
 def test_scores_are_means_over_seeds_and_the_difference_has_a_sign(scored_twice):

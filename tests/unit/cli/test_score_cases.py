@@ -113,6 +113,31 @@ def test_a_line_that_is_no_unicode_is_a_bad_line(tmp_path, capsys):
     assert (found["agree"], [each["line"] for each in found["bad_lines"]]) == (2, [2])
 
 
+def test_odd_items_are_recomputed(cases, capsys):
+    choices = {"A": "red", "B": None, "C": "blue", "D": ""}
+    odd = {"choices": choices, "answer": "C"}
+    rows = [
+        line("multiple_choice", odd, "C", "C", 1.0),
+        line("multiple_choice", odd, "It is red.", "A", 0.0),
+        line("multiple_choice", odd, "It is blue.", None, None),
+        line("multiple_choice", {**odd, "choices": {**choices, "B": "x-ray"}}, "It is green.", "D", 0.0),
+        line("noncompliance", {"category": ""}, "I cannot say.", True, 1.0),
+        line("noncompliance", {"category": " "}, "Sure.", False, 0.0),
+        json.dumps({"task_type": "multiple_choice", "item": odd, "response": "It is blue.", "error": "AttributeError"}),
+    ]
+    assert main(["score", "--cases", cases(*rows), "--scorer", "paper", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["agree"] == len(rows)
+
+
+def test_errors_of_the_release_are_items_without_a_score(cases, capsys):
+    item = {"task_type": "exact_match", "item": {"output": None}, "error": "AttributeError"}
+    rows = [json.dumps({**item, "response": reply}) for reply in ("", r"\box{}")]
+    assert main(["score", "--cases", cases(*rows), "--scorer", "paper-1.1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["agree"] == 2
+    assert main(["score", "--cases", cases(*rows), "--scorer", "paper"]) == 1  # to which a null gold is an empty text
+    assert capsys.readouterr().out.splitlines()[-1] == "0 of 2 cases agree"
+
+
 def strict_line(task_type, item, response, **recorded):
     return json.dumps({"task_type": task_type, "item": item, "response": response, "strict": recorded})
 

@@ -25,26 +25,36 @@ def question_and_reference(task_type, item):
     return Question("u", "t", "test", task_type, "", "", options), Reference("u", gold, "option")
 
 
+FILES = {"paper": "scorer_cases.jsonl", "paper-1.1": "scorer_cases_1_1.jsonl"}
+"""Names beside the file that the variable names."""
+
+
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    name = os.environ.get(CASES)
-    if not name:
+def recorded(request, tmp_path_factory):
+    rules = request.param
+    if not os.environ.get(CASES):
         pytest.skip(f"{CASES} does not name a file of recorded cases")
-    rows = Path(name).read_text(encoding="utf-8").splitlines()
+    source = Path(os.environ[CASES])
+    source = source if rules == "paper" else source.with_name(FILES[rules])
+    if not source.is_file():
+        pytest.skip(f"{source} does not exist")
+    rows = source.read_text(encoding="utf-8").splitlines()
     path = tmp_path_factory.mktemp("cases") / "cases.jsonl"
     # Cases of other types run code or ask models.
     path.write_text("\n".join(row for row in rows if json.loads(row)["task_type"] in TYPES), encoding="utf-8")
-    cases, bad = read_cases(path, "paper")
+    cases, bad = read_cases(path, rules)
     assert bad == {}
-    return cases
+    return rules, cases
 
 
 @pytest.mark.parametrize("task_type", TYPES)
+@pytest.mark.parametrize("recorded", FILES, indirect=True)
 def test_recorded_cases_agree(recorded, task_type):
-    cases = [each for each in recorded if each.task_type == task_type]
+    rules, found = recorded
+    cases = [each for each in found if each.task_type == task_type]
     assert cases
-    assert disagreements(cases, "paper", Tools()) == []
-    scorer = scorer_for(task_type, "paper")
+    assert disagreements(cases, rules, Tools()) == []
+    scorer = scorer_for(task_type, rules)
     for each in cases:
         question, reference = each.case.question, each.case.reference
         extraction = scorer.extract(question, each.case.text)
@@ -101,6 +111,14 @@ def test_multiple_choice(choices, answer, reply, parsed, score):
         (None, "", "", 1.0),
         (":", "the answer is:", ":", 1.0),
         ("", "final answer: .\n", "final answer: .", 0.0),
+        ("5", "Answer: 5\rand more\n", "5", 1.0),
+        ("5", "the answer is 5\rand more", "5", 1.0),
+        ("5", "\\box\r\n5\rand more", "5", 1.0),
+        ("5 6", "\\box{5\r6}", "5\r6", 1.0),
+        ("5 6", "5\r6", "5\r6", 1.0),
+        ("5 6", "Answer: 5\v6\n", "5\v6", 1.0),
+        ("5 6", "Answer: 5\x856\n", "5\x856", 1.0),
+        ("5", "Answer:\r5\n", "5", 1.0),
     ],
 )
 def test_exact_match(gold, reply, parsed, score):
