@@ -28,6 +28,7 @@ VERBS = {
     "tabulate": "write a table",
     "plot": "write a figure",
     "report": "write the report",
+    "show": "show an item: its prompt, replies, calls of methods, and scores",
     "check": "find every mistake in a study before any job",
     "doctor": "say what this machine has and what that allows",
     "methods": "list methods and their settings",

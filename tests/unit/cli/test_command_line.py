@@ -73,7 +73,7 @@ def test_light_commands_import_nothing_heavy(code):
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 
-@pytest.mark.parametrize("verb", ["methods", "check", "tabulate", "plot", "score", "report", "verify"])
+@pytest.mark.parametrize("verb", ["methods", "check", "show", "tabulate", "plot", "score", "report", "verify"])
 def test_verbs_without_models_never_import_torch(verb, tmp_path):
     (tmp_path / "s.yaml").write_text(
         "study: s\nmodels: {a: {kind: zoo, recipe: add}}\npools: {p: [a]}\nmethods: {control_random: {}}\n"
@@ -83,6 +83,7 @@ def test_verbs_without_models_never_import_torch(verb, tmp_path):
         "tabulate": "moco.analysis.tables",
         "plot": "moco.analysis.figures",
         "report": "moco.analysis.report",
+        "show": "moco.analysis.story_text",
         "score": "moco.jobs.score",
     }
     work = {
