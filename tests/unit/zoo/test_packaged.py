@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from moco.zoo.build import build, location
 from moco.zoo.packaged import WEIGHTS, packaged
 from moco.zoo.roster import CURRICULUM_VERSION, ROSTER, recipe
 
-DOCS = Path(__file__).parents[3] / "docs"
+ROOT = Path(__file__).parents[3]
 FILES = {"README.md", "chat_template.jinja", "tokenizer.json", "tokenizer_config.json", "zoo.json"}
 
 
@@ -44,6 +45,12 @@ def test_the_package_has_no_other_models_and_stays_small():
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) <= 32_000_000
 
 
+def test_a_wheel_has_every_file():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["moco"]
+    packed = {path for pattern in patterns for path in (ROOT / "moco").glob(pattern)}
+    assert {path for path in WEIGHTS.rglob("*") if path.is_file()} <= packed
+
+
 def test_the_provenance_names_recipe_and_weights_of_every_model():
     text = (WEIGHTS / "README.md").read_text()
     assert f"Curriculum version {CURRICULUM_VERSION}," in text
@@ -68,7 +75,7 @@ def cells(path, columns):
 
 def test_the_page_on_the_zoo_shows_what_was_measured_on_these_models():
     skills = ["add", "reverse", "capital", "sort", "mixed"]
-    shown = cells(DOCS / "zoo.md", [*skills, "routing"])
+    shown = cells(ROOT / "docs/zoo.md", [*skills, "routing"])
     assert len(shown) == 14
     assert shown == cells(WEIGHTS / "README.md", [*skills, "route"])
 
