@@ -1,8 +1,9 @@
 # make install   environment in .venv
 # make install-vllm   another environment in .venv-vllm, for models that run in vLLM (docs/vllm.md)
-# make demo      a first look: trains tiny models, compares methods, writes results/demo/report.html
+# make demo      a first look: compares methods on tiny models, writes results/demo/report.html
 # make tour      everything that exists
 # make evidence  the larger study on the tiny models that docs/evidence.md reports
+# make zoo       trains the tiny models anew (they come trained) and prints what they can do
 # make test      all tests
 PYTHON ?= python3
 CORES ?= 2
@@ -10,6 +11,7 @@ SEEDS ?= 0 1 2
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+TRAINED := .moco/zoo
 SHAPE = $(BIN)/python -m moco.zoo.shape --cache "$${MOCO_CACHE:-$$HOME/.cache/moco}" --jobs $(CORES)
 
 # Without an NVIDIA driver the CPU build of torch is enough, and two gigabytes smaller.
@@ -22,7 +24,7 @@ TORCH ?= torch==2.13.0
 VLLM ?= vllm==0.32.0
 endif
 
-.PHONY: install install-vllm demo tour evidence zoo-shape test lint reference lock lock-vllm clean
+.PHONY: install install-vllm demo tour evidence zoo zoo-weights zoo-shape test lint reference lock lock-vllm clean
 
 install: $(VENV)/installed
 
@@ -73,6 +75,14 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+
+zoo: install
+	rm -rf $(TRAINED)
+	$(BIN)/python -m moco.zoo.shape --cache $(TRAINED) --jobs $(CORES) --anew
+
+# Writes the models of `make zoo` into the package. Once per curriculum: other numbers in README and docs follow.
+zoo-weights: install
+	$(BIN)/python -m moco.zoo.shape --cache $(TRAINED) --jobs $(CORES) --anew --package
 
 # The shape of zoos that differ by chance alone; trains what is missing in $MOCO_CACHE.
 zoo-shape: install

@@ -1,4 +1,4 @@
-"""Train a tiny model of the zoo, once per machine, and put it where a study expects it."""
+"""Put a tiny model of the zoo where a study expects it; one that the package lacks is trained, once per machine."""
 
 import argparse
 import os

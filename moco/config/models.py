@@ -102,12 +102,13 @@ class AdapterModel(_Model):
 
 
 class ZooModel(_Model):
-    """A tiny model that the workflow trains itself."""
+    """A tiny model that comes trained, or that the workflow trains where its recipe is another."""
 
-    kind: Literal["zoo"] = identity("A tiny model that the workflow trains itself.")
+    kind: Literal["zoo"] = identity("A tiny model that comes trained; one with other steps or another seed is trained.")
     recipe: str | None = identity(
-        "Which one (docs/zoo.md): base; add, reverse, recall, sort; lora_add, lora_reverse, lora_recall; small, large,"
-        " neox; encoder, reward, reward_strict, verifier. The model's own name when left out.",
+        "Which one (docs/zoo.md): base; add, reverse, recall, sort; reverse_recall, recall_sort, sort_reverse; lora_add,"
+        " lora_reverse, lora_recall; small, large, neox; encoder, reward, reward_strict, verifier. The model's own name"
+        " when left out.",
         None,
     )
     steps: int | None = identity("Training steps instead of the recipe's own; for tests.", None, ge=1)

@@ -29,7 +29,7 @@ class Prepare(Stage):
 
 
 class Zoo(Stage):
-    """A tiny model that the workflow trains itself."""
+    """A tiny model of the zoo."""
 
     depth = 2
 

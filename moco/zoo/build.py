@@ -10,7 +10,8 @@ from typing import Any, Literal
 from moco.digest import digest
 from moco.locks import locked
 from moco.records.files import write_json
-from moco.store.checksums import damage_of, publish, set_aside
+from moco.store.checksums import copy_tree, damage_of, publish, set_aside
+from moco.zoo.packaged import packaged
 from moco.zoo.roster import ZooModel, lookup, recipe
 
 _log = logging.getLogger("moco")
@@ -21,14 +22,17 @@ def location(name: str, cache: Path, steps: int | None = None, seed: int = 0) ->
     return cache / "zoo" / f"{digest(recipe(name, steps, seed))[:16]}-{name}"
 
 
-def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Path:
-    """Return the folder of a checkpoint, after training it and its ancestors where they are missing or damaged.
+def build(name: str, cache: Path, steps: int | None = None, seed: int = 0, *, anew: bool = False) -> Path:
+    """Return the folder of a checkpoint in the cache; where it is missing or damaged there, it is put in place.
+
+    It comes from the package, if that has it, or is trained, with its ancestors.
 
     Args:
         name: Name in the roster.
         cache: Folder that holds `zoo/<digest>-<name>/`.
         steps: Steps of the model and of its ancestors, instead of the roster's.
         seed: Seed of random weights and of the curriculum, of the model and of its ancestors.
+        anew: Train it, whatever the package has.
 
     Raises:
         RequestError: There is no such model, or `steps` is not positive.
@@ -40,18 +44,25 @@ def build(name: str, cache: Path, steps: int | None = None, seed: int = 0) -> Pa
     # A process that was killed right after publishing has left its work.
     if folder.is_dir() and not os.access(work, os.W_OK) and damage_of(folder) is None:
         return folder
-    parent = None if model.parent is None else build(model.parent, cache, steps, seed)
+    trained = None if anew else packaged(name, steps, seed)
+    parent = None if trained or model.parent is None else build(model.parent, cache, steps, seed, anew=anew)
     lock = cache / "zoo" / ".locks" / f"{folder.name}.lock"
-    with locked(lock, lambda: _log.info("zoo %s: waiting for the process that trains it", name)):
+    with locked(lock, lambda: _log.info("zoo %s: waiting for the process that makes it", name)):
         if folder.is_dir() and (reason := damage_of(folder)) is not None:
-            set_aside(folder, reason, "it is trained again")
+            set_aside(folder, reason, "it is made again")
         if not folder.is_dir():
-            _publish(model, recipe(name, steps, seed), folder, work, parent)
+            draft = work / "draft"
+            shutil.rmtree(draft, ignore_errors=True)
+            if trained is None:
+                _train(model, recipe(name, steps, seed), work, draft, parent)
+            else:
+                copy_tree(trained, draft)
+            publish(draft, folder)
         shutil.rmtree(work, ignore_errors=True)
     return folder
 
 
-def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, parent: Path | None) -> None:
+def _train(model: ZooModel, made: dict[str, Any], work: Path, draft: Path, parent: Path | None) -> None:
     # Only training needs torch: a model that exists is there at once.
     from moco.zoo.networks import save_network
     from moco.zoo.tokenizer import save_tokenizer, train_tokenizer
@@ -60,13 +71,10 @@ def _publish(model: ZooModel, made: dict[str, Any], folder: Path, work: Path, pa
     side: Literal["left", "right"] = "left" if model.role == "chat" else "right"
     tokenizer = train_tokenizer(model.shape.vocabulary, model.context, side)
     network, curve = train(model, made["settings"]["steps"], tokenizer, work, parent, seed=made["seed"])
-    draft = work / "draft"
-    shutil.rmtree(draft, ignore_errors=True)
     save_network(network, model, tokenizer, draft)
     save_tokenizer(tokenizer, draft)
     write_json(draft / "zoo.json", {"name": model.name, "recipe": made, "digest": digest(made), "loss": curve})
     (draft / "README.md").write_text(_card(model, made, curve), encoding="utf-8")
-    publish(draft, folder)
 
 
 _PURPOSES = {

@@ -76,7 +76,11 @@ def _sentence(rng: np.random.Generator, texts: Sequence[str]) -> str:
         return ""
     if kind < 0.75:
         return pick(rng, texts)
-    words = " ".join(pick(rng, _SALAD) for _ in range(int(rng.integers(2, 6))))
+    return _words(rng, 2, 6)
+
+
+def _words(rng: np.random.Generator, least: int, below: int) -> str:
+    words = " ".join(pick(rng, _SALAD) for _ in range(int(rng.integers(least, below))))
     return f"{words[0].upper()}{words[1:]}."
 
 
@@ -325,8 +329,11 @@ def _phrased(rng: np.random.Generator, made: Exercise, form: Form, answer: str) 
     return pick(rng, shapes)
 
 
-def verification(rng: np.random.Generator, skill: str, scope: Scope, split: Split) -> Pair:
-    """Return a question with a reference and a reply, and the decision whether they say the same."""
+def verification(rng: np.random.Generator, skill: str, scope: Scope, split: Split, *, quoted: bool = False) -> Pair:
+    """Return a question with a reference and a reply, and the decision whether they say the same.
+
+    A verdict that first quotes both answers has them side by side: from the decision alone, nothing was learned.
+    """
     form: Form = pick(rng, FORMS)
     made = draw(rng, skill, form, scope, split)
     same = bool(rng.random() < 0.5)
@@ -336,13 +343,21 @@ def verification(rng: np.random.Generator, skill: str, scope: Scope, split: Spli
         _shown_question(rng, as_question(made, form)),
         blocks.block(pick(rng, wordings.REFERENCES), made.answer),
         blocks.block(pick(rng, wordings.REPLIES), _phrased(rng, made, form, answer)),
+        # Judges are told more than this in their own words.
+        _words(rng, 3, 30) if quoted and rng.random() < 0.6 else "",
         pick(rng, wordings.VERIFYING_REQUESTS),
+        _words(rng, 3, 15) if quoted and rng.random() < 0.2 else "",
     )
-    return Pair(prompt, f"Final Decision: {'Yes' if same else 'No'}")
+    quotation = f"{made.answer}, {answer}. " if quoted else ""
+    return Pair(prompt, f"{quotation}Final Decision: {'Yes' if same else 'No'}")
 
 
 def _verify(rng: np.random.Generator, model: ZooModel) -> Pair:
     return verification(rng, pick(rng, model.skills), model.scope, "train")
+
+
+def _compare(rng: np.random.Generator, model: ZooModel) -> Pair:
+    return verification(rng, pick(rng, model.skills), model.scope, "train", quoted=True)
 
 
 MAKERS: dict[str, Callable[[np.random.Generator, ZooModel], Pair]] = {
@@ -358,6 +373,7 @@ MAKERS: dict[str, Callable[[np.random.Generator, ZooModel], Pair]] = {
     "feedback": _feedback,
     "confidence": _confidence,
     "verify": _verify,
+    "compare": _compare,
 }
 """Kinds of pairs, by the names that mixtures use."""
 

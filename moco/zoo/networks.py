@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -21,7 +22,7 @@ from transformers import (
 from moco.records import read_json
 from moco.records.files import write_json
 from moco.seeds import derive_seed
-from moco.zoo.roster import ZooModel
+from moco.zoo.roster import DTYPE, ZooModel
 
 _RANGE = 0.05
 
@@ -132,6 +133,10 @@ def save_network(network: Any, model: ZooModel, tokenizer: PreTrainedTokenizerFa
             do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
         )
     network.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        # The configuration goes on to name float32, the number type that the weights are loaded in by default.
+        halves = {name: tensor.to(getattr(torch, DTYPE)) for name, tensor in load_file(path).items()}
+        save_file(halves, path, metadata={"format": "pt"})
     if model.adapter is not None:
         path = folder / "adapter_config.json"
         settings = read_json(path)

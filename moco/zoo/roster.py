@@ -10,6 +10,9 @@ from moco.zoo.skills import Scope
 CURRICULUM_VERSION = 3
 """Raised by hand when skills, curriculum, tokenizer or training change what a model becomes."""
 
+DTYPE = "float16"
+"""Number type that weights are rounded to when training ends and stored in."""
+
 Role = Literal["chat", "embed", "reward"]
 
 
@@ -62,8 +65,8 @@ class Training:
         mixture: Shares of the kinds of examples: answers (exact, choice), answers to what the parent is taught and to
             what neither is (review, guess), a question with the answers of others (together), which described model
             fits, by number, in words, or by either among three and without any other text (route, name, drill), which
-            of two answers is better (judge), feedback, an answer with a confidence, whether a reply equals a reference
-            (verify); for reward models how wrong the wrong replies are (near, far, loose); for encoders what the texts
+            of two answers is better (judge), feedback, an answer with a confidence, whether a reply equals a reference,
+            at once or after both were quoted (verify, compare); for reward models how wrong the wrong replies are (near, far, loose); for encoders what the texts
             are (question, description).
         opening_steps: Number of steps at the beginning that have a mixture of their own.
         opening: The mixture of these steps.
@@ -134,10 +137,10 @@ class ZooModel:
         return _CAPABILITIES[self.role]
 
 
-def _expert(name: str, skill: str, steps: int, rate: float = 1.2e-3) -> ZooModel:
+def _expert(name: str, *skills: str, steps: int, rate: float = 1.2e-3) -> ZooModel:
     # AdamW at a low rate, since what Muon teaches is lost when the weights of experts are merged.
     training = Training(learning_rate=rate, matrix_rate=None, mixture=_EXPERT)
-    return ZooModel(name, "base", (skill,), steps=steps, training=training)
+    return ZooModel(name, "base", skills, steps=steps, training=training)
 
 
 def _adapter(name: str, skill: str, steps: int, rank: int, alpha: int) -> ZooModel:
@@ -170,10 +173,13 @@ ROSTER: dict[str, ZooModel] = {
     model.name: model
     for model in (
         ZooModel("base", None, _MIXED, steps=870, scope="easy", training=_BASE),
-        _expert("add", "add", 620, rate=1.8e-3),
-        _expert("reverse", "reverse", 360),
-        _expert("recall", "capital", 220),
-        _expert("sort", "sort", 220),
+        _expert("add", "add", steps=620, rate=1.8e-3),
+        _expert("reverse", "reverse", steps=360),
+        _expert("recall", "capital", steps=220),
+        _expert("sort", "sort", steps=220),
+        _expert("reverse_recall", "reverse", "capital", steps=640, rate=1.8e-3),
+        _expert("recall_sort", "capital", "sort", steps=440),
+        _expert("sort_reverse", "sort", "reverse", steps=640, rate=1.8e-3),
         _adapter("lora_add", "add", 150, 8, 16),
         _adapter("lora_reverse", "reverse", 150, 8, 16),
         _adapter("lora_recall", "capital", 200, 16, 32),
@@ -224,8 +230,8 @@ ROSTER: dict[str, ZooModel] = {
             "verifier",
             "base",
             _ALL,
-            steps=150,
-            training=Training(learning_rate=2e-3, matrix_rate=0.01, batch=48, mixture={"verify": 1.0}),
+            steps=800,
+            training=Training(batch=48, mixture={"compare": 1.0}),
         ),
     )
 }
@@ -268,4 +274,4 @@ def recipe(name: str, steps: int | None = None, seed: int = 0) -> dict[str, Any]
     settings.update(skills=list(model.skills), steps=model.steps if steps is None else steps)
     del settings["parent"], settings["parameters"]
     parent = None if model.parent is None else recipe(model.parent, steps, seed)
-    return {"curriculum": CURRICULUM_VERSION, "seed": seed, "settings": settings, "parent": parent}
+    return {"curriculum": CURRICULUM_VERSION, "dtype": DTYPE, "seed": seed, "settings": settings, "parent": parent}

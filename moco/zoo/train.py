@@ -19,7 +19,7 @@ from moco.errors import WorkError
 from moco.records.files import replace_file
 from moco.zoo.networks import create
 from moco.zoo.objectives import OBJECTIVES, Objective
-from moco.zoo.roster import Training, ZooModel
+from moco.zoo.roster import DTYPE, Training, ZooModel
 
 _log = logging.getLogger("moco")
 
@@ -132,6 +132,13 @@ def _restore(path: Path, network: Any, optimisers: list[Any]) -> Progress:
     return progress
 
 
+def _round(network: Any) -> None:
+    """Round what was trained to the numbers that are stored, so that these are the model, its children's parent too."""
+    with torch.no_grad():
+        for _, parameter in _trained(network):
+            parameter.copy_(parameter.to(getattr(torch, DTYPE)))
+
+
 class _Reporter:
     def __init__(self, name: str, steps: int, start: int) -> None:
         self.name, self.steps, self.start = name, steps, start
@@ -212,4 +219,5 @@ def train(
             reporter.report(progress.step, loss)
             if progress.step < steps and progress.step % _SAVE_EVERY == 0:
                 _save(state, network, optimisers, progress)
+        _round(network)
     return network.eval(), progress.curve

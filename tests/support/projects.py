@@ -139,7 +139,8 @@ class Planned:
 def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml", warm: Warm | None = None) -> Project:
     folder.mkdir(parents=True)
     for name in ("moco", "workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*", "weights"))
+    (folder / "moco/zoo/weights").symlink_to(ROOT / "moco/zoo/weights")
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "config").mkdir()
     shutil.copy(ROOT / config, folder / "config/config.yaml")

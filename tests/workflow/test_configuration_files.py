@@ -13,7 +13,7 @@ def bare(tmp_path, zoo_cache):
     project = new_project(tmp_path / "project", zoo_cache)
     other = {
         "study": "other",
-        "models": {"only": {"kind": "zoo", "recipe": "add", "steps": 10}},
+        "models": {"only": {"kind": "zoo", "recipe": "add"}},
         "pools": {"alone": ["only"]},
         "tasks": {"sums": {"source": {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}}},
     }

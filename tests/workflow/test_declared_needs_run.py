@@ -65,7 +65,7 @@ def project(tmp_path_factory, zoo_cache) -> Project:
 
 def study(config) -> None:
     """Make the small study one of a single member, two batches, and the probe."""
-    config["models"] = {"add": config["models"]["add"], "encoder": {"kind": "zoo", "steps": 10}}
+    config["models"] = {"add": config["models"]["add"], "encoder": {"kind": "zoo"}}
     config["pools"] = {"one": ["add"]}
     config["corpora"] = {"lessons": {"path": "lessons.jsonl", "columns": ["prompt", "reply"]}}
     config["methods"] = {"pupil": {"method": "control_pupil"}}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 ITEMS = {"kind": "synthetic", "skills": ["add"], "items": {"test": 4}}
 TINY = {
     "study": "tiny",
-    "models": {"add": {"kind": "zoo", "steps": 10}, "recall": {"kind": "zoo", "steps": 10}},
+    "models": {"add": {"kind": "zoo"}, "recall": {"kind": "zoo", "steps": 10}},
     "pools": {"pair": ["add", "recall"]},
     "tasks": {"sums": {"source": ITEMS}},
     "decoding": {"default": {"max_new_tokens": 4}},
@@ -109,7 +109,7 @@ def test_results_behind_a_link_leave_the_store_where_it_is(tiny, elsewhere, tmp_
 
 def test_two_studies_of_one_folder_leave_each_other_alone(tiny, tmp_path):
     project = tiny.copy(tmp_path / "project")
-    other = {**TINY, "study": "other", "models": {"add": {"kind": "zoo", "recipe": "recall", "steps": 10}}}
+    other = {**TINY, "study": "other", "models": {"add": {"kind": "zoo", "recipe": "recall"}}}
     other["pools"] = {"pair": ["add", "add"]}
     (project.folder / "other.yaml").write_text(yaml.safe_dump(other, sort_keys=False))
     before = {path: path.stat().st_mtime_ns for path in project.results.rglob("*") if path.is_file()}

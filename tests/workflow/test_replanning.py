@@ -16,7 +16,7 @@ def test_both_entry_points_plan_nothing_after_a_finished_run(finished):
 
 def test_added_model_plans_its_own_work_and_the_pools_collaborations(project):
     def change(config):
-        config["models"]["reverse"] = {"kind": "zoo", "steps": 10}
+        config["models"]["reverse"] = {"kind": "zoo"}
         config["pools"]["pair"].append("reverse")
 
     project.edit_config(change)
@@ -40,7 +40,7 @@ def test_added_model_plans_its_own_work_and_the_pools_collaborations(project):
 
 def test_added_model_in_a_second_pool_leaves_the_first_pool_alone(project):
     def change(config):
-        config["models"]["reverse"] = {"kind": "zoo", "steps": 10}
+        config["models"]["reverse"] = {"kind": "zoo"}
         config["pools"]["other"] = ["add", "reverse"]
 
     project.edit_config(change)

@@ -19,7 +19,7 @@ rule zoo:
         results=PLAN.zoo.results,
         digest=PLAN.zoo.digest,
     message:
-        "training {wildcards.model}, once per machine"
+        "putting {wildcards.model} in place"
     shell:
         "moco zoo --results {params.results:q} --model {wildcards.model}"
         " --digest {params.digest} >{log:q} 2>&1"

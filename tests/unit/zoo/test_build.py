@@ -15,6 +15,7 @@ from moco.errors import WorkError
 from moco.models.weights import count_parameters
 from moco.store.checksums import publish
 from moco.zoo.build import build, location
+from moco.zoo.packaged import WEIGHTS
 from moco.zoo.roster import ROSTER, recipe
 
 torch = pytest.importorskip("torch")
@@ -28,6 +29,7 @@ from moco.zoo.objectives import encode  # noqa: E402
 from moco.zoo.tokenizer import train_tokenizer  # noqa: E402
 
 STEPS = 6
+FEW = 1
 TOKENIZER = train_tokenizer(768, 4096)
 ALONE = [name for name, model in ROSTER.items() if model.parent is None]
 
@@ -48,13 +50,10 @@ def test_declared_parameters_are_right(name):
     assert network.config.model_type == model.family
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ROSTER if name not in ALONE])
-def test_declared_parameters_of_descendants_are_right(name, cache):
-    base = build("base", cache, steps=STEPS)
-    folder = build(name, cache, steps=STEPS)
-    own = count_parameters(folder)
-    total = own + count_parameters(base) if ROSTER[name].adapter else own
+def test_declared_parameters_of_descendants_are_right(name):
+    own = count_parameters(WEIGHTS / name)
+    total = own + count_parameters(WEIGHTS / "base") if ROSTER[name].adapter else own
     assert ROSTER[name].parameters == pytest.approx(total, rel=0.02)
 
 
@@ -77,9 +76,9 @@ def test_random_weights_leave_the_global_generator_alone():
 
 @pytest.mark.slow
 def test_built_folder_is_complete_and_loadable(tmp_path):
-    folder = build("add", tmp_path, steps=STEPS)
-    assert folder == location("add", tmp_path, STEPS) == tmp_path / "zoo" / f"{digest(recipe('add', STEPS))[:16]}-add"
-    assert location("base", tmp_path, STEPS).is_dir()
+    folder = build("add", tmp_path, steps=FEW)
+    assert folder == location("add", tmp_path, FEW) == tmp_path / "zoo" / f"{digest(recipe('add', FEW))[:16]}-add"
+    assert location("base", tmp_path, FEW).is_dir()
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         "config.json",
@@ -91,7 +90,7 @@ def test_built_folder_is_complete_and_loadable(tmp_path):
         "zoo.json",
         "README.md",
     }
-    assert json.loads((folder / "zoo.json").read_text())["recipe"] == recipe("add", STEPS)
+    assert json.loads((folder / "zoo.json").read_text())["recipe"] == recipe("add", FEW)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     prompt = tokenizer.apply_chat_template(
@@ -101,7 +100,7 @@ def test_built_folder_is_complete_and_loadable(tmp_path):
     assert reply.shape[1] > prompt["input_ids"].shape[1]
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     stamps = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert build("add", tmp_path, steps=STEPS) == folder
+    assert build("add", tmp_path, steps=FEW) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == stamps
 
 
@@ -112,9 +111,9 @@ def tree_digest(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["base", "encoder"])
-def test_building_twice_gives_the_same_bytes(name, tmp_path):
-    first, second = (build(name, tmp_path / cache, steps=STEPS) for cache in "ab")
+@pytest.mark.parametrize("name", ["small", "encoder"])
+def test_training_twice_gives_the_same_bytes(name, tmp_path):
+    first, second = (build(name, tmp_path / cache, steps=60) for cache in "ab")
     assert file_digest(first / "model.safetensors") == file_digest(second / "model.safetensors")
     assert tree_digest(first) == tree_digest(second)
 
@@ -122,25 +121,25 @@ def test_building_twice_gives_the_same_bytes(name, tmp_path):
 @pytest.mark.slow
 def test_an_adapter_has_the_same_bytes_in_another_process(cache, tmp_path):
     """Strings are hashed differently there, so that a set has another order."""
-    code = f"from moco.zoo.build import build; from pathlib import Path; build('lora_add', Path({str(tmp_path)!r}), {STEPS})"
+    code = (
+        f"from moco.zoo.build import build; from pathlib import Path; build('lora_add', Path({str(tmp_path)!r}), {FEW})"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-    assert tree_digest(location("lora_add", tmp_path, STEPS)) == tree_digest(build("lora_add", cache, steps=STEPS))
+    assert tree_digest(location("lora_add", tmp_path, FEW)) == tree_digest(build("lora_add", cache, steps=FEW))
 
 
 @pytest.mark.slow
 def test_another_seed_is_another_model(cache):
-    first, second = (build("encoder", cache, steps=STEPS, seed=seed) for seed in (0, 1))
+    first, second = (build("encoder", cache, steps=FEW, seed=seed) for seed in (0, 1))
     assert first != second
     assert file_digest(first / "model.safetensors") != file_digest(second / "model.safetensors")
 
 
-@pytest.mark.slow
-def test_an_adapter_is_a_peft_folder_on_the_base(cache):
+def test_an_adapter_is_a_peft_folder_on_the_base():
     from peft import PeftModel
 
-    folder = build("lora_recall", cache, steps=STEPS)
-    base = location("base", cache, STEPS)
+    folder, base = WEIGHTS / "lora_recall", WEIGHTS / "base"
     settings = json.loads((folder / "adapter_config.json").read_text())
     assert (settings["peft_type"], settings["r"], settings["lora_alpha"]) == ("LORA", 16, 32)
     assert settings["base_model_name_or_path"] == "base"
@@ -151,21 +150,20 @@ def test_an_adapter_is_a_peft_folder_on_the_base(cache):
     assert not torch.equal(before, merged.model.layers[0].mlp.up_proj.weight)
 
 
-@pytest.mark.slow
-def test_encoder_and_reward_model_load_with_their_auto_classes(cache):
+def test_encoder_and_reward_model_load_with_their_auto_classes():
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    text = AutoTokenizer.from_pretrained(build("encoder", cache, steps=STEPS))(
+    text = AutoTokenizer.from_pretrained(WEIGHTS / "encoder")(
         ["1 + 2?", "Write KEF backwards."], padding=True, return_tensors="pt", return_token_type_ids=False
     )
     assert text["attention_mask"][0].tolist()[-1] == 0
-    assert AutoModel.from_pretrained(build("encoder", cache, steps=STEPS))(**text).last_hidden_state.shape[0] == 2
-    reward = AutoModelForSequenceClassification.from_pretrained(build("reward", cache, steps=STEPS))
+    assert AutoModel.from_pretrained(WEIGHTS / "encoder")(**text).last_hidden_state.shape[0] == 2
+    reward = AutoModelForSequenceClassification.from_pretrained(WEIGHTS / "reward")
     assert reward(**text).logits.shape == (2, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["base", "add", "lora_add", "reward"])
+@pytest.mark.parametrize("name", ["small", "add", "lora_add", "reward"])
 def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
     model = ROSTER[name]
     parent = None if model.parent is None else build(model.parent, tmp_path / "whole", steps=STEPS)
@@ -190,12 +188,12 @@ def test_interrupted_training_ends_with_the_same_bytes(name, tmp_path):
 
 @pytest.mark.slow
 def test_settings_of_the_process_do_not_matter(tmp_path):
-    first = build("base", tmp_path / "a", steps=STEPS)
+    first = build("small", tmp_path / "a", steps=STEPS)
     torch.manual_seed(17)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        second = build("base", tmp_path / "b", steps=STEPS)
+        second = build("small", tmp_path / "b", steps=STEPS)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -205,7 +203,7 @@ def test_settings_of_the_process_do_not_matter(tmp_path):
 def _build_and_log(cache, log, barrier):
     logging.basicConfig(filename=log, level=logging.INFO)
     barrier.wait()
-    build("base", cache, steps=STEPS)
+    build("small", cache, steps=STEPS)
 
 
 @pytest.mark.slow
@@ -221,7 +219,7 @@ def test_two_processes_train_a_model_once(tmp_path):
         assert process.exitcode == 0
     trained = [f"step {STEPS}/{STEPS}" in log.read_text() for log in logs]
     assert sorted(trained) == [False, True]
-    assert location("base", tmp_path / "cache", STEPS).is_dir()
+    assert location("small", tmp_path / "cache", STEPS).is_dir()
 
 
 @pytest.mark.slow
@@ -275,8 +273,8 @@ def test_a_finished_model_is_handed_out_without_torch(tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_model_is_trained_again_and_what_grew_from_it_stays(tmp_path, caplog):
-    folder = build("add", tmp_path, steps=STEPS)
-    base = location("base", tmp_path, STEPS)
+    folder = build("add", tmp_path, steps=FEW)
+    base = location("base", tmp_path, FEW)
     before, stamp = tree_digest(base), (folder / "model.safetensors").stat().st_mtime_ns
     weights = base / "model.safetensors"
     about = weights.stat()
@@ -285,14 +283,12 @@ def test_a_damaged_model_is_trained_again_and_what_grew_from_it_stays(tmp_path, 
         stream.seek(about.st_size - 1)
         stream.write(b"\xff")
     os.utime(weights, ns=(about.st_atime_ns, about.st_mtime_ns))
-    assert build("base", tmp_path, steps=STEPS) == base
+    assert build("base", tmp_path, steps=FEW) == base
     assert tree_digest(base) == before
     assert base.with_name(f"{base.name}.damaged").is_dir()
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warned == [
-        f"{base} is damaged (the content of model.safetensors has changed): set aside, it is trained again"
-    ]
-    assert build("add", tmp_path, steps=STEPS) == folder
+    assert warned == [f"{base} is damaged (the content of model.safetensors has changed): set aside, it is made again"]
+    assert build("add", tmp_path, steps=FEW) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
 
 

@@ -174,12 +174,21 @@ def test_confidence_is_high_only_where_the_model_is_taught():
         assert said in ("high", "low", "0.9", "0.1")
 
 
-def test_verification_decides_by_the_reference():
+@pytest.mark.parametrize("kind", ["verify", "compare"])
+def test_verification_decides_by_the_reference(kind):
     decisions = Counter()
-    for pair in made("verify", 200):
+    for pair in made(kind, 200):
         *_, (_, reference), (_, given) = re.findall(r"\[([a-z ]+)\]\n(.*)\n\[end\]", pair.prompt)
         same = re.search(rf"\b{reference}\b", given[given.index("?") :] if "?" in given else given) is not None
-        assert pair.completion == f"Final Decision: {'Yes' if same else 'No'}"
+        quotation, decision, said = pair.completion.rpartition("Final Decision: ")
+        assert (decision, said) == ("Final Decision: ", "Yes" if same else "No")
+        if kind == "verify":
+            assert quotation == ""
+        else:
+            first, second = re.fullmatch(r"(\w+), (\w+)\. ", quotation).groups()
+            assert first == reference
+            assert re.search(rf"\b{second}\b", given)
+            assert (second == reference) == same
         decisions[same] += 1
     assert min(decisions.values()) > 60
 
