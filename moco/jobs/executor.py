@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from moco.config.decoding import Decoding
 from moco.config.runtime import engine_settings
@@ -15,10 +15,6 @@ from moco.jobs.performance import reply_row
 from moco.methods.base import Choice, Request
 from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, RewardWork, Work
 from moco.models.info import ModelInfo
-
-if TYPE_CHECKING:
-    from moco.jobs.joint import JointReply
-
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -150,25 +146,22 @@ class Executor:
         return self._together(work, lambda one: (one.members, one.program), self._decode_jointly)
 
     def _decode_jointly(self, work: Sequence[JointWork]) -> list[JointResponse]:
-        from moco.jobs.joint import JointInference, JointJob
+        from moco.jobs.joint import JointInference
 
         models = [self._known(str(member)) for member in work[0].members]
-        jobs = [
-            JointJob(one.request.prompt, one.request.decoding or self._decoding, self._seed, one.request.sample)
-            for one in work
-        ]
-        replies = JointInference(self._inference, models).run(jobs, work[0].program)
-        for each in {reply.reply.response.key: reply for reply in replies}.values():
-            self._account_jointly(each)
-        self._replies.update({each.reply.response.key: each.reply for each in replies})
-        return [JointResponse(each.reply.response, each.prompt_tokens) for each in replies]
+        requests = [replace(one.request, decoding=one.request.decoding or self._decoding) for one in work]
+        replies = JointInference(self._inference, models).run(requests, work[0].program, self._seed)
+        for reply in {reply.response.key: reply for reply in replies}.values():
+            self._account_jointly(reply)
+        self._replies.update({reply.response.key: reply for reply in replies})
+        return [JointResponse(reply.response, reply.read) for reply in replies]
 
-    def _account_jointly(self, together: "JointReply") -> None:
-        account, reply = self._inference.accounts.account(" + ".join(together.prompt_tokens)), together.reply
+    def _account_jointly(self, reply: Reply) -> None:
+        account = self._inference.accounts.account(" + ".join(reply.read))
         account.items += 1
         account.cached += reply.cached
         if not reply.cached:
-            account.read_tokens += sum(together.prompt_tokens.values())
+            account.read_tokens += sum(reply.read.values())
             account.made_tokens += reply.response.completion_tokens
             account.seconds += reply.seconds
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import fsum
 from pathlib import Path
@@ -64,12 +64,14 @@ class Reply:
         cached: It was in the store.
         seconds: Share of its batch when first generated.
         failed: Why there is none; the response then is empty.
+        read: Of a reply that models wrote together, the prompt tokens of each model that was read, by name.
     """
 
     response: Response
     cached: bool
     seconds: float
     failed: str | None = None
+    read: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Counted:

@@ -13,6 +13,7 @@ from moco.engines.responses import Segment
 from moco.errors import RequestError
 from moco.jobs.fetch import fetch
 from moco.jobs.inference import Inference, Reply, make_reply
+from moco.methods.base import JointRequest
 from moco.models.info import ModelInfo
 from moco.store.generations import Stored, StoredReply
 from moco.store.keys import joint_key, prompt_digest
@@ -20,16 +21,6 @@ from moco.store.keys import joint_key, prompt_digest
 if TYPE_CHECKING:
     from moco.decoding.loop import Row
     from moco.engines.base import LiveEngine
-
-
-@dataclass(frozen=True)
-class JointJob:
-    """One reply that models write together."""
-
-    prompt: str
-    decoding: Decoding
-    seed: int
-    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,19 +35,6 @@ class _Prepared:
     def width(self) -> int:
         """Tokens that the request occupies in the model with the longest prompt."""
         return max(map(len, self.prompts)) + self.decoding.max_new_tokens
-
-
-@dataclass(frozen=True)
-class JointReply:
-    """A joint reply and what each model read and wrote for it.
-
-    Attributes:
-        reply: The reply, with the number of prompt tokens of the first model.
-        prompt_tokens: Prompt tokens by model, for the models that were read.
-    """
-
-    reply: Reply
-    prompt_tokens: dict[str, int]
 
 
 def check_one_vocabulary(infos: Sequence[ModelInfo]) -> None:
@@ -88,8 +66,16 @@ class JointInference:
         self._inference = inference
         self._models = list(models)
 
-    def run(self, jobs: Sequence[JointJob], program: Program, label: str = "joint replies") -> list[JointReply]:
-        """Return the replies in the order of `jobs`.
+    def run(
+        self, requests: Sequence[JointRequest], program: Program, seed: int, label: str = "joint replies"
+    ) -> list[Reply]:
+        """Return the replies in the order of the requests, with the number of prompt tokens of the first model.
+
+        Args:
+            requests: What is asked; each brings its decoding settings.
+            program: How the models write.
+            seed: Of the run.
+            label: What they are, in the plural.
 
         Raises:
             RequestError: The models have different vocabularies.
@@ -99,7 +85,7 @@ class JointInference:
             check_one_vocabulary(infos)
         places, program = program.members([info.fingerprint for info in infos])
         used = [self._models[place] for place in places]
-        prepared = [self._prepare(job, used, program) for job in jobs]
+        prepared = [self._prepare(request, used, program, seed) for request in requests]
         fingerprint = digest("joint", program.key(), [self._inference.info(name).fingerprint for name in used])
         stored, fresh = fetch(
             self._inference.store.partition(fingerprint),
@@ -109,28 +95,27 @@ class JointInference:
             label=label,
             flush_seconds=self._inference.settings(used[0]).flush_seconds,
         )
-        return [
-            JointReply(
-                _with_segments(
-                    make_reply(stored[item.key], item.shown, cached=item.key not in fresh), stored[item.key], used
-                ),
-                {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)},
-            )
-            for item in prepared
-        ]
+        replies = []
+        for item in prepared:
+            reply = make_reply(stored[item.key], item.shown, cached=item.key not in fresh)
+            read = {name: len(prompt) for name, prompt in zip(used, item.prompts, strict=True)}
+            replies.append(replace(_with_segments(reply, stored[item.key], used), read=read))
+        return replies
 
-    def _prepare(self, job: JointJob, models: Sequence[str], program: Program) -> _Prepared:
-        rendered = [self._inference.renderer(name).render(job.prompt, job.decoding.max_new_tokens) for name in models]
+    def _prepare(self, request: JointRequest, models: Sequence[str], program: Program, seed: int) -> _Prepared:
+        decoding = request.decoding
+        assert decoding is not None
+        rendered = [self._inference.renderer(name).render(request.prompt, decoding.max_new_tokens) for name in models]
         members = [
             (self._inference.info(name).fingerprint, prompt_digest(each.tokens), self._inference.settings(name).key())
             for name, each in zip(models, rendered, strict=True)
         ]
-        key, seed = joint_key(program.key(), members, job.decoding, job.seed, job.sample)
+        key, own = joint_key(program.key(), members, decoding, seed, request.sample)
         flag = max((each.flag for each in rendered), key=("ok", "shortened", "truncated").index)
         left_out = max(each.left_out for each in rendered)
         prompts = tuple(each.tokens for each in rendered)
         shown = replace(rendered[0], flag=flag, left_out=left_out)
-        return _Prepared(key, prompts, job.decoding, seed, shown)
+        return _Prepared(key, prompts, decoding, own, shown)
 
     def _generate(self, missing: Sequence[_Prepared], models: Sequence[str], program: Program) -> Iterator[Stored]:
         from moco.engines.memory import work_in_batches

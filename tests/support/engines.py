@@ -16,7 +16,7 @@ from moco.config.decoding import Decoding
 from moco.digest import digest
 from moco.engines.responses import Response
 from moco.errors import RequestError
-from moco.methods.base import Choice, Request
+from moco.methods.base import Choice, JointRequest, Request
 from moco.methods.logits import Logits, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, Work
 from moco.models.recipes import Recipe, Trained
@@ -256,6 +256,11 @@ class Engine:
 def plain_request(model: str, prompt: str, decoding: Decoding, sample: int = 0) -> Request:
     """Return the request of a model's reply to a prompt."""
     return Request(model, "item", prompt, "plain", sample, decoding)
+
+
+def joint_request(prompt: str, decoding: Decoding) -> JointRequest:
+    """Return the request of a reply that models write together."""
+    return JointRequest("item", prompt, "write", decoding=decoding)
 
 
 def interrupted(generate: Callable[[Any], Iterable[R]], after: int) -> Callable[[Any], Iterator[R]]:

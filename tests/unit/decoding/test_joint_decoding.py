@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from support.engines import plain_request
+from support.engines import joint_request, plain_request
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -13,7 +13,7 @@ from moco.decoding.fusion import WeightedSum, mean_of_logits
 from moco.decoding.loop import Row, decode
 from moco.errors import RequestError
 from moco.jobs.inference import Inference
-from moco.jobs.joint import JointInference, JointJob
+from moco.jobs.joint import JointInference
 from moco.models.info import ModelInfo
 from moco.store.generations import GenerationStore
 
@@ -37,21 +37,21 @@ def make(tiny_checkpoint, resolved, tmp_path):
 
 
 def texts(replies):
-    return [each.reply.response.text for each in replies]
+    return [each.response.text for each in replies]
 
 
 def jobs(decoding, questions=QUESTIONS):
-    return [JointJob(question, decoding, seed=1) for question in questions]
+    return [joint_request(question, decoding) for question in questions]
 
 
 def test_a_model_with_itself_is_that_model(make):
     inference = make()
     alone = inference.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
     for names in (("one", "one"), ("one", "again")):
-        fused = JointInference(inference, names).run(jobs(GREEDY), mean_of_logits(2))
+        fused = JointInference(inference, names).run(jobs(GREEDY), mean_of_logits(2), 1)
         assert texts(fused) == [reply.response.text for reply in alone]
         # Read once, whatever number of copies takes part.
-        assert all(list(each.prompt_tokens) == ["one"] for each in fused)
+        assert all(list(each.read) == ["one"] for each in fused)
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, HOT], ids=["greedy", "sampled"])
@@ -91,30 +91,30 @@ def test_only_pieces_that_all_vocabularies_have_are_combined():
 
 @pytest.mark.parametrize("decoding", [GREEDY, HOT], ids=["greedy", "sampled"])
 def test_the_order_of_members_changes_nothing(make, decoding):
-    first = JointInference(make("a"), ["one", "two"]).run(jobs(decoding), WeightedSum((0.3, 0.7)))
-    second = JointInference(make("b"), ["two", "one"]).run(jobs(decoding), WeightedSum((0.7, 0.3)))
-    copied = JointInference(make("c"), ["two", "one", "two"]).run(jobs(decoding), WeightedSum((0.4, 0.3, 0.3)))
-    keys = [[each.reply.response.key for each in replies] for replies in (first, second, copied)]
+    first = JointInference(make("a"), ["one", "two"]).run(jobs(decoding), WeightedSum((0.3, 0.7)), 1)
+    second = JointInference(make("b"), ["two", "one"]).run(jobs(decoding), WeightedSum((0.7, 0.3)), 1)
+    copied = JointInference(make("c"), ["two", "one", "two"]).run(jobs(decoding), WeightedSum((0.4, 0.3, 0.3)), 1)
+    keys = [[each.response.key for each in replies] for replies in (first, second, copied)]
     assert keys[0] == keys[1] == keys[2]
     assert texts(first) == texts(second) == texts(copied)
 
 
 def test_other_weights_are_other_replies(make):
     inference = make()
-    equal = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2))
-    uneven = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((0.9, 0.1)))
-    assert not {each.reply.response.key for each in equal} & {each.reply.response.key for each in uneven}
-    only_one = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((1.0, 0.0)))
+    equal = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2), 1)
+    uneven = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((0.9, 0.1)), 1)
+    assert not {each.response.key for each in equal} & {each.response.key for each in uneven}
+    only_one = JointInference(inference, ["one", "two"]).run(jobs(GREEDY), WeightedSum((1.0, 0.0)), 1)
     alone = inference.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
     assert texts(only_one) == [reply.response.text for reply in alone]
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, HOT], ids=["greedy", "sampled"])
 def test_replies_do_not_depend_on_batches_or_company(make, decoding):
-    alone = JointInference(make("a", batch_rows=1), ["one", "two"]).run(jobs(decoding), mean_of_logits(2))
+    alone = JointInference(make("a", batch_rows=1), ["one", "two"]).run(jobs(decoding), mean_of_logits(2), 1)
     assert len(set(texts(alone))) > 3
     shuffled = random.Random(0).sample(QUESTIONS, len(QUESTIONS))
-    together = JointInference(make("b"), ["one", "two"]).run(jobs(decoding, shuffled), mean_of_logits(2))
+    together = JointInference(make("b"), ["one", "two"]).run(jobs(decoding, shuffled), mean_of_logits(2), 1)
     by_question = dict(zip(shuffled, texts(together), strict=True))
     assert [by_question[question] for question in QUESTIONS] == texts(alone)
 
@@ -141,17 +141,17 @@ def test_the_cache_changes_nothing(make):
 
 
 def test_a_second_run_loads_nothing(make):
-    first = JointInference(make(), ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
+    first = JointInference(make(), ["one", "two"]).run(jobs(HOT), mean_of_logits(2), 1)
     inference = make(batch_rows=2)
-    again = JointInference(inference, ["one", "two"]).run(jobs(HOT), mean_of_logits(2))
+    again = JointInference(inference, ["one", "two"]).run(jobs(HOT), mean_of_logits(2), 1)
     assert inference.resident.loads == 0
-    assert all(each.reply.cached for each in again)
-    assert [each.reply.response for each in again] == [each.reply.response for each in first]
+    assert all(each.cached for each in again)
+    assert [each.response for each in again] == [each.response for each in first]
 
 
 def test_models_of_a_joint_decode_stay_in_memory_together(make):
     inference = make(resident_gb=0)
-    JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2))
+    JointInference(inference, ["one", "two"]).run(jobs(GREEDY), mean_of_logits(2), 1)
     assert inference.resident.loads == 2
 
 
@@ -160,5 +160,5 @@ def test_different_vocabularies_are_refused_before_weights_load(make):
     info = dataclasses.replace(inference.info("two"), name="other", tokenizer="another")
     inference.add(info, EngineSettings())
     with pytest.raises(RequestError, match="one and other have different vocabularies"):
-        JointInference(inference, ["one", "other"]).run(jobs(GREEDY), mean_of_logits(2))
+        JointInference(inference, ["one", "other"]).run(jobs(GREEDY), mean_of_logits(2), 1)
     assert inference.resident.loads == 0

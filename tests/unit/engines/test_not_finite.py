@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from support.checkpoints import judge_checkpoints
-from support.engines import plain_request
+from support.engines import joint_request, plain_request
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -17,7 +17,7 @@ from moco.engines.measures import RewardModel, TextEncoder
 from moco.engines.transformers import TransformersEngine
 from moco.errors import WorkError
 from moco.jobs.inference import Inference
-from moco.jobs.joint import JointInference, JointJob
+from moco.jobs.joint import JointInference
 from moco.methods.base import Choice
 from moco.models.resolve import resolve
 from moco.store.generations import GenerationStore
@@ -83,7 +83,7 @@ def test_no_reply_no_joint_reply_and_no_text_is_stored(tiny_checkpoint, inferenc
     with pytest.raises(WorkError, match=ONE_LINE):
         asked.run([plain_request("bad", question, GREEDY) for question in QUESTIONS], 1)
     with pytest.raises(WorkError, match=ONE_LINE):
-        JointInference(asked, ["good", "bad"]).run([JointJob("What?", GREEDY, seed=1)], mean_of_logits(2))
+        JointInference(asked, ["good", "bad"]).run([joint_request("What?", GREEDY)], mean_of_logits(2), 1)
     with pytest.raises(WorkError, match=ONE_LINE):
         asked.score_texts([Choice("bad", "item", question, ("A",), "options") for question in QUESTIONS])
     assert stored(tmp_path) == []
@@ -129,9 +129,9 @@ def test_eager_attention_says_what_sdpa_says(tiny_checkpoint, inference):
         asked = inference(folders, attention=attention)
         alone = asked.run([plain_request("one", question, GREEDY) for question in QUESTIONS], 1)
         fused = JointInference(asked, ["one", "two"]).run(
-            [JointJob(question, GREEDY, seed=1) for question in QUESTIONS], mean_of_logits(2)
+            [joint_request(question, GREEDY) for question in QUESTIONS], mean_of_logits(2), 1
         )
-        replies = [*alone, *(each.reply for each in fused)]
+        replies = [*alone, *fused]
         assert not any(reply.cached for reply in replies)
         said[attention] = [reply.response.text for reply in replies]
     assert said["eager"] == said["sdpa"]
@@ -144,11 +144,11 @@ def test_attention_and_type_are_in_every_key(tiny_checkpoint, inference, setting
 
     def keys(**settings):
         asked = inference(folders, **settings)
-        fused = JointInference(asked, ["one", "two"]).run([JointJob("What?", GREEDY, seed=1)], mean_of_logits(2))
+        fused = JointInference(asked, ["one", "two"]).run([joint_request("What?", GREEDY)], mean_of_logits(2), 1)
         return {
             asked.run([plain_request("one", "What?", GREEDY)], 1)[0].response.key,
             asked.score_texts([Choice("one", "item", "What?", ("A",), "options")])[0][0].stored.key,
-            fused[0].reply.response.key,
+            fused[0].response.key,
         }
 
     assert len(keys() | keys(**setting)) == 6

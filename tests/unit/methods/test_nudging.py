@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 from support.contexts import World, fit_context
-from support.engines import Engine
+from support.engines import Engine, joint_request
 from support.items import questions, right_reply, wrong_reply
 from support.scripted_steps import END, ScriptedModel, about, byte_tokenizer, save_random_model
 
@@ -16,7 +16,7 @@ from moco.decoding.loop import Row
 from moco.decoding.session import Session
 from moco.errors import RequestError
 from moco.jobs.inference import Inference
-from moco.jobs.joint import JointInference, JointJob
+from moco.jobs.joint import JointInference
 from moco.methods.api.nudging import BASE, NUDGER, Nudging
 from moco.methods.base import PoolInfo, Request, State
 from moco.methods.catalogue import make_method
@@ -166,8 +166,8 @@ def make(folders, tiny_checkpoint, resolved, tmp_path):
 
 
 def nudge(inference, names, gamma, retokenise, decoding=GREEDY, asked=QUESTIONS):
-    jobs = [JointJob(question, decoding, seed=1) for question in asked]
-    return [each.reply.response for each in JointInference(inference, names).run(jobs, Nudging(gamma, retokenise))]
+    jobs = [joint_request(question, decoding) for question in asked]
+    return [each.response for each in JointInference(inference, names).run(jobs, Nudging(gamma, retokenise), 1)]
 
 
 def plain(inference, name, decoding=GREEDY):
