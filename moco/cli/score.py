@@ -95,19 +95,21 @@ def _compare(path: Path, rules: str, isolation: Literal["bwrap", "limits"], *, a
     from moco.scoring.cases import disagreements, read_cases
 
     cases, bad = read_cases(path, rules)
+    differing, unscored = disagreements(cases, rules, Tools(workers=usable_cores(), code=CodeTools(isolation)))
+    bad |= {line: RequestError(str(error), where=f"{path}: line {line}") for line, error in unscored.items()}
     for error in bad.values():
         print(f"moco score: {error}", file=sys.stderr)
-    differing = disagreements(cases, rules, Tools(workers=usable_cores(), code=CodeTools(isolation)))
-    agree = len(cases) - len(differing)
+    scored = len(cases) - len(unscored)
+    agree = scored - len(differing)
     if as_json:
-        found = {"cases": len(cases), "agree": agree, "disagreements": [asdict(each) for each in differing]}
+        found = {"cases": scored, "agree": agree, "disagreements": [asdict(each) for each in differing]}
         if bad:
             found["bad_lines"] = [{"line": line, "error": str(error)} for line, error in bad.items()]
         print(json.dumps(found, ensure_ascii=False))
     else:
         for each in differing:
             print(f"line {each.line}: expected {_shown(each.expected)}, got {_shown(each.got)}")
-        print(f"{agree} of {len(cases)} cases agree" + (f"; lines that are no cases: {len(bad)}" if bad else ""))
+        print(f"{agree} of {scored} cases agree" + (f"; lines left out: {len(bad)}" if bad else ""))
     return 1 if differing or bad else 0
 
 

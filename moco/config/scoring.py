@@ -12,7 +12,7 @@ Slug = Annotated[str, Field(pattern=SLUG)]
 class CodeExecution(Section):
     """Execution of code that models wrote. Nothing runs unless `allow` says so."""
 
-    allow: bool = runtime("Run code that models wrote, to score tasks of type coding.", False)
+    allow: bool = runtime("Run code that models wrote, to score tasks of type coding, smdd and kernel_bench.", False)
     isolation: Literal["bwrap", "limits"] = identity(
         "bwrap: a sandbox without network and files (bubblewrap). limits: only limits on resources; code under test "
         "can read and write whatever you can.",

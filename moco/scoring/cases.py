@@ -81,17 +81,33 @@ def read_cases(path: Path, rules: str) -> tuple[list[RecordedCase], dict[int, Re
     return cases, bad
 
 
-def disagreements(cases: Sequence[RecordedCase], rules: str, tools: Tools) -> list[Disagreement]:
-    """Return the cases on which a rule set as it is today disagrees with what was recorded, by line."""
+def disagreements(
+    cases: Sequence[RecordedCase], rules: str, tools: Tools
+) -> tuple[list[Disagreement], dict[int, RequestError]]:
+    """Return the cases on which a rule set as it is today disagrees with what was recorded, by line.
+
+    Returns:
+        They; and the lines of task types that cannot be scored on this machine, with the reason.
+
+    Raises:
+        RequestError: None of the cases can be scored.
+    """
     found = []
+    unscored: dict[int, RequestError] = {}
     for kind in dict.fromkeys(case.task_type for case in cases):
         own = [case for case in cases if case.task_type == kind]
-        verdicts = score_cases(scorer_for(kind, rules), [recorded.case for recorded in own], tools)
+        try:
+            verdicts = score_cases(scorer_for(kind, rules), [recorded.case for recorded in own], tools)
+        except RequestError as error:
+            unscored |= {case.line: error for case in own}
+            if len(unscored) == len(cases):
+                raise
+            continue
         for case, verdict in zip(own, verdicts, strict=True):
             if not _agrees(case.recorded, verdict):
                 got = {"parsed": verdict.parsed, "score": verdict.score}
                 found.append(Disagreement(case.line, case.recorded, {name: got[name] for name in case.recorded}))
-    return sorted(found, key=lambda each: each.line)
+    return sorted(found, key=lambda each: each.line), unscored
 
 
 def _agrees(recorded: dict[str, Any], verdict: Verdict) -> bool:

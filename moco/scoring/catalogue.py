@@ -9,6 +9,9 @@ from moco.scoring.base import SCORERS, Scorer
 RUNS_CODE = frozenset({"coding", "kernel_bench", "smdd"})
 """Task types whose replies are programs, which run only with `scoring.code.allow`."""
 
+NEEDS_GPU = frozenset({"kernel_bench"})
+"""Task types of programs that only a GPU can run."""
+
 _MODULES = {
     "coding": "moco.scoring.coding",
     "exact_match": "moco.scoring.exact_match",

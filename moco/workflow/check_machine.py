@@ -167,20 +167,35 @@ def _disk(study: Study, results: Path) -> Iterator[Problem]:
 
 def tasks_of_programs(study: Study) -> list[str]:
     """Return tasks whose replies are executed; tasks with mistakes are reported elsewhere."""
-    names = []
+    return [name for name, kind in _types(study).items() if kind in RUNS_CODE]
+
+
+def _types(study: Study) -> dict[str, str]:
+    types = {}
     for name in study.tasks:
         with suppress(MocoError):
-            if task_type(concrete_entry(study, name), f"tasks.{name}") in RUNS_CODE:
-                names.append(name)
-    return names
+            types[name] = task_type(concrete_entry(study, name), f"tasks.{name}")
+    return types
 
 
 def _isolation(study: Study) -> Iterator[Problem]:
-    if not tasks_of_programs(study):
-        return
-    from moco.scoring.sandbox.runs import runner
+    types = _types(study)
+    if "smdd" in types.values():
+        from moco.scoring.molecules import require_rdkit
 
-    try:
-        runner(study.scoring.code.isolation)
-    except MocoError as error:
-        yield Problem(error.where, error.what, error.remedy)
+        try:
+            require_rdkit()
+        except MocoError as error:
+            yield Problem("tasks", error.what, error.remedy)
+    if "kernel_bench" in types.values() and study.scoring.code.isolation != "limits":
+        what = "kernels run on a GPU, which no sandbox has: tasks of type kernel_bench are not scored"
+        yield Problem(
+            "scoring.code.isolation", what, "set it to limits, which protects against accidents only", warning=True
+        )
+    if not RUNS_CODE.isdisjoint(types.values()):
+        from moco.scoring.sandbox.runs import runner
+
+        try:
+            runner(study.scoring.code.isolation)
+        except MocoError as error:
+            yield Problem(error.where, error.what, error.remedy)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from moco import paths
 from moco.errors import RequestError
 from moco.scoring import scorer_module
-from moco.scoring.catalogue import RUNS_CODE
+from moco.scoring.catalogue import NEEDS_GPU, RUNS_CODE
 from moco.workflow.batches import Batch
 from moco.workflow.collaboration import scoring_of, scoring_threads
 from moco.workflow.stage import Stage, Wildcards, results
@@ -93,6 +93,11 @@ class Score(Stage):
     def threads(self, wildcards: Wildcards) -> int:
         """Return the processes that score at once."""
         return scoring_threads(self, self._about(wildcards)[1])
+
+    def gpu(self, wildcards: Wildcards) -> int:
+        """Return the GPUs of a job: those of the models that judge, and one where kernels are measured."""
+        measures = self._about(wildcards)[1].type in NEEDS_GPU and self.study.site.use_gpu
+        return max(super().gpu(wildcards), int(measures))
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides scores, besides their inputs."""

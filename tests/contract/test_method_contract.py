@@ -25,6 +25,7 @@ from support.judges import tools
 
 from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.config.decoding import Decoding
+from moco.config.rule_sets import RULE_SETS
 from moco.config.study import Study
 from moco.decoding.loop import Row
 from moco.decoding.session import Session
@@ -293,7 +294,7 @@ def test_works_on_every_task_type_that_it_declares(id, kind, rules):
 def test_constructed_items_have_a_right_and_a_wrong_reply(kind):
     items = questions(4, kind)
     for item, gold in zip(items, references(items).values(), strict=True):
-        for rules in ("strict", "paper"):
+        for rules in RULE_SETS:
             cases = [Case(item, gold, reply(item)) for reply in (right_reply, wrong_reply)]
             verdicts = score_cases(scorer_for(kind, rules), cases, tools())
             assert [verdict.score for verdict in verdicts] == [1, 0]

@@ -61,7 +61,31 @@ def _noncompliance(number: int) -> Made:
     )
 
 
+def _ifeval(number: int) -> Made:
+    instruction = {"id": "punctuation:no_comma", "arguments": {}}
+    return Made(
+        f"Describe thing {number} without commas.",
+        {"instructions": [instruction]},
+        "instructions",
+        f"Thing {number} is long and heavy.",
+        f"Thing {number} is long, and heavy.",
+    )
+
+
+def _gene_ranking(number: int) -> Made:
+    genes = [f"GENE{(number + place) % 5}" for place in range(5)]
+    return Made(
+        f"Which genes matter in screen {number}?",
+        {"genes": genes, "scores": [2.0, 1.0, 0.0, 0.0, 0.0]},
+        "relevance",
+        ", ".join(genes[:2]),
+        ", ".join(genes[4:]),
+    )
+
+
 _BUILDERS = {
+    "ifeval": _ifeval,
+    "gene_ranking": _gene_ranking,
     "multiple_choice": _multiple_choice,
     "exact_match": _exact_match,
     "noncompliance": _noncompliance,

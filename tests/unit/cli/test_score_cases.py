@@ -102,7 +102,7 @@ def test_a_bad_line_is_reported_with_its_place_and_the_others_go_on(row, cases, 
     assert (found["cases"], found["agree"], found["disagreements"]) == (2, 2, [])
     assert found["bad_lines"] == [{"line": 2, "error": err.removeprefix("moco score: ").rstrip("\n")}]
     assert main(["score", "--cases", path]) == 1
-    assert capsys.readouterr().out == "2 of 2 cases agree; lines that are no cases: 1\n"
+    assert capsys.readouterr().out == "2 of 2 cases agree; lines left out: 1\n"
 
 
 def test_a_line_that_is_no_unicode_is_a_bad_line(tmp_path, capsys):
@@ -168,7 +168,7 @@ def test_what_models_judge_is_a_bad_line(cases, capsys):
     row = strict_line("reward_model", {"input": "q", "output": "a"}, "a", score=1.0)
     assert main(["score", "--cases", cases(row, STRICT_RIGHT[0]), "--scorer", "strict"]) == 1
     out, err = capsys.readouterr()
-    assert out == "1 of 1 cases agree; lines that are no cases: 1\n"
+    assert out == "1 of 1 cases agree; lines left out: 1\n"
     assert "line 1: task type 'reward_model' is scored by models" in err
 
 
@@ -202,3 +202,6 @@ def test_code_in_cases_runs_with_the_isolation_that_is_asked_for(cases, capsys, 
     (said,) = capsys.readouterr().err.splitlines()
     assert "bubblewrap is not installed" in said
     assert said.endswith("--isolation limits beside --cases")
+    assert main(["score", "--cases", cases(row, line(*RIGHT[0])), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["cases"], found["agree"], [each["line"] for each in found["bad_lines"]]) == (1, 1, [1])

@@ -229,18 +229,22 @@ def test_a_bubblewrap_that_cannot_make_namespaces_is_an_error_and_no_score(monke
     runs.runner.cache_clear()
 
 
-def test_recorded_programs_agree():
+@pytest.mark.parametrize(("rules", "file", "count"), [("paper", None, 61), ("paper-1.1", "scorer_cases_1_1.jsonl", 71)])
+def test_recorded_programs_agree(rules, file, count):
     need_sandbox()
     name = os.environ.get(CASES)
     if not name:
         pytest.skip(f"{CASES} does not name a file of recorded cases")
-    rows = [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    source = Path(name).with_name(file) if file else Path(name)
+    if not source.is_file():
+        pytest.skip(f"{source} does not exist")
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["task_type"] == "coding"]
     cases = [
         coding_case(row["response"], prompt="", test=row["item"]["test"], meta={"language": row["item"]["language"]})
         for row in rows
     ]
-    found = verdicts(cases, "paper")
+    found = verdicts(cases, rules)
     again = verdicts(
         [
             coding_case(
@@ -253,10 +257,10 @@ def test_recorded_programs_agree():
             )
             for case, v in zip(cases, found, strict=True)
         ],
-        "paper",
+        rules,
     )
-    expected = [(row["paper"]["parsed"], row["paper"]["score"]) for row in rows]
-    assert len(rows) == 61
+    expected = [(row[rules]["parsed"], row[rules]["score"]) for row in rows]
+    assert len(rows) == count
     assert [(verdict.parsed, verdict.score) for verdict in found] == expected
     assert [verdict.score for verdict in again] == [score for _, score in expected]
 

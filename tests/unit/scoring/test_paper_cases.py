@@ -53,7 +53,7 @@ def test_recorded_cases_agree(recorded, task_type):
     rules, found = recorded
     cases = [each for each in found if each.task_type == task_type]
     assert cases
-    assert disagreements(cases, rules, Tools()) == []
+    assert disagreements(cases, rules, Tools()) == ([], {})
     scorer = scorer_for(task_type, rules)
     for each in cases:
         question, reference = each.case.question, each.case.reference
