@@ -76,7 +76,7 @@ class Warm:
     @property
     def environment(self) -> dict[str, str]:
         """What makes `moco` in a shell script, such as a rule's, one of these."""
-        return {"BASH_ENV": str(self.functions), "MOCO_FORK_SERVER": "off"}
+        return {"BASH_ENV": str(self.functions)}
 
 
 def serve(address: str) -> list[str]:
