@@ -37,7 +37,7 @@ def asks(arguments: Sequence[str]) -> bool:
     """Return whether a command is that of a job whose workflow has such a process."""
     # Libraries read how many threads they may use when they are imported: all forks have one.
     one = os.environ.get("OMP_NUM_THREADS") == "1"
-    return one and "--digest" in arguments and os.environ.get(FORK_SERVER, "off") != "off"
+    return one and "--digest" in arguments and os.environ.get(FORK_SERVER, "off") not in ("off", "")
 
 
 def run_forked(arguments: Sequence[str]) -> int | None:
@@ -186,8 +186,13 @@ def main(address: Path) -> None:
         import_module(name)
     from moco.cli import run_here
     from moco.cli.jobs import plan
+    from moco.scoring import scorer_module
 
-    plan()
+    matrix = plan().matrix
+    for batch in matrix.batches.values():
+        matrix.source(scorer_module(batch.type))
+    for method in matrix.variants.values():
+        matrix.source(type(method).__module__)
     gc.collect()
     gc.freeze()  # a look at each object would copy all memory into every fork
     Forks(address, run_here).serve()

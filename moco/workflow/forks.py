@@ -20,16 +20,16 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 def fork_jobs(workflow: Any, plan: Plan) -> None:
     """Let jobs of this run be forks, where all of them run on this machine in this environment, without GPUs.
 
-    `MOCO_FORK_SERVER=off` leaves it.
+    With `MOCO_FORK_SERVER=off` they are not.
 
     Args:
         workflow: Snakemake's workflow object, about to run its jobs.
         plan: Its plan.
     """
-    local = workflow.is_main_process and workflow.executor_plugin.common_settings.local_exec
-    here = local and not workflow.touch and not workflow.deployment_settings.deployment_method
-    light = plan.bundle or plan.study.site.use_gpu  # tables alone; GPUs are taken when libraries are imported
-    if light or sys.platform != "linux" or FORK_SERVER in os.environ or not here or len(workflow.dag) < _WORTH_IT:
+    if os.environ.get(FORK_SERVER) or sys.platform != "linux" or len(workflow.dag) < _WORTH_IT:
+        return
+    # Which GPUs there are is settled when torch is imported. A replay makes tables alone.
+    if plan.bundle or plan.study.site.use_gpu or not _runs_here(workflow):
         return
     folder = tempfile.TemporaryDirectory(prefix="moco-")
     atexit.register(folder.cleanup)
@@ -37,6 +37,12 @@ def fork_jobs(workflow: Any, plan: Plan) -> None:
     _start(address)
     os.environ[FORK_SERVER] = str(address)
     _measure_forks(address.parent)
+
+
+def _runs_here(workflow: Any) -> bool:
+    """Return whether the jobs run on this machine, in the environment of Snakemake."""
+    local = workflow.is_main_process and workflow.executor_plugin.common_settings.local_exec
+    return bool(local and not workflow.touch and not workflow.deployment_settings.deployment_method)
 
 
 def _start(address: Path) -> None:

@@ -179,6 +179,7 @@ def test_a_command_that_nobody_answers_does_its_own_work(tmp_path, monkeypatch, 
     [
         (["score"], {}),
         (["score", "--digest", "d"], {FORK_SERVER: "off"}),
+        (["score", "--digest", "d"], {FORK_SERVER: ""}),
         (["score", "--digest", "d"], {"OMP_NUM_THREADS": "4"}),
         (["score", "--digest", "d"], {"OMP_NUM_THREADS": ""}),
     ],
