@@ -6,6 +6,9 @@ from pathlib import Path
 STUDY = "MOCO_STUDY"
 """Environment variable with the absolute path of the study's file, `.moco/studies/{digest}.json` of the project."""
 
+FORK_SERVER = "MOCO_FORK_SERVER"
+"""Environment variable with the socket of the process that forks jobs; `off`: every job is a process of its own."""
+
 
 def home(results: Path) -> Path:
     """Return the project folder of a results folder.

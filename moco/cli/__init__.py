@@ -11,6 +11,7 @@ from importlib import import_module
 
 from moco import __version__
 from moco.errors import MocoError
+from moco.home import FORK_SERVER
 
 VERBS = {
     "zoo": "train a tiny model of the zoo",
@@ -57,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"moco {__version__}")
         return 0
+    if FORK_SERVER in os.environ:
+        from moco.cli.forks import asks, run_forked
+
+        if asks(arguments) and (code := run_forked(arguments)) is not None:
+            return code
+    return run_here(arguments)
+
+
+def run_here(arguments: list[str]) -> int:
+    """Run one verb in this process and return its exit code, as `main` does."""
     verb = arguments[0]
     try:
         return _run(verb, arguments)

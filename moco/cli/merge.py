@@ -20,7 +20,6 @@ def run(options: argparse.Namespace) -> None:
 
     from moco.digest import digest
     from moco.home import home, store_root, work_root
-    from moco.merging.build import build_merge
     from moco.methods.state import model_of
     from moco.models.info import ModelInfo
     from moco.models.recipes import Trained
@@ -39,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
     known = [ModelInfo.read(options.results / paths.model_json(name)) for name in spec["among"]]
 
     def build(output: Path, _scratch: Path) -> None:
+        from moco.merging.build import build_merge  # brings torch
+
         output.rmdir()
         build_merge(options.model, recipe, known, output, home(options.results))
 

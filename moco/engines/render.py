@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from moco.engines.thoughts import ReplyText
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
+from moco.models.tokenizer import load_tokenizer
 from moco.prompts.budget import Shortened, shortened
 
 CHARACTERS_PER_TOKEN = 4
@@ -44,11 +44,9 @@ class Renderer:
     """
 
     def __init__(self, info: ModelInfo, root: Path) -> None:
-        from transformers import AutoTokenizer
-
         folder = info.tokenizer_folder(root)
         self._info = info
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+        self._tokenizer = load_tokenizer(folder, trust_remote_code=info.trust_remote_code)
         self._thoughts = ReplyText(self._tokenizer)
         self._today = datetime.fromisoformat(info.template_date)
         ends = (self._tokenizer.eos_token_id, self._tokenizer.sep_token_id)

@@ -18,6 +18,7 @@ from moco.engines.stopping import stop_ids
 from moco.engines.thoughts import ReplyText
 from moco.errors import RequestError
 from moco.models.info import ModelInfo
+from moco.models.tokenizer import load_tokenizer
 from moco.store.generations import Stored
 
 
@@ -86,13 +87,11 @@ class TransformersEngine:
     """
 
     def __init__(self, info: ModelInfo, root: Path, settings: EngineSettings) -> None:
-        from transformers import AutoTokenizer
-
         self._settings, self._name, self._tally = settings, info.name, Tally()
         self.device = device_of(settings)
         self.model = load_model(info, root, settings, self.device)
         folder = info.tokenizer_folder(root)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=info.trust_remote_code)
+        self.tokenizer = load_tokenizer(folder, trust_remote_code=info.trust_remote_code)
         self._text = ReplyText(self.tokenizer)
         self.stop_ids = stop_ids(self.tokenizer, self.model.config, getattr(self.model, "generation_config", None))
         self.top_logprobs = settings.top_logprobs

@@ -24,7 +24,11 @@ def syntax_digest(source: str) -> str:
 
     Positions, comments, docstrings and layout do not count, nor do fields that only some Python versions have.
     """
-    return hashlib.sha256(_walk(ast.parse(source)).encode()).hexdigest()
+    return _digest(ast.parse(source))
+
+
+def _digest(tree: ast.AST) -> str:
+    return hashlib.sha256(_walk(tree).encode()).hexdigest()
 
 
 def _walk(node: Any) -> str:
@@ -95,7 +99,8 @@ def _own_packages(package: str) -> frozenset[str]:
 @cache
 def _summary(source: str, module: str) -> tuple[str, frozenset[str]]:
     """Return a module's digest and what it imports."""
-    return syntax_digest(source), frozenset(_imported(ast.parse(source), module))
+    tree = ast.parse(source)
+    return _digest(tree), frozenset(_imported(tree, module))
 
 
 def source_hash(*modules: str) -> str:

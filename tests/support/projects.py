@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Project:
             "MOCO_CACHE": str(self.cache),
             "PYTHONPATH": str(self.folder),
             "HOME": str(self.folder),
+            "MOCO_FORK_SERVER": "off",  # jobs are processes that tests find, or forks of the fixture's
             **(self.warm.environment if self.warm else {}),
         }
 
@@ -131,9 +133,12 @@ class Planned:
         self.messages = sorted(set(re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)))
 
     def stages(self) -> dict[str, int]:
-        """Jobs by rule, without those that every change plans: collected files, tables, figures, report."""
+        """Jobs by stage, without those that every change plans: collected files, tables, figures, report."""
         usual = ("all", "collect", "tabulate", "plot", "report")
-        return {rule: count for rule, count in self.counts.items() if rule not in usual}
+        found: Counter[str] = Counter()
+        for rule, count in self.counts.items():
+            found[rule.removesuffix("_answers")] += 0 if rule in usual else count
+        return dict(+found)
 
 
 def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml", warm: Warm | None = None) -> Project:

@@ -141,7 +141,7 @@ def test_one_more_sample_plans_the_missing_block_and_that_method_only(project):
     assert planned.stages() == {"generate": 2, "answer": 2, "score": 2}
     assert planned.output.count("s1-4.parquet") > 0
     before = {path: path.stat().st_mtime_ns for path in (project.results / "generations").rglob("s0.parquet")}
-    project.snakemake("--until", "score")
+    project.snakemake("--until", "score_answers")
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -188,7 +188,7 @@ def test_a_helper_of_a_sibling_method_reaches_who_imports_it(project):
         "\nfrom moco.methods.text.wording import ASK as _\nfrom moco",
     )
     (project.folder / "moco/methods/text/wording.py").write_text("ASK = 1\n")
-    project.snakemake("--until", "score")
+    project.snakemake("--until", "score_answers")
     (project.folder / "moco/methods/text/wording.py").write_text("ASK = 2\n")
     assert project.planned().stages() == {"answer": 2, "score": 2}
 
@@ -199,7 +199,7 @@ def test_renamed_pool_generates_nothing(project):
 
     project.edit_config(change)
     shards = sorted((project.folder / ".moco/store/generations").rglob("*.parquet"))
-    project.snakemake("--until", "score")
+    project.snakemake("--until", "score_answers")
     assert sorted((project.folder / ".moco/store/generations").rglob("*.parquet")) == shards
 
 

@@ -1,3 +1,4 @@
+from moco.workflow.forks import fork_jobs
 from moco.workflow.plan import WILDCARDS
 from moco.workflow.start import start
 

@@ -10,7 +10,7 @@ rule score:
     benchmark:
         "<benchmarks>/score/{scorer}/{replies}.tsv"
     wildcard_constraints:
-        replies=PLAN.score.compared,
+        replies=rf"(?=generations/){PLAN.score.compared}",
     localrule: True
     conda:
         "../envs/moco.yaml"
@@ -23,6 +23,12 @@ rule score:
     shell:
         "moco score --results {params.results:q} --scorer {wildcards.scorer} --replies {wildcards.replies}"
         " --digest {params.digest} >{log:q} 2>&1"
+
+
+# A rule of their own, so that the rule graph reads from questions to the report.
+use rule score as score_answers with:
+    wildcard_constraints:
+        replies=rf"(?=answers/){PLAN.score.compared}",
 
 
 # Scored by models that judge, or by running programs: no work for the machine that plans. Which replies these are is
@@ -42,7 +48,7 @@ rule judge:
     benchmark:
         "<benchmarks>/score/{scorer}/{replies}.tsv"
     wildcard_constraints:
-        replies=PLAN.score.judged,
+        replies=rf"(?=generations/){PLAN.score.judged}",
     retries: PLAN.study.retries
     conda:
         "../envs/moco.yaml"
@@ -60,6 +66,11 @@ rule judge:
     shell:
         "moco score --results {params.results:q} --scorer {wildcards.scorer} --replies {wildcards.replies}"
         " --digest {params.digest} --gpus {resources.gpu} --attempt {resources.attempt} >{log:q} 2>&1"
+
+
+use rule judge as judge_answers with:
+    wildcard_constraints:
+        replies=rf"(?=answers/){PLAN.score.judged}",
 
 
 rule collect:
