@@ -30,6 +30,9 @@ VERBS = {
     "plot": "write a figure",
     "report": "write the report",
     "show": "show an item: its prompt, replies, calls of methods, and scores",
+    "init": "write a commented study and profile to begin with",
+    "plan": "say what a run would make, what is stored already, and why",
+    "run": "run a study; without one, the demo",
     "check": "find every mistake in a study before any job",
     "doctor": "say what this machine has and what that allows",
     "methods": "list methods and their settings",
@@ -94,7 +97,11 @@ def _run(verb: str, arguments: list[str]) -> int:
     module = import_module(f"moco.cli.{verb}")
     parser = argparse.ArgumentParser(prog=f"moco {verb}", description=module.__doc__)
     module.configure(parser)
-    options = parser.parse_args(arguments[1:])
+    own, passed = arguments[1:], []
+    if hasattr(module, "become_snakemake") and "--" in own:  # argparse would take what follows for our own
+        own, passed = own[: own.index("--")], own[own.index("--") + 1 :]
+    options = parser.parse_args(own)
+    options.snakemake = passed
     if hasattr(options, "digest"):
         from moco.cli.jobs import print_command
 

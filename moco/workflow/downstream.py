@@ -102,13 +102,13 @@ def _asked(plan: Plan, results: Path, path: Path) -> Job | None:
         remedy = "name its study (--config), or its results folder (--results)"
         raise RequestError(f"is not below {results}", where=str(path), remedy=remedy) from None
     job = job_of(name)
-    if job not in _planned(plan) and not _OUTPUTS.fullmatch(name):
+    if job not in planned_jobs(plan) and not _OUTPUTS.fullmatch(name):
         raise RequestError(f"is no file that study {plan.study.study} makes", where=str(path), remedy="check its name")
     return job
 
 
 @cache
-def _planned(plan: Plan) -> dict[Job, tuple[Job, ...]]:
+def planned_jobs(plan: Plan) -> dict[Job, tuple[Job, ...]]:
     """Return every job of a study, with the jobs that make its inputs; inputs come first."""
     jobs: dict[Job, tuple[Job, ...]] = {}
 
@@ -140,7 +140,7 @@ def _inputs(plan: Plan, job: Job) -> Iterator[Job]:
 def _downstream(plan: Plan, asked: set[Job]) -> set[Job]:
     """Return jobs with all that need what they make."""
     hit = set(asked)
-    for job, made_by in _planned(plan).items():
+    for job, made_by in planned_jobs(plan).items():
         if not hit.isdisjoint(made_by):
             hit.add(job)
     return hit

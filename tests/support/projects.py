@@ -78,7 +78,7 @@ class Project:
         return self.run("snakemake", "--cores", str(cores), *arguments, check=check, **environment)
 
     def planned(self, *arguments: str) -> "Planned":
-        done = self.snakemake("--dry-run", *arguments)
+        done = self.snakemake("--dry-run", "--printshellcmds", *arguments)  # in Snakemake's own words
         return Planned(done.stdout + done.stderr)
 
     def edit_config(self, change, name: str = "config/config.yaml") -> None:
@@ -143,7 +143,7 @@ class Planned:
 
 def new_project(folder: Path, cache: Path, config: str = "config/test/small.yaml", warm: Warm | None = None) -> Project:
     folder.mkdir(parents=True)
-    for name in ("moco", "workflow", "profiles"):
+    for name in ("moco", "snakemake_logger_plugin_moco", "workflow", "profiles"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*", "weights"))
     (folder / "moco/zoo/weights").symlink_to(ROOT / "moco/zoo/weights")
     shutil.copy(ROOT / "Snakefile", folder)

@@ -24,7 +24,7 @@ def test_rules_are_few_whatever_the_study(blank_study):
 
 
 def test_commands_and_names_are_short(blank_study):
-    planned = blank_study.planned("--printshellcmds")
+    planned = blank_study.planned()
     commands = re.findall(r"^(?:Shell command:)? *(moco .+)$", planned.output, flags=re.MULTILINE)
     assert len(commands) == sum(planned.counts.values()) - planned.counts["all"]
     assert max(map(len, commands)) <= 4096

@@ -42,7 +42,7 @@ class Reviewer:
         return self.project.folder / RESULTS
 
     def planned(self, *targets: str) -> dict[str, int]:
-        done = self.snakemake("--dry-run", *targets)
+        done = self.snakemake("--dry-run", "--printshellcmds", *targets)
         table = done.partition("Job stats:")[2].partition("\n\n")[0].splitlines()[3:]
         return {row.split()[0]: int(row.split()[1]) for row in table if row.split()[0] != "total"}
 

@@ -1,0 +1,50 @@
+"""Run a study: Snakemake, with the workflow and the profiles of this installation, in the current folder."""
+
+import argparse
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from moco.errors import RequestError
+from moco.project import project
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("study", nargs="?", type=Path, metavar="STUDY.yaml", help="the study (default: the demo)")
+    parser.epilog = "Everything after -- goes to snakemake; with --profile there, profiles/local is left out."
+
+
+def run(options: argparse.Namespace) -> None:
+    """Become Snakemake, so that signals and the exit code are its own."""
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        remedy = "install the same package with its extra: pip install 'PACKAGE[run]'"
+        raise RequestError("no torch and transformers here, which run models", remedy=remedy)
+    become_snakemake(options.study, options.snakemake)
+
+
+def become_snakemake(study: Path | None, arguments: list[str]) -> None:
+    """Replace this process by Snakemake.
+
+    Args:
+        study: The study's file; None: the one that the workflow embeds.
+        arguments: Further options; they win over the profiles of the workflow.
+
+    Raises:
+        RequestError: There is no such file.
+    """
+    if study is not None and not study.is_file():
+        raise RequestError("there is no such file", where=str(study), remedy="moco init writes one to begin with")
+    root = project()
+    ours = any(argument.split("=")[0] == "--profile" for argument in arguments)
+    command = [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(root / "Snakefile")),
+        *("--workflow-profile", str(root / "profiles/default")),
+        *(() if ours else ("--profile", str(root / "profiles/local"))),
+        *(() if study is None else ("--configfile", str(study))),
+        *arguments,
+    ]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
