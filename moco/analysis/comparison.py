@@ -207,7 +207,7 @@ class Comparison:
     def variants(self, pool: str) -> list[tuple[str, str]]:
         """Return (level, variant) of every method of a pool, by level and name."""
         found = [(level, variant) for (where, variant), level in self._variants.items() if where == pool]
-        return sorted(found, key=_by_level)
+        return sorted(found, key=by_level)
 
     def lines(self, pool: str) -> list[Line]:
         """Return the rows of a pool: its models, best and mean single, its methods."""
@@ -269,6 +269,16 @@ class Comparison:
 
     def gain(self, pool: str, variant: str, task: str) -> Estimate | None:
         """Return the mean paired difference between a method and the best single model; None without both numbers."""
+        key = (pool, variant, task)
+        if key not in self._gains:
+            self._gains[key] = self._make_gain(*key)
+        return self._gains[key]
+
+    @cached_property
+    def _gains(self) -> dict[tuple[str, str, str], Estimate | None]:
+        return {}
+
+    def _make_gain(self, pool: str, variant: str, task: str) -> Estimate | None:
         ours, best = self.method(pool, variant, task), self.best_single(pool, task)
         if ours.estimate is None or best.estimate is None or ours.scores is None or best.scores is None:
             return None
@@ -291,7 +301,7 @@ class Comparison:
         for (_, variant), level in self._variants.items():
             levels[variant] = levels.get(variant) or level
         found = [
-            self._wins_of(level, name) for level, name in sorted(((v, k) for k, v in levels.items()), key=_by_level)
+            self._wins_of(level, name) for level, name in sorted(((v, k) for k, v in levels.items()), key=by_level)
         ]
         return [wins for wins in found if wins.settings]
 
@@ -313,7 +323,8 @@ class Comparison:
         return Wins(name, level, wins, ties, settings, average(gains) if gains else None)
 
 
-def _by_level(variant: tuple[str, str]) -> tuple[int, str]:
+def by_level(variant: tuple[str, str]) -> tuple[int, str]:
+    """Return the key by which methods, as (level, variant), are sorted: by level and name."""
     level, name = variant
     return (LEVELS.index(level) if level in LEVELS else len(LEVELS), name)
 

@@ -4,14 +4,13 @@ python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
 """
 
 import argparse
-import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
+from moco.analysis.origin import commit, machine
 from moco.analysis.render import Cell, Table, number_text, to_markdown
 from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
@@ -70,10 +69,11 @@ def page(spec: Spec, results: Path, shapes: str = "") -> str:
         shapes: Text on the models, placed after the results.
     """
     comparison = Comparison(spec, results)
-    seeds = ", ".join(map(str, spec["seeds"]))
+    seeds, used = ", ".join(map(str, spec["seeds"])), versions()
     parts = [
         "# Evidence",
-        f"Made by `make evidence` on {datetime.now(UTC):%Y-%m-%d} at commit {_commit()}, on {_machine()}.",
+        f"Made by `make evidence` on {datetime.now(UTC):%Y-%m-%d} at commit {commit()}, on {machine()}, Python"
+        f" {used['python']}, torch {used.get('torch', '-')}.",
         "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
         " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
         " another size.",
@@ -120,17 +120,6 @@ def signed(gain: Interval) -> str:
     """Return a gain in points with its interval."""
     mean, low, high = (number_text(value) for value in (gain.mean, gain.low, gain.high))
     return f"{'+' if gain.mean > 0 else ''}{mean} [{low}, {high}]"
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "moco", "workflow", "config"])
-    return (done.stdout.strip() or "unknown") + (" with changes" if changed.returncode == 1 else "")
-
-
-def _machine() -> str:
-    found = versions()
-    return f"{platform.machine()}, Python {found['python']}, torch {found.get('torch', '-')}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

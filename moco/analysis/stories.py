@@ -300,7 +300,17 @@ class Stories:
         return list(self._facts[pool].get("pool", ()))
 
     def _with(self, task: str, files: Iterable[Replies]) -> list[Replies]:
-        return [file for file in files if task in self._tasks_of(file)]
+        """Return the files that have a task, the newest where batches of former studies lie beside those of today."""
+        found: dict[tuple[System, int, str], Replies] = {}
+        for file in files:
+            if task in self._tasks_of(file):
+                key = (file.system, file.seed, Path(file.path).name)
+                if key not in found or self._age(found[key]) <= self._age(file):
+                    found[key] = file
+        return list(found.values())
+
+    def _age(self, file: Replies) -> int:
+        return (self._results / file.path).stat().st_mtime_ns
 
     def _tasks_of(self, file: Replies) -> frozenset[str]:
         """Return the tasks of a file's batch, which are those of all its files."""

@@ -47,8 +47,8 @@ def forget_failures(results: Path) -> list[Path]:
 
 
 def remove_outputs(results: Path) -> None:
-    """Remove tables, figures and the report."""
-    for output in (*results.glob("tables/*"), *results.glob("figures/*")):
+    """Remove tables, figures and the report with its examples."""
+    for output in (*results.glob("tables/*"), *results.glob("figures/*"), *results.glob("examples/*")):
         output.unlink()
     (results / "report.html").unlink(missing_ok=True)
 

@@ -272,3 +272,18 @@ class Report(Tabulate):
     """The report."""
 
     depth = 1
+
+    def examples(self, wildcards: Wildcards) -> list[str]:
+        """Return the files in which examples are looked up; only the report's own job works them out."""
+        return self.example_files
+
+    @cached_property
+    def example_files(self) -> list[str]:
+        """The files of the first seed: replies, calls, answers and scores."""
+        found: dict[str, None] = {}
+        for entry in Collect(self.matrix).entries(paths.BENCHMARK):
+            if entry["seed"] == self.study.seeds[0]:
+                scored = entry["scores"].values()
+                replies = [path.split("/", 2)[2] for path in scored]  # scores/{scorer}/ and the path of what is scored
+                found |= dict.fromkeys(map(results, [entry["replies"], *replies, *scored]))
+        return list(found)

@@ -43,7 +43,7 @@ _PATTERNS = {
     "replies": rf"generations(?:/[^/]+){{4}}/{WILDCARDS['block']}|answers(?:/[^/]+){{4}}/(?:{WILDCARDS['split']})",
 }
 _RESULTS = "<results>/"
-_OUTPUTS = re.compile(r"(tables|figures)/.+|report\.html")
+_OUTPUTS = re.compile(r"(tables|figures|examples)/.+|report\.html")
 
 
 class Job(NamedTuple):

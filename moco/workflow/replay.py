@@ -41,6 +41,7 @@ class ReplayedPlan(Plan):
             raise WorkError(what, where=str(path), remedy=remedy)
         wanted = self.tabulate.task_files
         self.tabulate.task_files = [name for name in wanted if name in have]
+        self.report.example_files = [name for name in self.report.example_files if name in have]
         self._has_items = self.tabulate.task_files == wanted
         self.tabulate.slice(None)  # mistakes come out here, as one line, and not inside a rule
 

@@ -7,13 +7,12 @@ from itertools import count, cycle, islice
 
 import pytest
 import yaml
+from support.made_up import write_collected
 from support.plans import SKILLS
 from support.projects import BIN, Planned, Project, new_project
 
-from moco import paths
 from moco.config.load import study_from
 from moco.config.runtime import write_study_file
-from moco.records import ALL_COSTS, ALL_JOBS_PERF, ALL_REPLIES, ALL_SCORES, Provenance, write_rows
 from moco.workflow.plan import Plan
 
 pytestmark = pytest.mark.slow
@@ -116,24 +115,7 @@ def check_tables(project: Project) -> None:
     content = yaml.safe_load((project.folder / "config/config.yaml").read_text())
     project.study, plan = "big", Plan(study_from(content, "big"))
     numbers = count()
-    scores, costs, replies = [], [], []
-    for entry in plan.collect.entries(paths.BENCHMARK):
-        about = {name: entry[name] for name in ("kind", "pool", "name", "level", "seed")}
-        for task in plan.matrix.batch(entry["batch"]).tasks:
-            for item in range(4):
-                made_up = {"uid": f"{task}/{item}", "answer": 0, "status": "ok", "score": float(next(numbers) % 3 == 0)}
-                scores.append({**about, **made_up, "task": task, "scorer": "strict"})
-            cost = {"task": task, "split": "test", "stage": "answer", "model": "m0", "items": 4, "calls": 4}
-            tokens = {"prompt_tokens": 40, "completion_tokens": 8, "parameters": 1000, "flops": 1e6, "loads": 1}
-            costs.append({**about, **cost, **tokens})
-            counts = {"replies": 4, "cut": 1, "answers": 4, "cut_answers": 1, "unread": 0, "cut_prompts": 0}
-            counts |= {"short_prompts": 0, "prompt_cut_tokens": 0}
-            replies.append({**about, "task": task, **counts})
-    collected = {"scores": (ALL_SCORES, scores), "costs": (ALL_COSTS, costs), "replies": (ALL_REPLIES, replies)}
-    for name, (schema, rows) in {**collected, "jobs_perf": (ALL_JOBS_PERF, [])}.items():
-        blank = dict.fromkeys(schema.columns.names)
-        path = project.results / paths.collected(paths.BENCHMARK, name)
-        write_rows(path, schema, [{**blank, **row} for row in rows], Provenance("collect"))
+    write_collected(plan, project.results, lambda *_: float(next(numbers) % 3 == 0))
     study = str(write_study_file(content, project.folder))
     for table in set(plan.tables) - {"data_quality"}:
         project.run("moco", "tabulate", table, "--results", str(project.results), MOCO_STUDY=study)

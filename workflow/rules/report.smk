@@ -75,8 +75,10 @@ rule report:
         figures=expand("<results>/figures/{figure}.png", figure=PLAN.figures),
         collected=PLAN.tabulate.collected,
         tasks=PLAN.tabulate.task_files,
+        examples=PLAN.report.examples,
     output:
         "<results>/report.html",
+        directory("<results>/examples"),
     log:
         "<logs>/report.log",
     benchmark:

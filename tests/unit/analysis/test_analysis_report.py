@@ -5,10 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 from jinja2 import StrictUndefined, Template
+from markupsafe import escape
+from support.bundles import finished_study, results_of
 
 from moco.analysis.figures import FIGURES
 from moco.analysis.report import write_report
+from moco.analysis.stories import Stories
+from moco.analysis.story_text import story_text
 from moco.analysis.tables import TABLES, tables_of
+from moco.config.load import load_study
+from moco.workflow.plan import Plan
 
 PROVENANCE = {"versions": {"moco": "1.2.3", "python": "3.11.9"}, "command": "run <demo>", "extras": ["a", "b"]}
 SECTIONS = ("overview", "tables", "figures", "cost", "failures-section", "reproduce")
@@ -96,6 +102,95 @@ def test_the_overview_says_which_methods_are_above_the_best_single_model(study):
     assert "2 methods, 1 control and 1 task were compared" in text
     assert "what models wrote is compared, combined or passed on bad good: " in text
     assert "no collaboration, for comparison same: " in text
+
+
+def test_the_overview_begins_with_all_gains_and_a_sentence(study):
+    study.spec["pools"] = {"p": ["a"], "q": ["a"]}
+    study.task("t", domain="")
+    study.task("chat", type="reward_model", domain="")
+    study.single("a", "t", [1, 0] * 20)
+    study.single("a", "chat", [3, 4])
+    study.method("p", "good", "text", "t", [1, 1] * 20)
+    study.method("q", "good", "text", "t", [1, 0] * 20)
+    study.method("p", "bad", "api", "t", [0, 0] * 20)
+    study.method("p", "bad", "api", "chat", [9, 9])
+    study.not_applicable("q", "bad", "t", "no <reason>")
+    study.method("p", "same", "control", "t", [1, 0] * 20)
+    write_report(study.spec, study.results, study.results / "report.html", {})
+    page = (study.results / "report.html").read_text()
+    text = " ".join("".join(Page(page).text).split())
+    assert (
+        "Over all 2 settings (a pool on a task), good does best against the best single model of its pool: +25.0 ["
+        in text
+    )
+    assert (
+        "with its whole interval above zero in 1 of them; 1 of 2 methods have their whole interval above zero" in text
+    )
+    gains = page[page.index('id="gains"') : page.index("</figure>")]
+    assert "chat" not in gains
+    rows = {
+        re.findall(r'<th scope="row">(\w+)', row)[0]: re.findall(
+            r'<td class="([^"]*)".*? title="([^"]*)">([^<]*)</td>', row
+        )
+        for row in gains.split("<tr>")[3:]
+    }
+    assert list(rows) == ["bad", "good", "same"]
+    assert [cell for *_, cell in rows["good"]] == ["+25", "+50", "0"]
+    assert [cell for *_, cell in rows["bad"]] == ["\N{MINUS SIGN}50", "\N{MINUS SIGN}50", "–"]
+    assert [" sure" in kind for kind, *_ in rows["good"]] == [True, True, False]
+    assert rows["bad"][2][1] == "bad, pool q, task t: not applicable: no &lt;reason&gt;"
+    assert rows["good"][1][1].startswith("good, pool p, task t: +50.0 [")
+
+
+def test_the_best_cells_of_every_pool_are_marked_and_no_summary_of_models(study):
+    study.spec["pools"] = {"p": ["a", "b"], "q": ["b"]}
+    study.task("t", domain="")
+    study.single("a", "t", [1, 1, 0, 0])
+    study.single("b", "t", [1, 0, 0, 0])
+    study.method("p", "vote", "text", "t", [0, 1, 1, 0])
+    study.method("q", "vote", "text", "t", [0, 0, 0, 0])
+    write_report(study.spec, study.results, study.results / "report.html", {})
+    page = (study.results / "report.html").read_text()
+    table = page[page.index('id="moco_main"') : page.index('id="moco_truncated"')]
+    rows = [row for row in table.split("<tr")[2:] if 'class="number best" data-key' in row]
+    names = [re.findall(r'<td class="text">([^<]*)</td>', row)[:2] for row in rows]
+    assert names == [["p", "a"], ["p", "vote"], ["q", "b"]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A made-up study with items and replies."""
+    config = finished_study(tmp_path_factory.mktemp("finished"))
+    return Plan(load_study(config)).report.slice(None), results_of(config)
+
+
+def test_examples_tell_items_of_every_task(finished):
+    spec, results = finished
+    write_report(spec, results, results / "report.html", PROVENANCE, "study: <tiny>")
+    page = (results / "report.html").read_text()
+    shown = re.findall(r"<summary>(mixed/test/\d+)</summary>", page)
+    assert len(set(shown)) == 3
+    section = page[page.index('id="examples"') : page.index('id="cost"')]
+    for uid in shown:
+        (story,) = Stories(results).tell([uid])
+        assert str(escape(story_text(story))) in section
+    assert list((results / "examples").iterdir()) == []
+    assert "<pre>study: &lt;tiny&gt;</pre>" in page
+
+
+def test_many_examples_are_files_beside_the_report(finished, tmp_path, monkeypatch):
+    spec, results = finished
+    monkeypatch.setattr("moco.analysis.report._LONG", 100)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/former.txt").write_text("of a task that was renamed")
+    write_report(spec, results, tmp_path / "report.html", PROVENANCE)
+    (beside,) = (tmp_path / "examples").iterdir()
+    assert beside.name == "mixed.txt"
+    page = (tmp_path / "report.html").read_text()
+    (listed,) = re.findall(r'<a href="examples/mixed.txt">mixed</a>: (.*)</li>', page)
+    text = beside.read_text(encoding="utf-8-sig")
+    assert all(f"{uid}: exact_match" in text for uid in listed.split(", "))
+    assert "<summary>mixed/" not in page
 
 
 def test_failures_are_listed_with_their_coverage(page):

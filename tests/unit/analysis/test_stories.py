@@ -1,6 +1,8 @@
 """Stories of items, read from the files of a made-up study of two models, two methods and four items."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,21 @@ def test_a_story_has_prompt_replies_calls_and_what_every_rule_set_says(results: 
     assert answer["text"] == "debate answers 0"
     assert {rules: each["score"] for rules, each in answer["scores"].items()} == {"strict": 1.0, "paper": 0.0}
     assert answer["scores"]["strict"]["rule"] == "last_number"
+
+
+def test_of_batches_that_a_study_left_behind_the_newest_counts(results: Path, tmp_path: Path):
+    shutil.copytree(results, tmp_path / "made")
+    for kind in ("generations/a", "answers/pair"):
+        former = tmp_path / "made" / kind / "zoo-sums-000000"
+        shutil.copytree(tmp_path / "made" / kind / BATCH, former)
+        for path in former.rglob("*.parquet"):
+            os.utime(path, (1, 1))
+    told, again = (list(Stories(folder).tell([uid(0)])) for folder in (results, tmp_path / "made"))
+    assert told == again
+    for path in (tmp_path / "made/answers/pair" / BATCH).rglob("*.parquet"):
+        os.utime(path, (0, 0))
+    (story,) = Stories(tmp_path / "made").tell([uid(0)])
+    assert [method["answers"][0]["scores"] for method in story["methods"]] == [{}, {}]  # those of the other batch
 
 
 def test_stories_come_in_the_order_in_which_they_are_named(results: Path):
