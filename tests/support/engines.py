@@ -171,10 +171,16 @@ class Engine:
         return {item.uid: self.response(model, item.prompt, sample, item.uid) for item in questions}
 
     def response(self, model: str, prompt: str, sample: int, uid: str) -> Response:
-        """Return what a model replies, as methods see it."""
+        """Return what a model replies, as methods see it; an empty text has no log-probability."""
         text = self.text(model, prompt, sample, uid)
         key = digest(self.names.get(model, model), prompt, sample)
-        return Response(text, key=key, prompt_tokens=len(prompt.split()), completion_tokens=len(text.split()))
+        return Response(
+            text,
+            key=key,
+            prompt_tokens=len(prompt.split()),
+            completion_tokens=len(text.split()),
+            mean_logprob=round(measured(key)[0], 6) if text else None,
+        )
 
     def run(self, work: Sequence[Work]) -> list[Response | JointResponse | Measurement]:
         """Run one round of work, model by model."""
