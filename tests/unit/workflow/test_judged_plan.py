@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from moco.analysis.measures import MEASURES
 from moco.config.load import study_from
 from moco.workflow.check import structural_problems
 from moco.workflow.plan import Plan
@@ -119,6 +120,28 @@ def test_a_batch_that_any_rule_set_judges_is_scored_by_the_rule_that_may_run_mod
     assert re.fullmatch(made.score.judged, strict.replies)
     assert made.score.models(strict) == []
     assert made.score.models(paper)
+
+
+def test_kernels_are_measured_on_a_gpu_and_without_a_sandbox():
+    allowed = {"allow": True, "isolation": "limits"}
+    types = {"fast": "kernel_bench", "drugs": "smdd", "plain": "exact_match"}
+    made = plan(types, site={"use_gpu": True}, scoring={"code": allowed})
+    assert [made.score.gpu(replies(made, task)) for task in types] == [1, 0, 0]
+    assert [bool(re.fullmatch(made.score.judged, replies(made, task).replies)) for task in types] == [1, 1, 0]
+    assert plan(types, scoring={"code": allowed}).score.gpu(replies(made, "fast")) == 0
+    fits = [cell.batch for cell in made.matrix.cells if cell.variant == "control_best_single"]
+    assert batch(made, "fast") in fits
+    hidden = plan(types, scoring={"code": {"allow": True}})
+    reasons = {
+        each.batch: each.reason for each in hidden.matrix.not_applicable if each.variant == "control_best_single"
+    }
+    assert reasons[batch(hidden, "fast")] == "no dev scorer"
+
+
+def test_only_tasks_with_further_measures_have_their_table():
+    assert "moco_measures" not in plan().tables
+    assert "moco_measures" in plan({"plain": "exact_match", "follow": "ifeval"}).tables
+    assert {name for name in MEASURES if "moco_measures" in plan({"task": name}, methods={}).tables} == {*MEASURES}
 
 
 def test_judges_are_gpu_jobs_where_gpus_are_used():
