@@ -33,6 +33,7 @@ from moco.methods.catalogue import make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.resources import FitGuard, Guard
 from moco.methods.state import read_state, write_state
+from moco.models.recipes import Recipe
 from moco.prompts import blocks
 from moco.scoring import Case, score_cases, scorer_for, task_types
 from moco.scoring.catalogue import RUNS_CODE
@@ -209,13 +210,23 @@ def test_a_cold_and_a_warm_cache_give_the_same(method, world):
     assert candidates == []
 
 
+def contents(models):
+    """Recipes, and files of trained weights, by the name of the model."""
+    return {
+        name: made
+        if isinstance(made, Recipe)
+        else (made.parent, {path.name: path.read_bytes() for path in made.folder.iterdir()})
+        for name, made in models.items()
+    }
+
+
 @every_case
 def test_the_state_is_all_that_answer_remembers_of_fit(method, world, tmp_path):
     state = world.fit(method)
     tmp_path.joinpath("fit").mkdir()
     write_state(tmp_path / "fit", state, {"method": method.id})
     back = read_state(tmp_path / "fit")
-    assert (back.data, back.models) == (state.data, state.models)
+    assert (back.data, contents(back.models)) == (state.data, contents(state.models))
     assert set(back.tensors) == set(state.tensors)
     assert all(np.array_equal(back.tensors[name], state.tensors[name]) for name in state.tensors)
     assert world.answer(fresh(method), back) == world.answer(method, state)
@@ -228,7 +239,9 @@ def test_a_member_without_a_scored_dev_item_does_not_stop_it(method, world, tmp_
     sparse = replace(world, dev_scores={"a": {}, "b": some, "c": some})
     state = sparse.fit(method)
     write_state(tmp_path, state, {})
-    assert read_state(tmp_path) == state
+    back = read_state(tmp_path)
+    assert replace(back, models={}) == replace(state, models={})
+    assert contents(back.models) == contents(state.models)
     assert set(sparse.answer(method, state)) == {item.uid for item in sparse.test}
 
 

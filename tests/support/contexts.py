@@ -15,6 +15,7 @@ from moco.models.recipes import Recipe, Trained
 from moco.scoring import Case, Scorer, Tools, score_cases, scorer_for
 from moco.scoring.judges import SETS
 from moco.tasks.item import Question, Reference
+from moco.training.examples import Example, Reward
 from support.engines import Engine, Replies, fingerprint, varied
 from support.items import questions, references
 from support.judges import tools
@@ -111,8 +112,16 @@ class Scripted:
     def corpus(self, name: str) -> Sequence[Mapping[str, Any]]:
         return [{"text": f"{name} {number}"} for number in range(3)]
 
-    def train(self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, _about: Any) -> Trained:
-        raise NotImplementedError(f"{kind} of {parent} on {len(pairs)} pairs as {name}")
+    def train(
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
+    ) -> Trained:
+        return self.engine.train(kind, self.name_of(parent), examples, name, settings, reward)
 
 
 def _pool(models: Sequence[str], descriptions: Sequence[str] | None) -> tuple[Member, ...]:
@@ -151,9 +160,8 @@ def answer_context(
         settings: Of the context, `descriptions` of members, and `scorer`, `scoring`, `ask` of the resources.
     """
     scripted, about = _scripted(models, questions, replies, settings)
-    for name, recipe in (fitted or {}).items():
-        if isinstance(recipe, Recipe):
-            scripted.engine.know(name, recipe)
+    for name, made in (fitted or {}).items():
+        scripted.engine.know(name, made)
     guard = scripted if needs is None else Guard(scripted, needs, needs.answer, scripted.members, about.run)
     return AnswerContext(scripted.members, questions, guard, about)
 

@@ -1,21 +1,33 @@
 """Scripted models: replies are a function of model, prompt and sample; every access is recorded and may fail."""
 
+import atexit
 import hashlib
+import os
 import random
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from moco.config.decoding import Decoding
+from moco.config.training import KINDS
 from moco.digest import digest
 from moco.engines.responses import Response
+from moco.errors import RequestError
 from moco.methods.base import Choice, Request
 from moco.methods.logits import Logits, OptionLogits, ReferenceLogits, ResponseLogits
 from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurement, Work
-from moco.models.recipes import Recipe
+from moco.models.recipes import Recipe, Trained
 from moco.prompts import blocks
 from moco.tasks.item import LETTERS, Question
+from moco.training.examples import Example, Reward
+
+TRAINED = Path(tempfile.gettempdir()) / f"moco-scripted-{os.getpid()}"
+"""Where scripted training leaves its files, which stay while a test may read them."""
+atexit.register(shutil.rmtree, TRAINED, ignore_errors=True)
 
 Reply = Callable[[str, str, int], str]
 R = TypeVar("R")
@@ -102,7 +114,8 @@ class Engine:
     """Answers for all models of a test.
 
     Replies are a function of (model, prompt, sample), or a mapping from the model to its one text or to texts by
-    item. A merged model `m` of `a` and `b` is named `a+b` there; one of a single input is that input.
+    item. A merged model `m` of `a` and `b` is named `a+b` there; one of a single input is that input; one that was
+    trained from `a` is `a*`.
 
     Args:
         replies: The script.
@@ -132,6 +145,7 @@ class Engine:
         self.reads: list[tuple[str, str, int]] = []
         self.named: list[tuple[str, int, str]] = []
         self.merged: list[Recipe] = []
+        self.trained: list[tuple[str, str, str, list[Example], dict[str, Any]]] = []
         self.discarded: list[str] = []
 
     def access(self) -> None:
@@ -212,9 +226,40 @@ class Engine:
         self.know(name, recipe)
         return name
 
-    def know(self, name: str, recipe: Recipe) -> None:
-        """Let `name` be the model that a recipe makes."""
-        self.names[name] = "+".join(source.removeprefix(fingerprint("")) for source in recipe.inputs)
+    def train(
+        self,
+        kind: str,
+        parent: str,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
+    ) -> Trained:
+        """Train a model: equal work gives an equal folder, whose file names what it was made of.
+
+        Rewards are asked for once, for what the parent replies.
+        """
+        self.access()
+        how = KINDS[kind].model_validate(dict(settings)).slice()
+        if not examples:
+            raise RequestError("nothing to learn", where=f"training of {parent}")
+        if reward is not None:
+            reward([(each.uid, self.text(parent, each.prompt, 0, each.uid)) for each in examples])
+        self.trained.append((kind, parent, name, list(examples), how))
+        about = f"{self.names.get(parent, parent)}*"
+        folder = TRAINED / digest(kind, about, list(examples), how)[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.joinpath("weights").write_text(about, encoding="utf-8")
+        made = Trained(folder, fingerprint(parent))
+        self.know(name, made)
+        return made
+
+    def know(self, name: str, made: Recipe | Trained) -> None:
+        """Let `name` be the model that a recipe makes, or that was trained."""
+        if isinstance(made, Trained):
+            self.names[name] = made.folder.joinpath("weights").read_text(encoding="utf-8")
+            return
+        self.names[name] = "+".join(source.removeprefix(fingerprint("")) for source in made.inputs)
 
     def discard(self, name: str) -> None:
         """Delete a merged model."""
