@@ -5,16 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from moco.config.fields import SLUG, Section, identity
+from moco.config.training import Sft
 
 Slug = Annotated[str, Field(pattern=SLUG)]
-
-
-class DistillationTraining(Section):
-    """How students are trained."""
-
-    steps: int = identity("Optimiser steps of every student in a round.", 10, ge=0)
-    batch: int = identity("Pairs per step.", 8, ge=1)
-    learning_rate: float = identity("Learning rate.", 1e-4, ge=0)
 
 
 class EvolutionEntry(Section):
@@ -29,4 +22,4 @@ class EvolutionEntry(Section):
         ("supervised",),
         min_length=1,
     )
-    training: DistillationTraining = identity("How students are trained.", factory=DistillationTraining)
+    training: Sft = identity("How students are trained.", factory=Sft)

@@ -11,12 +11,13 @@ from moco.config.columns import Columns, Condition, Value
 from moco.config.corpora import CorpusEntry
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
-from moco.config.evolution import DistillationTraining, EvolutionEntry
+from moco.config.evolution import EvolutionEntry
 from moco.config.fields import Section
 from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ServerRequests, ZooModel
 from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
 from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
+from moco.config.training import Dpo, Grpo, Sft
 from moco.digest import canonical_json
 from moco.generated import rewrite
 
@@ -47,7 +48,9 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Corpus", CorpusEntry),
     ("Comparison", Comparison),
     ("Evolution", EvolutionEntry),
-    ("Evolution: training of students", DistillationTraining),
+    ("Training: supervised (students of the loop, models of fits)", Sft),
+    ("Training: preferences", Dpo),
+    ("Training: rewards", Grpo),
     ("Site", Site),
 )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from moco.engines.thoughts import ReplyText
@@ -91,6 +92,20 @@ class Renderer:
     def continuation(self, text: str) -> tuple[int, ...]:
         """Return the token ids of a text that follows a prompt."""
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @cached_property
+    def end(self) -> int:
+        """The token that ends a reply: the first special one that the chat template puts after it, else that of the text."""
+        last: int = self._tokenizer.eos_token_id
+        if self._info.prompt_mode == "raw":
+            return last
+        turn, reply = {"role": "user", "content": "1"}, "A reply."
+        text = self._templated([turn, {"role": "assistant", "content": reply}])
+        after = self._tokenizer(text[text.rfind(reply) + len(reply) :], add_special_tokens=False)["input_ids"]
+        special = set(self._tokenizer.all_special_ids) | {
+            number for number, token in self._tokenizer.added_tokens_decoder.items() if token.special
+        }
+        return next((number for number in after if number in special), last)
 
     def render(self, prompt: str, max_new_tokens: int) -> Rendered:
         """Return the token ids of a prompt with room for the reply.

@@ -15,7 +15,8 @@ from moco.models.info import ModelInfo
 from moco.records import MIXTURE, read_rows, write_json
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
-from moco.training.sft import Pair, train
+from moco.training.examples import Example
+from moco.training.run import train
 
 log = logging.getLogger("moco")
 
@@ -47,17 +48,21 @@ class DistillJob:
         shutil.rmtree(self.output, ignore_errors=True)
         for place, (name, parent) in enumerate(zip(self.spec["students"], self.spec["parents"], strict=True), start=1):
             info = ModelInfo.read(self.results / paths.model_json(parent))
-            pairs = [(row["prompt"], row["completion"]) for row in rows if row["student"] == name]
+            examples = [
+                Example(row["prompt"], row["completion"], uid=row["uid"], source=row["source"])
+                for row in rows
+                if row["student"] == name
+            ]
             # Copies of one model learn in orders of their own, so that they stay different.
             seed = [self.spec["seed"], self.spec["parents"][: place - 1].count(parent)]
-            key = digest("student", info.fingerprint, pairs, self.spec["training"], seed, self.spec["source"])
-            folder, cached = store.make("students", key, self._trainer(info, pairs, seed))
+            key = digest("student", info.fingerprint, examples, self.spec["training"], seed, self.spec["source"])
+            folder, cached = store.make("students", key, self._trainer(info, examples, seed))
             copy_tree(folder, self.output / str(place))
-            log.info("%s: %s pairs on %s%s", name, len(pairs), parent, ", from the store" if cached else "")
+            log.info("%s: %s examples on %s%s", name, len(examples), parent, ", from the store" if cached else "")
 
-    def _trainer(self, info: ModelInfo, pairs: Sequence[Pair], seed: Sequence[int]) -> Any:
-        def build(output: Path, _scratch: Path) -> None:
-            train(info, home(self.results), pairs, self.spec["training"], seed, output)
+    def _trainer(self, info: ModelInfo, examples: Sequence[Example], seed: Sequence[int]) -> Any:
+        def build(output: Path, scratch: Path) -> None:
+            train("sft", info, home(self.results), examples, self.spec["training"], seed, output, scratch)
 
         return build
 

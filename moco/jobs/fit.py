@@ -43,6 +43,7 @@ from moco.store.checksums import copy_tree
 from moco.tasks.corpora import read_corpus
 from moco.tasks.item import Question, Reference
 from moco.tasks.prepare import read_questions, read_references
+from moco.training.examples import Example, Reward
 
 _OF_BATCHES = ("tasks", "groups", "batches", "decoding", "scorer_source", "scoring", "answers", "code")
 """Parts of a job's slice that belong to a batch or a task; what else there is belongs to the method."""
@@ -270,15 +271,21 @@ class JobFitResources(JobResources):
         return read_corpus(name, CorpusEntry.model_validate(self._job.spec["corpora"][name]))
 
     def train(
-        self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
     ) -> Trained:
         """Train a member, a helper, or a model that this fit trained."""
         if isinstance(parent, str) and self._training.model(parent) is None and parent not in self._job.helpers:
             remedy = "train members, helpers, or what the fit trained"
             raise RequestError(f"cannot train {parent!r}, which is a merge", where=self._job.variant, remedy=remedy)
         if isinstance(parent, int):
-            return self._training.train(kind, self._job.infos[self.model(parent)], pairs, name, settings)
-        return self._training.train(kind, self._job.helpers.get(parent, parent), pairs, name, settings)
+            return self._training.train(kind, self._job.infos[self.model(parent)], examples, name, settings, reward)
+        return self._training.train(kind, self._job.helpers.get(parent, parent), examples, name, settings, reward)
 
 
 class AllTasks:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from moco.config.problems import problems_of
 from moco.config.runtime import engine_settings
+from moco.config.training import KINDS
 from moco.digest import digest
 from moco.errors import RequestError
 from moco.home import home, store_root, work_root
@@ -19,7 +20,8 @@ from moco.models.resolve import describe_student
 from moco.records.costs import flops
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
-from moco.training.sft import Pair, Sft, tokens_read, train
+from moco.training.examples import Example, Reward
+from moco.training.run import tokens_read, train
 
 
 class Training:
@@ -45,43 +47,61 @@ class Training:
         return {name: info.parameters for name, (info, _) in self._trained.items()}
 
     def train(
-        self, kind: str, parent: ModelInfo | str, pairs: Sequence[Pair], name: str, settings: Mapping[str, Any]
+        self,
+        kind: str,
+        parent: ModelInfo | str,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
     ) -> Trained:
         """Train a model, or take it from the store.
 
         Args:
-            kind: `sft`.
+            kind: `sft`, `dpo` or `grpo`.
             parent: A model of the study, or the name of one that this fit trained.
-            pairs: What it learns.
+            examples: What it learns.
             name: By which the method asks it.
-            settings: Fields of `moco.training.sft.Sft`.
+            settings: Fields of the kind's settings (`moco.config.training`).
+            reward: Of replies, for `grpo`.
 
         Raises:
             RequestError: Kind or settings are unknown, or the parent is none that can be trained.
         """
-        if kind != "sft":
-            raise RequestError(f"cannot train by {kind!r}", where=self._job.variant, remedy="train by 'sft'")
+        if kind not in KINDS:
+            remedy = f"train by {', '.join(KINDS)}"
+            raise RequestError(f"cannot train by {kind!r}", where=self._job.variant, remedy=remedy)
         info, origin = self._trained[parent] if isinstance(parent, str) else (parent, parent.fingerprint)
-        how = self._settings(settings)
+        how = self._settings(kind, settings)
+        if isinstance(parent, str) and info.base is None and how["rank"] is not None:
+            what = f"an adapter on {parent!r}, whose weights this fit trained, would have no base in the study"
+            raise RequestError(what, where=self._job.variant, remedy="train adapters from the start, or all weights")
         seed = [self._job.seed, name]
-        key = digest("trained", info.fingerprint, list(pairs), how, seed, self._job.spec["training_source"])
+        # Rewards follow from all that decides the fit.
+        of_fit = self._scratch.parents[1].name if reward else None
+        parts = [info.fingerprint, list(examples), how, seed, self._job.spec["training_source"], of_fit]
+        key = digest("trained", kind, *parts)
         root = home(self._job.results)
         store = ArtifactStore(store_root(self._job.results), work_root(self._job.results))
-        made, _ = store.make("students", key, lambda output, _scratch: train(info, root, pairs, how, seed, output))
+
+        def build(output: Path, scratch: Path) -> None:
+            train(kind, info, root, examples, how, seed, output, scratch, reward)
+
+        made, _ = store.make("students", key, build)
         folder = self._scratch / key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         copy_tree(made, folder)
         # Fits of several tasks may train the same: each forgets its own.
         known_as = f"trained-{digest(key, self._scratch.parents[1].name)[:16]}"
         self._add(name, describe_student(known_as, info, folder, root), origin)
-        self._note(name, len(pairs), tokens_read(folder))
+        self._note(name, len(examples), *tokens_read(folder))
         return Trained(folder, origin)
 
-    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return dict(Sft.model_validate(dict(settings)).slice())
+            return dict(KINDS[kind].model_validate(dict(settings)).slice())
         except ValidationError as error:
-            first = problems_of(Sft, error)[0]
+            first = problems_of(KINDS[kind], error)[0]
             where = f"{self._job.variant}: training.{first.key}"
             raise RequestError(first.what, where=where, remedy=first.remedy) from None
 
@@ -90,12 +110,17 @@ class Training:
         self._trained[name] = info, origin
         self._known.add(info.name)
 
-    def _note(self, name: str, pairs: int, tokens: int) -> None:
-        """Note what training costs: six operations per parameter and token that it reads, repeats included."""
+    def _note(self, name: str, examples: int, read: int, written: int) -> None:
+        """Note what training costs: six operations per parameter and token that it reads, two per token that it writes.
+
+        Repeats count. What it writes it also reads, to learn from it.
+        """
         parameters = self._trained[name][0].parameters
         about = {"stage": "train", "scope": self._job.needs.fit_scope, "role": "fitted", "model": name}
-        counts = {"calls": 1, "items": pairs, "prompt_tokens": tokens, "completion_tokens": 0, "loads": 1}
-        self.costs.append({**about, "parameters": parameters, **counts, "flops": flops("train", parameters, tokens)})
+        learnt, wrote = flops("train", parameters, read), flops("fit", parameters, written)
+        spent = None if learnt is None or wrote is None else learnt + wrote
+        counts = {"calls": 1, "items": examples, "prompt_tokens": read, "completion_tokens": written, "loads": 1}
+        self.costs.append({**about, "parameters": parameters, **counts, "flops": spent})
 
     def close(self) -> None:
         """Forget the models; what the state keeps is among the fit's files by now."""

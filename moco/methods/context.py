@@ -31,6 +31,7 @@ from moco.scoring import Case, Extraction, Verdict, score_cases
 from moco.scoring.groups import group_sizes, group_verdicts
 from moco.seeds import generator
 from moco.tasks.item import Question, Reference
+from moco.training.examples import Example, Reward
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Resources)
@@ -466,17 +467,32 @@ class FitContext(_Context[FitResources]):
         """Return the rows of an outside corpus."""
         return [dict(row) for row in self._resources.corpus(name)]
 
-    def train(self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, **settings: Any) -> Trained:
+    def train(
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example | tuple[str, ...]],
+        name: str,
+        *,
+        reward: Reward | None = None,
+        **settings: Any,
+    ) -> Trained:
         """Train a model; it may be asked under its name, and kept in the state.
 
         Args:
-            kind: `sft`, the only one there is.
+            kind: `sft`, `dpo` or `grpo`.
             parent: What is trained: a member, a helper, or a model that the fit made.
-            pairs: Prompts with replies.
+            examples: What it learns; for `grpo` prompts with their items' uids.
             name: Of what is made.
-            settings: Fields of `moco.training.sft.Sft`.
+            reward: For `grpo`, of uids with replies; `score` when left out.
+            settings: Fields of the kind's settings (`moco.config.training`).
         """
-        return self._resources.train(kind, parent, pairs, name, settings)
+        given = [Example(*each) for each in examples]
+        if kind == "grpo":
+            if settings.get("max_new_tokens") is None:
+                settings["max_new_tokens"] = self.decoding.max_new_tokens
+            return self._resources.train(kind, parent, given, name, settings, reward or self.score)
+        return self._resources.train(kind, parent, given, name, settings)
 
 
 def _by_occurrence(uids: Sequence[str]) -> list[list[int]]:

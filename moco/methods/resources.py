@@ -17,6 +17,7 @@ from moco.methods.logits import Logits, LogitsKind
 from moco.models.recipes import Recipe, Trained
 from moco.scoring import Scorer, Tools
 from moco.tasks.item import Reference
+from moco.training.examples import Example, Reward
 
 Model: TypeAlias = int | str
 """A model as methods name it."""
@@ -157,9 +158,15 @@ class FitResources(Resources, Protocol):
         """Return the rows of an outside corpus."""
 
     def train(
-        self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
     ) -> Trained:
-        """Train a model on prompts with replies; it may be asked under its name."""
+        """Train a model; it may be asked under its name."""
 
 
 class Guard:
@@ -297,11 +304,18 @@ class FitGuard(Guard):
         return self._resources.corpus(name)
 
     def train(
-        self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
     ) -> Trained:
         """Require `trains`."""
         self._require(self._stage.trains, f"training ({kind})", "trains")
         self._require_known(parent)
-        trained = self._resources.train(kind, parent, pairs, name, settings)
+        given = () if reward is None else (reward,)
+        trained = self._resources.train(kind, parent, examples, name, settings, *given)
         self._made.add(name)
         return trained

@@ -75,6 +75,30 @@ def load_adapted(info: ModelInfo, root: Path, dtype: torch.dtype, load: Load) ->
         raise _refused(f"the adapter cannot be put on its base: {reason[:300].rstrip('.')}", where) from error
 
 
+def load_trainable(info: ModelInfo, root: Path, dtype: torch.dtype, load: Load) -> Any:
+    """Return an adapter beside its base, ready to be trained further; its own weights are float32.
+
+    Args:
+        info: The adapter.
+        root: Folder that holds `results`.
+        dtype: Number type of the base.
+        load: Loads the base.
+
+    Raises:
+        RequestError: Its training cannot go on.
+    """
+    from peft import PeftModel
+
+    own, where = info.folder(root), f"models.{info.name}"
+    config, changes = _config(own, where)
+    if changes:
+        what = f"an adapter that began with init_lora_weights: {config.init_lora_weights} is not trained further"
+        raise RequestError(what, where=where, remedy="train a new adapter on its base, or all weights")
+    model = load(info.base_folder(root), dtype)
+    _resize(model, tensor_headers(own), where)
+    return PeftModel.from_pretrained(model, own, config=config, torch_device="cpu", is_trainable=True)
+
+
 def _merged(own: Path, base: Path, dtype: torch.dtype, load: Load, where: str) -> Any:
     from peft import PeftModel
     from peft.utils import load_peft_weights, set_peft_model_state_dict

@@ -264,14 +264,24 @@ def describe_merge(name: str, recipe: Recipe, models: Sequence[ModelInfo], folde
 def describe_student(name: str, parent: ModelInfo, folder: Path, root: Path) -> ModelInfo:
     """Return the description of a model that was trained further; arguments as for `describe_merge`.
 
-    Engine, context and template date are the parent's. An adapter rests on the parent.
+    Engine, context and template date are the parent's. A new adapter rests on the parent, one that was trained further
+    on the base that it has.
     """
     settings = _inherited(parent)
+    parents = ({"name": parent.name, "fingerprint": parent.fingerprint},)
     if (folder / "adapter_config.json").is_file():
         del settings["context"], settings["context_source"]
-        return replace(_adapter(name, folder, parent, root, settings, f"models.{name}"), kind="student")
-    parents = ({"name": parent.name, "fingerprint": parent.fingerprint},)
+        base = parent if parent.base is None else _base_of(parent, root)
+        made = _adapter(name, folder, base, root, settings, f"models.{name}")
+        return replace(made, kind="student", parents=parents)
     return describe(name, "student", folder, root, settings, parents=parents)
+
+
+def _base_of(adapter: ModelInfo, root: Path) -> ModelInfo:
+    """Return the description of the model that an adapter rests on."""
+    assert adapter.base is not None
+    size = count_parameters(adapter.base_folder(root))
+    return replace(adapter, **adapter.base, base=None, parameters=size)
 
 
 def _inherited(first: ModelInfo) -> dict[str, Any]:

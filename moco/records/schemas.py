@@ -245,6 +245,28 @@ MIXTURE = _schema(
     completion=_TEXT,
 )
 
+EXAMPLES = _schema(
+    "examples",
+    1,
+    uid=_TEXT,  # item that it comes from; empty where it comes from none
+    source=_TEXT,  # what it is made of
+    prompt=_TEXT,
+    reply=_TEXT,
+    rejected=_TEXT,
+    prompt_tokens=_INT,
+    reply_tokens=_INT,
+    rejected_tokens=_INT,
+    flag=_TEXT,  # ok | shortened | truncated | left out: the reply leaves no room for a prompt
+)
+
+CURVE = _schema(
+    "curve",
+    1,
+    step=_INT,
+    metric=_TEXT,
+    value=_FLOAT,
+)
+
 _RESULT = {"kind": _TEXT, "pool": _TEXT, "name": _TEXT, "level": _TEXT}
 """What a result is of: `single` or `method`, its pool (empty for a single model), model or variant, and level."""
 

@@ -18,7 +18,7 @@ from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
 
-TRAINING_MODULE = "moco.training.sft"
+TRAINING_MODULE = "moco.training.run"
 """The module whose code decides what training makes."""
 
 ASKED = ("generate", "logits", "embed", "reward")

@@ -279,7 +279,7 @@ def test_training_says_what_it_cannot_do_in_one_line(study):
         return fit
 
     faults = [
-        fault("cannot train by 'dpo'", kind="dpo"),
+        fault("cannot train by 'rlhf'", kind="rlhf"),
         fault("unknown", stepps=3),
         fault("-1", steps=-1),
         fault("nothing to learn", pairs=[], steps=1),
@@ -308,6 +308,41 @@ def test_a_helper_and_a_trained_model_are_trained_further_and_keep_their_origin(
     assert read_json(learned(made, "t") / "fit.json")["data"]["parents"] == [third, third]
     info = make_model(made, "p--t--control_probe--s1--pupil")
     assert info.parents == ({"name": "third", "fingerprint": third},)
+
+
+def test_preferences_and_rewards_train_too_and_a_trained_adapter_goes_on(study):
+    seen = []
+
+    def reward(replies):
+        seen.extend(replies)
+        return [float("a" in text) for _, text in replies]
+
+    def fit(ctx):
+        uid = ctx.questions[0].uid
+        ctx.train("sft", 0, PAIRS, "pupil", steps=2, rank=4)
+        preferred = [("Say the word.", "7", "9", uid, "a test")]
+        ctx.train("dpo", "pupil", preferred, "pupil", steps=2, rank=4)
+        made = ctx.train(
+            "grpo", "pupil", [("Say it.", "", "", uid)], "pupil", reward=reward, steps=1, batch=4, group=2, rank=4
+        )
+        ctx.train("sft", 0, PAIRS, "whole", steps=1)
+        with pytest.raises(RequestError, match="whose weights this fit trained, would have no base"):
+            ctx.train("sft", "whole", PAIRS, "on whole", steps=1, rank=4)
+        return State({}, models={"pupil": made})
+
+    register(Needs(fit=FitNeeds(trains=True), models=("pupil",)), fit)
+    made = study(tasks={"t": study("probe").content["tasks"]["t"]})
+    made.fit("p", "control_probe")
+    assert {uid.partition("/")[0] for uid, _ in seen} == {"t"}
+    assert len(seen) == 4
+    info = make_model(made, "p--t--control_probe--s1--pupil")
+    parent = ModelInfo.read(made.results / paths.model_json("one"))
+    assert info.base["fingerprint"] == parent.fingerprint
+    costs = read_rows(learned(made, "t") / "costs.parquet", COSTS)
+    [of_rewards] = [row for row in costs if row["stage"] == "train" and row["completion_tokens"]]
+    read, written, size = (of_rewards[name] for name in ("prompt_tokens", "completion_tokens", "parameters"))
+    assert 4 <= written <= 8, "replies are as long as the task's, two tokens"
+    assert of_rewards["flops"] == size * (6 * read + 2 * written)
 
 
 # Corpora

@@ -15,7 +15,7 @@ from moco.models.recipes import Recipe, Trained
 from moco.scoring import Case, Scorer, Tools, score_cases, scorer_for
 from moco.scoring.judges import SETS
 from moco.tasks.item import Question, Reference
-from moco.training.sft import Sft
+from moco.training.examples import Example, Reward
 from support.engines import Engine, Replies, fingerprint, varied
 from support.items import questions, references
 from support.judges import tools
@@ -113,10 +113,15 @@ class Scripted:
         return [{"text": f"{name} {number}"} for number in range(3)]
 
     def train(
-        self, kind: str, parent: Model, pairs: Sequence[tuple[str, str]], name: str, settings: Mapping[str, Any]
+        self,
+        kind: str,
+        parent: Model,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
     ) -> Trained:
-        assert kind == "sft"
-        return self.engine.train(self.name_of(parent), pairs, name, Sft.model_validate(dict(settings)))
+        return self.engine.train(kind, self.name_of(parent), examples, name, settings, reward)
 
 
 def _pool(models: Sequence[str], descriptions: Sequence[str] | None) -> tuple[Member, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moco.config.decoding import Decoding
+from moco.config.training import KINDS
 from moco.digest import digest
 from moco.engines.responses import Response
 from moco.errors import RequestError
@@ -22,7 +23,7 @@ from moco.methods.resources import EmbedWork, JointResponse, JointWork, Measurem
 from moco.models.recipes import Recipe, Trained
 from moco.prompts import blocks
 from moco.tasks.item import LETTERS, Question
-from moco.training.sft import Sft
+from moco.training.examples import Example, Reward
 
 TRAINED = Path(tempfile.gettempdir()) / f"moco-scripted-{os.getpid()}"
 """Where scripted training leaves its files, which stay while a test may read them."""
@@ -145,6 +146,7 @@ class Engine:
         self.named: list[tuple[str, int, str]] = []
         self.merged: list[Recipe] = []
         self.joint: list[JointWork] = []
+        self.trained: list[tuple[str, str, str, list[Example], dict[str, Any]]] = []
         self.discarded: list[str] = []
 
     def access(self) -> None:
@@ -232,13 +234,28 @@ class Engine:
         self.know(name, recipe)
         return name
 
-    def train(self, parent: str, pairs: Sequence[tuple[str, str]], name: str, settings: Sft) -> Trained:
-        """Train a model: equal work gives an equal folder, whose file names what it was made of."""
+    def train(
+        self,
+        kind: str,
+        parent: str,
+        examples: Sequence[Example],
+        name: str,
+        settings: Mapping[str, Any],
+        reward: Reward | None = None,
+    ) -> Trained:
+        """Train a model: equal work gives an equal folder, whose file names what it was made of.
+
+        Rewards are asked for once, for what the parent replies.
+        """
         self.access()
-        if not pairs:
+        how = KINDS[kind].model_validate(dict(settings)).slice()
+        if not examples:
             raise RequestError("nothing to learn", where=f"training of {parent}")
+        if reward is not None:
+            reward([(each.uid, self.text(parent, each.prompt, 0, each.uid)) for each in examples])
+        self.trained.append((kind, parent, name, list(examples), how))
         about = f"{self.names.get(parent, parent)}*"
-        folder = TRAINED / digest(about, list(pairs), settings.slice())[:16]
+        folder = TRAINED / digest(kind, about, list(examples), how)[:16]
         folder.mkdir(parents=True, exist_ok=True)
         folder.joinpath("weights").write_text(about, encoding="utf-8")
         made = Trained(folder, fingerprint(parent))

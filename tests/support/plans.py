@@ -7,7 +7,18 @@ from moco.config.load import study_from
 from moco.methods.catalogue import method_ids
 from moco.workflow.plan import Plan
 
-ALL_METHODS = {name: {"base": "a"} if name == "weight_dare_ties" else {} for name in method_ids()}
+
+def all_methods(model: str) -> dict[str, dict[str, str]]:
+    """Return every method with settings that name no other helper than this model and `encoder`."""
+    named = {
+        "weight_dare_ties": {"base": model},
+        "text_agglm": {"aggregator": model},
+        "api_trained_router": {"router": model, "ties": "first"},
+    }
+    return {name: named.get(name, {}) for name in method_ids()}
+
+
+ALL_METHODS = all_methods("a")
 SKILLS = {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}
 
 

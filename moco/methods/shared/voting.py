@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from moco.methods.context import AnswerContext
+from moco.methods.context import AnswerContext, FitContext
 from moco.tasks.item import Question
 
 
@@ -46,7 +46,7 @@ class Ballot:
         return max(texts, key=lambda text: (texts.count(text), -texts.index(text)))
 
 
-def ballot(ctx: AnswerContext, question: Question, replies: Sequence[str]) -> Ballot:
+def ballot(ctx: AnswerContext | FitContext, question: Question, replies: Sequence[str]) -> Ballot:
     """Read the answer out of every reply; blank answers have no vote."""
     parsed = [ctx.extract(question, reply).parsed for reply in replies]
     kept = [answer if answer is not None and answer.strip() else None for answer in parsed]

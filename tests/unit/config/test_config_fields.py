@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from support.plans import all_methods
 
 from moco import paths
 from moco.config import decoding, engine, models, study, tasks  # noqa: F401
@@ -42,7 +43,7 @@ def small_study(**changes: Any) -> Study:
             "q": {"source": {"kind": "synthetic", "skills": ["add"], "form": "choice"}},
         },
         "pools": {"pair": ["add", "recall"], "more": ["add", "recall", "far"]},
-        "methods": {name: {"base": "add"} if name == "weight_dare_ties" else {} for name in method_ids()},
+        "methods": all_methods("add"),
         **changes,
     }
     return study_from(content, "s.yaml")

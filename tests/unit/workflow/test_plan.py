@@ -341,7 +341,7 @@ print([name for name in ("torch", "pandas", "pyarrow", "transformers", "datasets
     path.write_text(
         "study: s\nmodels: {a: {kind: zoo, recipe: add, description: adds},\n"
         "         b: {kind: zoo, recipe: recall, description: recalls},\n"
-        "         encoder: {kind: zoo}}\npools: {p: [a, b]}\n"
+        "         encoder: {kind: zoo}}\npools: {p: [a, b, a]}\n"
         "tasks: {t: {source: {kind: synthetic, skills: [add]}}}\n" + f"methods: {json.dumps(fitting)}\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)

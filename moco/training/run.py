@@ -1,0 +1,147 @@
+"""Training: one model, one set of examples, one folder; the same on every run, and after an interruption."""
+
+import math
+import random
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moco.config.training import KINDS, Grpo, Training
+from moco.errors import RequestError, WorkError
+from moco.models.info import ModelInfo
+from moco.records import CURVE, EXAMPLES, Provenance, read_json, write_json, write_rows
+from moco.seeds import derive_seed
+from moco.training.encoding import Encoded, encode
+from moco.training.examples import Example, Reward
+
+NOTE, CURVE_FILE, EXAMPLES_FILE = "training.json", "curve.parquet", "examples.parquet"
+"""Beside the weights: the settings with counts of examples and tokens, what was logged by step, and what was learnt."""
+
+
+def train(
+    kind: str,
+    info: ModelInfo,
+    root: Path,
+    examples: Sequence[Example],
+    settings: Mapping[str, Any],
+    seed: Sequence[Any],
+    output: Path,
+    scratch: Path,
+    reward: Reward | None = None,
+) -> None:
+    """Train a model and save it as a checkpoint, or as an adapter on its base.
+
+    On a CPU it works with one thread, so that the result is the same on every run.
+
+    Args:
+        kind: `sft`, `dpo` or `grpo`.
+        info: The model that is trained further.
+        root: The project folder.
+        examples: What it learns.
+        settings: Fields of the kind's settings.
+        seed: Order of examples, dropout, replies and first weights of an adapter follow from it and from the model.
+        output: Folder of the checkpoint.
+        scratch: Folder that survives an interruption; training goes on from what is there.
+        reward: For `grpo`.
+
+    Raises:
+        RequestError: There is nothing to learn, or the model cannot be trained so.
+        WorkError: Numbers became infinite.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    from moco.training.network import load_network, save_network
+
+    how = checked(kind, settings, info)
+    new_tokens = (how.max_new_tokens or 0) if isinstance(how, Grpo) else 0
+    encoded = encode(examples, info, root, how.max_tokens, new_tokens)
+    used = [each for each in encoded if each.flag != "left out"]
+    seeds = {
+        name: derive_seed("training", kind, name, info.fingerprint, *seed) % 2**31 for name in ("order", "adapter")
+    }
+    with _own_randomness(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        disable_progress_bar()
+        network = load_network(info, root, how, seeds["adapter"], _empty(scratch / "dense"))
+        curve: list[tuple[int, str, float]] = []
+        tokens = written = 0
+        if how.steps != 0:
+            from moco.training.trainers import run_trainer
+
+            curve, tokens, written = run_trainer(kind, network, info, root, used, how, seeds["order"], scratch, reward)
+        save_network(network, info, root, output)
+    about = Provenance("train", {"kind": kind, **how.slice()}, {"model": info.fingerprint})
+    rows = [dict(zip(("step", "metric", "value"), row, strict=True)) for row in curve]
+    write_rows(output / CURVE_FILE, CURVE, rows, about)
+    write_rows(output / EXAMPLES_FILE, EXAMPLES, map(_as_row, encoded), about)
+    counts = {"examples": len(examples), "left_out": len(encoded) - len(used), "tokens": tokens, "written": written}
+    write_json(output / NOTE, {"kind": kind, **how.slice(), **counts})
+    if wrong := next((row for row in curve if not math.isfinite(row[2])), None):
+        what = f"{wrong[1]} is not finite at step {wrong[0]}"
+        raise WorkError(what, where=f"training of {info.name}", remedy="lower learning_rate")
+
+
+def checked(kind: str, settings: Mapping[str, Any], info: ModelInfo) -> Training:
+    """Return the settings of a kind of training.
+
+    Raises:
+        RequestError: They do not fit together.
+    """
+    how = KINDS[kind].model_validate(dict(settings))
+    where = f"training of {info.name}"
+    part = how.micro_batch or how.batch
+    if how.batch % part:
+        raise RequestError(f"micro_batch {part} does not divide batch {how.batch}", where=where)
+    if isinstance(how, Grpo) and how.batch % how.group:
+        what = f"group {how.group} does not divide batch {how.batch}, which counts replies"
+        raise RequestError(what, where=where, remedy=f"set batch to a multiple of {how.group}")
+    if isinstance(how, Grpo) and how.max_new_tokens is None:
+        raise RequestError("the longest reply is not said", where=where, remedy="set max_new_tokens")
+    return how
+
+
+def tokens_read(folder: Path) -> tuple[int, int]:
+    """Return how many tokens training read and wrote for a checkpoint that `train` made, with repeats."""
+    note = read_json(folder / NOTE)
+    return int(note["tokens"]), int(note["written"])
+
+
+def _as_row(each: Encoded) -> dict[str, Any]:
+    made = each.example
+    return {
+        "uid": made.uid,
+        "source": made.source,
+        "prompt": str(made.prompt),
+        "reply": made.reply,
+        "rejected": made.rejected,
+        "prompt_tokens": len(each.prompt),
+        "reply_tokens": len(each.reply),
+        "rejected_tokens": len(each.rejected),
+        "flag": each.flag,
+    }
+
+
+def _empty(folder: Path) -> Path:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Give the global generators, which trl seeds and draws from, back as they were."""
+    import torch
+
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
