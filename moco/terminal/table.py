@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moco.home import STUDY
 
-STAGE_OF = {"judge": "score", "merge_member": "merge"}
+STAGE_OF = {"judge": "score", "score_answers": "score", "judge_answers": "score", "merge_member": "merge"}
 """Rules that share a stage of the plan with another, which has the same outputs."""
 LAST = ("tabulate", "plot", "report")
 
