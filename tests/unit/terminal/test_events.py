@@ -2,12 +2,15 @@
 
 import io
 import logging
+import re
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
+from support.projects import ROOT
 
+from moco.cli import VERBS
 from moco.terminal import table
 from moco.terminal.events import Events
 from moco.terminal.progress import Progress, duration, why
@@ -134,6 +137,13 @@ def test_a_dry_run_is_a_line_per_kind_of_job_with_what_is_stored_and_why(monkeyp
         ["score", "26", "9", "17", *["score", "plain", "responses", "or", "answers:", "new;", "forced"]],
     ]
     assert lines[-1].startswith("17 jobs would run.")
+
+
+def test_every_rule_is_a_kind_of_job_that_the_table_explains():
+    text = "".join(path.read_text() for path in (ROOT / "workflow").rglob("*.smk"))
+    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE))
+    assert {"score_answers", "merge_member"} < rules
+    assert {table.STAGE_OF.get(rule, rule) for rule in rules} <= {*VERBS, "response_logits"}
 
 
 def test_the_display_of_a_terminal_shows_the_bar_and_each_running_job():
