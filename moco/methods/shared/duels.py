@@ -21,6 +21,7 @@ from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
 from moco.training.examples import Example
 
+Generator = np.random.Generator
 _START, _SPREAD, _LOWEST = 100.0, 0.5, 10.0
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _OTHER_FORMS = re.compile(r"(?:score\W{0,4}(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*/\s*10\b)", re.IGNORECASE)
@@ -133,7 +134,7 @@ class Ratings:
         return step * gap * tanh(self.deviations[mine]) * weight / params.scaling_factor
 
 
-def opponent(rng: np.random.Generator, ratings: Sequence[float], mine: int, params: DuelParams) -> int:
+def opponent(rng: Generator, ratings: Sequence[float], mine: int, params: DuelParams) -> int:
     """Return an opponent: any other by chance, else one of those whose rating is nearest, equal ones in random order."""
     others = [place for place in range(len(ratings)) if place != mine]
     if rng.random() < params.random_match_prob:

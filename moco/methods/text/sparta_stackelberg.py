@@ -13,6 +13,7 @@ from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.duels import (
     Duel,
     DuelParams,
+    Generator,
     Judged,
     Tournament,
     chosen_state,
@@ -192,7 +193,7 @@ class Leader:
 
 
 def scheduled_opponent(
-    rng: np.random.Generator, ratings: Sequence[float], active: int, params: StackelbergParams, time: float
+    rng: Generator, ratings: Sequence[float], active: int, params: StackelbergParams, time: float
 ) -> int:
     """Return an opponent: any other by chance, else by the distance of ratings that is wanted at this time."""
     others = [place for place in range(len(ratings)) if place != active]
