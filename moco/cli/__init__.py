@@ -14,6 +14,7 @@ from moco.errors import MocoError
 
 VERBS = {
     "zoo": "train a tiny model of the zoo",
+    "tune": "tune a model on the right answers of tasks",
     "prepare": "write a task's questions and references",
     "resolve": "find a model's files and describe them",
     "generate": "make plain responses",
