@@ -75,6 +75,11 @@ def model_json(model: str) -> str:
     return f"models/{model}/model.json"
 
 
+def tuned(model: str) -> str:
+    """Weights of a model that the study tunes itself, with what it learnt."""
+    return f"tuned/{model}"
+
+
 def checkpoint(model: str) -> str:
     """Weights of a zoo model, or of one that a fit made."""
     return f"checkpoints/{model}"

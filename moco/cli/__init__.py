@@ -15,6 +15,7 @@ from moco.home import FORK_SERVER
 
 VERBS = {
     "zoo": "train a tiny model of the zoo",
+    "tune": "tune a model on the right answers of tasks",
     "prepare": "write a task's questions and references",
     "resolve": "find a model's files and describe them",
     "generate": "make plain responses",

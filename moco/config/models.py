@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from moco.config.engine import EngineSettings
 from moco.config.fields import SLUG, Section, identity, runtime
+from moco.config.training import SftRecipe
 
 COMMIT = r"^[0-9a-f]{40}$"
 """Branches and tags move, so they are no identity."""
@@ -115,6 +116,17 @@ class ZooModel(_Model):
     seed: int = identity("Seed of the training, for zoos that differ by chance alone.", 0, ge=0)
 
 
+class TunedModel(_Model):
+    """A model that the study tunes itself, on the right answers of tasks of its own."""
+
+    kind: Literal["tuned"] = identity("A model that the study tunes itself.")
+    base: Slug = identity("The model that it is tuned from; an adapter goes on as it is.")
+    tasks: tuple[Slug, ...] = identity("Tasks of the study whose split `train` it learns.", min_length=1)
+    items: int | None = identity("Most items of each task; all of them when left out.", None, ge=1)
+    seed: int = identity("Draws items, their order, and the first weights of an adapter.", 0, ge=0)
+    training: SftRecipe = identity("How it is tuned.", factory=SftRecipe)
+
+
 class ServerRequests(Section):
     """How a served model is asked; nothing here changes what it says."""
 
@@ -175,4 +187,6 @@ class ServerModel(_Model):
         return frozenset({"generate", "top_logits"} if self.logprobs else {"generate"})
 
 
-ModelEntry = Annotated[HubModel | LocalModel | AdapterModel | ZooModel | ServerModel, Field(discriminator="kind")]
+ModelEntry = Annotated[
+    HubModel | LocalModel | AdapterModel | ZooModel | TunedModel | ServerModel, Field(discriminator="kind")
+]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from moco.config.models import AdapterModel
+from moco.config.models import AdapterModel, TunedModel
 from moco.config.problems import Problem
 from moco.config.study import Comparison, Study
 from moco.config.tasks import TaskSource
@@ -58,7 +58,9 @@ def sound(study: Study, problems: Iterable[Problem]) -> Study | None:
 def _without(study: Study, dropped: Mapping[str, set[str]]) -> Study | None:
     gone = set(dropped["models"])
     models = {name: entry for name, entry in study.models.items() if name not in gone}
-    gone |= {name for name, entry in models.items() if isinstance(entry, AdapterModel) and entry.base in gone}
+    gone |= {
+        name for name, entry in models.items() if isinstance(entry, (AdapterModel, TunedModel)) and entry.base in gone
+    }
     models = {name: entry for name, entry in models.items() if name not in gone}
     pools = {
         name: pool

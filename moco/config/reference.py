@@ -13,11 +13,11 @@ from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
 from moco.config.evolution import EvolutionEntry
 from moco.config.fields import Section
-from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ServerRequests, ZooModel
+from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ServerRequests, TunedModel, ZooModel
 from moco.config.scoring import CodeExecution, Scoring
 from moco.config.study import Comparison, PoolEntry, Site, Study
 from moco.config.tasks import HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry, TaskSource
-from moco.config.training import Dpo, Grpo, Sft
+from moco.config.training import Dpo, Grpo, Sft, SftRecipe
 from moco.digest import canonical_json
 from moco.generated import rewrite
 
@@ -29,6 +29,8 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("Models: local folder", LocalModel),
     ("Models: adapter", AdapterModel),
     ("Models: zoo", ZooModel),
+    ("Models: tuned", TunedModel),
+    ("Training: of tuned models", SftRecipe),
     ("Models: server", ServerModel),
     ("Models: requests to a server", ServerRequests),
     ("Engine", EngineSettings),

@@ -7,7 +7,7 @@ what `moco check` looks at in addition.
 from collections.abc import Iterator
 from pathlib import Path
 
-from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import AdapterModel, HubModel, LocalModel, ModelEntry, ServerModel, TunedModel, ZooModel
 from moco.config.partial import sound
 from moco.config.problems import InvalidStudy, Problem
 from moco.config.study import Comparison, Study
@@ -138,6 +138,8 @@ def _identity(name: str, entry: ModelEntry) -> object:
             return ("local", entry.path)
         case AdapterModel():
             return ("adapter", entry.base, entry.path, entry.repo, entry.revision)
+        case TunedModel():
+            return ("tuned", canonical_json(entry.slice()))
         case ZooModel():
             return ("zoo", entry.recipe or name, entry.steps, entry.seed)
         case ServerModel():
@@ -163,6 +165,33 @@ def _models(study: Study) -> Iterator[Problem]:
                 yield Problem(key, "an adapter needs either path or repo", "give one of them")
         if isinstance(entry, ZooModel):
             yield from _zoo_model(study, name, entry)
+        if isinstance(entry, TunedModel):
+            yield from _tuned_model(study, name, entry)
+
+
+def _tuned_model(study: Study, name: str, entry: TunedModel) -> Iterator[Problem]:
+    key, seen, base = f"models.{name}", [name], entry.base
+    while isinstance(other := study.models.get(base), TunedModel) and base not in seen:
+        seen.append(base)
+        base = other.base
+    if base not in study.models:
+        yield Problem(f"{key}.base", f"{base!r} is not a model of this study", did_you_mean(base, study.models))
+    elif base in seen:
+        yield Problem(f"{key}.base", "is tuned from itself", "name the model that is tuned first")
+    elif "trainable" not in (roster_entry(base, study.models[base]) or study.models[base]).capabilities:
+        yield Problem(f"{key}.base", f"{base} cannot be trained", "name a language model whose weights are at hand")
+    if entry.engine is not None:
+        yield Problem(f"{key}.engine", "a tuned model runs as its base does", "set the engine of its base")
+    for task in entry.tasks:
+        if task not in study.tasks:
+            yield Problem(f"{key}.tasks", f"unknown task {task!r}", did_you_mean(task, study.tasks))
+            continue
+        try:
+            splits = split_layout(concrete_entry(study, task), f"tasks.{task}")
+        except MocoError:
+            continue  # told where the task is declared
+        if "train" not in splits:
+            yield Problem(f"{key}.tasks", f"task {task} has no split train", "name tasks that have one")
 
 
 def _is_adapter(name: str, entry: ModelEntry) -> bool:
@@ -288,9 +317,22 @@ def _comparisons(study: Study) -> Iterator[Problem]:
         assert matrix.round_cells is not None
     except MocoError as error:
         yield Problem(error.where, error.what, error.remedy)
+    yield from _learnt_twice(matrix)
     for number, block in enumerate(study.compare):
         for variant in matrix.block_methods(block):
             yield from _nowhere(matrix, number, block, variant)
+
+
+def _learnt_twice(matrix: Matrix) -> Iterator[Problem]:
+    """Find fits on the split `train` of a task that a member was tuned on: there it knows the answers."""
+    for pool, variant, batch in dict.fromkeys((cell.pool, cell.variant, cell.batch) for cell in matrix.cells):
+        fit = matrix.needs(pool, variant).fit
+        if fit is None or "train" not in fit.splits:
+            continue
+        for member in dict.fromkeys(matrix.pool(pool).models):
+            if twice := sorted(matrix.nodes.tuned_on(member) & set(matrix.batch(batch).tasks)):
+                what = f"fits on the split train of {twice[0]}, on which {member} was tuned"
+                yield Problem(f"methods.{variant}", what, f"leave {member} out of pool {pool}, or {twice[0]} out")
 
 
 def _scoring(study: Study) -> Iterator[Problem]:

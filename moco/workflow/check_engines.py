@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from moco.config.engine import EngineSettings
-from moco.config.models import AdapterModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import AdapterModel, ModelEntry, ServerModel, TunedModel, ZooModel
 from moco.config.problems import Problem
 from moco.config.study import Study
 from moco.zoo.roster import ROSTER
@@ -31,7 +31,11 @@ def silent_role(name: str, entry: ModelEntry) -> str | None:
 
 def context(study: Study, name: str) -> int | None:
     """Return the context of a model where the study or the zoo knows it; an adapter's is its base's."""
-    entry = study.models.get(name)
+    entry, seen = study.models.get(name), {name}
+    while isinstance(entry, TunedModel) and entry.context is None and entry.base not in seen:
+        name = entry.base
+        seen.add(name)
+        entry = study.models.get(name)
     if entry is None:
         return None
     known = roster_entry(name, entry)

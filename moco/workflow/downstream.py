@@ -15,6 +15,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "prepare": ("tasks/{task}", ()),
     "merge": ("checkpoints/{made}", ("fit", "models", "parts")),
     "zoo": ("checkpoints/{model}", ("parent",)),
+    "tune": ("tuned/{model}", ("questions", "references", "models", "checkpoints")),
     "resolve": ("models/{model}", ("checkpoint", "parents", "fit")),
     "generate": ("generations/{model}/{batch}/{split}/seed{seed}/{block}", ("questions", "model", "checkpoints")),
     "logits": ("logits/{model}/{batch}/{split}/{kind}", ("questions", "references", "model", "checkpoints")),

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from moco import paths
+from moco.config.models import TunedModel
 from moco.config.study import Comparison, PoolEntry, Study
 from moco.errors import RequestError
 from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, pool_members
@@ -106,11 +107,7 @@ class Matrix:
         """Tasks that some comparison or run of the loop uses."""
         used = dict.fromkeys(task for block in self.study.compare for task in self.block_tasks(block))
         used.update(dict.fromkeys(run.task for run in self.runs.values()))
-        tasks = {}
-        for name in used:
-            entry = concrete_entry(self.study, name)
-            tasks[name] = Task(name, entry, task_type(entry, f"tasks.{name}"), split_layout(entry))
-        return tasks
+        return {name: self._planned_task(name) for name in used}
 
     def task(self, name: str) -> Task:
         """Return a task that is used.
@@ -118,7 +115,19 @@ class Matrix:
         Raises:
             RequestError: Nothing uses it.
         """
-        return _known(name, self.tasks, "task")
+        return _known(name, {**self._learnt, **self.tasks}, "task")
+
+    @cached_property
+    def _learnt(self) -> dict[str, Task]:
+        """Tasks that a model of the study is tuned on."""
+        used = dict.fromkeys(
+            task for entry in self.study.models.values() if isinstance(entry, TunedModel) for task in entry.tasks
+        )
+        return {name: self._planned_task(name) for name in used}
+
+    def _planned_task(self, name: str) -> Task:
+        entry = concrete_entry(self.study, name)
+        return Task(name, entry, task_type(entry, f"tasks.{name}"), split_layout(entry))
 
     @cached_property
     def _batches(self) -> Batches:
@@ -454,7 +463,7 @@ class Matrix:
                 for part in self.ingredients(name):
                     add(part)
                 return
-            for needed in (self.nodes.base(name), self.nodes.zoo_parent(name)):
+            for needed in (self.nodes.base(name), self.nodes.tuned_from(name), self.nodes.zoo_parent(name)):
                 if needed is not None:
                     add(needed)
             used[name] = None

@@ -1,11 +1,11 @@
-"""The rules that make tasks and models: prepare, zoo, merge, resolve."""
+"""The rules that make tasks and models: prepare, zoo, tune, merge, resolve."""
 
 from pathlib import Path
 from typing import Any
 
 from moco import paths
 from moco.config.expand import expand
-from moco.config.models import AdapterModel, LocalModel, ServerModel, ZooModel
+from moco.config.models import AdapterModel, LocalModel, ServerModel, TunedModel, ZooModel
 from moco.tasks.paths import source_files
 from moco.workflow.nodes import is_made
 from moco.workflow.stage import Stage, Wildcards, declared, results
@@ -53,6 +53,47 @@ class Zoo(Stage):
         }
 
 
+class Tune(Stage):
+    """A model that the study tunes itself."""
+
+    depth = 2
+
+    def questions(self, wildcards: Wildcards) -> list[str]:
+        """Return the questions that it learns."""
+        return [results(paths.questions(task, "train")) for task in self._entry(wildcards).tasks]
+
+    def references(self, wildcards: Wildcards) -> list[str]:
+        """Return the right answers to them."""
+        return [results(paths.references(task, "train")) for task in self._entry(wildcards).tasks]
+
+    def models(self, wildcards: Wildcards) -> list[str]:
+        """Return the description of the model that it is tuned from."""
+        return self.model_files(self.running(wildcards))
+
+    def checkpoints(self, wildcards: Wildcards) -> list[str]:
+        """Return the weights that it starts from."""
+        return self.weights(self.running(wildcards))
+
+    def running(self, wildcards: Wildcards) -> list[str]:
+        """Return the model that it is tuned from."""
+        return [self._entry(wildcards).base]
+
+    def learning(self, wildcards: Wildcards) -> list[str]:
+        """Return the same model: it is trained."""
+        return self.running(wildcards)
+
+    def slice(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what it learns and how, and the code that trains."""
+        entry = self._entry(wildcards)
+        learnt = {"base": entry.base, "tasks": list(entry.tasks), "items": entry.items, "seed": entry.seed}
+        return {**learnt, "training": entry.training.slice(), "source": self.matrix.source("moco.jobs.tune")}
+
+    def _entry(self, wildcards: Wildcards) -> TunedModel:
+        entry = self.nodes.entry(wildcards.model)
+        assert isinstance(entry, TunedModel)
+        return entry
+
+
 class Merge(Stage):
     """The checkpoint of a model that a fit made."""
 
@@ -95,7 +136,7 @@ class Resolve(Stage):
     def checkpoint(self, wildcards: Wildcards) -> list[str]:
         """Return the checkpoint below results of a model that the workflow makes."""
         name = wildcards.model
-        made = is_made(name) or isinstance(self.nodes.entry(name), ZooModel)
+        made = is_made(name) or isinstance(self.nodes.entry(name), ZooModel | TunedModel)
         return self.weights([name])[-1:] if made else []
 
     def files(self, wildcards: Wildcards) -> list[str]:
@@ -107,7 +148,7 @@ class Resolve(Stage):
         """Return the descriptions of the models that it rests on or is made of."""
         if is_made(wildcards.model):
             return self.model_files(self.matrix.ingredients(wildcards.model))
-        base = self.nodes.base(wildcards.model)
+        base = self.nodes.tuned_from(wildcards.model) or self.nodes.base(wildcards.model)
         return self.model_files([base] if base else [])
 
     def fit(self, wildcards: Wildcards) -> list[str]:
@@ -130,6 +171,8 @@ class Resolve(Stage):
             among = self.matrix.ingredients(name)
             return {"kind": "merge", "fit": fit, "task": made.task, "name": made.name, "among": among}
         entry = self.nodes.entry(name)
+        if isinstance(entry, TunedModel):
+            return {"kind": "student", "parent": entry.base, "folder": paths.tuned(name)}
         facts = declared(entry.slice(), "description", "engine")
         if isinstance(entry, ServerModel):
             return {"entry": facts, "engine": {}}

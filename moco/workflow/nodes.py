@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from moco.config.engine import EngineSettings
-from moco.config.models import CAPABILITIES, AdapterModel, ModelEntry, ServerModel, ZooModel
+from moco.config.models import CAPABILITIES, AdapterModel, ModelEntry, ServerModel, TunedModel, ZooModel
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.registry import did_you_mean
@@ -55,8 +55,29 @@ class Nodes:
         entry = self.entry(name)
         if isinstance(entry, AdapterModel):
             return entry.base
+        if isinstance(entry, TunedModel):
+            base = self.tuned_from(name)
+            return None if base is None or entry.training.rank is None else self.base(base) or base
         model = self.zoo_model(name)
         return self.zoo_parent(name) if model is not None and model.adapter is not None else None
+
+    def tuned_from(self, name: str) -> str | None:
+        """Return the model that the study tunes a model from; None for others, and for one that is tuned from itself."""
+        entry = None if is_made(name) else self.entry(name)
+        if not isinstance(entry, TunedModel):
+            return None
+        base, seen = entry.base, {name}
+        while base not in seen and isinstance(other := self._study.models.get(base), TunedModel):
+            seen.add(base)
+            base = other.base
+        return None if base in seen else entry.base
+
+    def tuned_on(self, name: str) -> frozenset[str]:
+        """Return the tasks that a model, or one that it comes from, was tuned on in this study."""
+        if is_made(name):
+            return frozenset().union(*map(self.tuned_on, self._parts(name)))
+        entry, base = self.entry(name), self.tuned_from(name)
+        return frozenset(entry.tasks) | self.tuned_on(base) if isinstance(entry, TunedModel) and base else frozenset()
 
     def zoo_model(self, name: str) -> "RosterModel | None":
         """Return the roster's entry of a zoo model."""
@@ -109,8 +130,9 @@ class Nodes:
             return self.declared(self._parts(name)[0], aspect)
         entry = self.entry(name)
         value = entry.family if aspect == "architecture" else entry.tokenizer
-        if value is None and isinstance(entry, AdapterModel):
-            return self.declared(entry.base, aspect)
+        below = entry.base if isinstance(entry, AdapterModel) else self.tuned_from(name)
+        if value is None and below is not None:
+            return self.declared(below, aspect)
         model = self.zoo_model(name)
         if value is None and model is not None:
             return model.family if aspect == "architecture" else model.tokenizer
@@ -121,8 +143,11 @@ class Nodes:
         return self.description(self._parts(name)[0]) if is_made(name) else self.entry(name).description
 
     def engine(self, name: str) -> EngineSettings:
-        """Return the engine settings of a model: of a made one, those of its first part."""
-        return self.engine(self._parts(name)[0]) if is_made(name) else self._study.engine_of(name)
+        """Return the engine settings of a model: of a made one, those of its first part, of a tuned one its base's."""
+        if is_made(name):
+            return self.engine(self._parts(name)[0])
+        base = self.tuned_from(name)
+        return self._study.engine_of(name) if base is None else self.engine(base)
 
     def gpus(self, name: str) -> int:
         """Return the GPUs that a model needs where GPUs are used; a made one needs as many as its largest part."""
@@ -132,7 +157,7 @@ class Nodes:
         """Return the declared number of parameters of a model; of an adapter its base's, of a made one its largest part's."""
         if is_made(name):
             return max((self.parameters(part) or 0 for part in self._parts(name)), default=0) or None
-        entry, base = self.entry(name), self.base(name)
+        entry, base = self.entry(name), self.tuned_from(name) or self.base(name)
         model = self.zoo_model(name)
         if entry.parameters is not None:
             return entry.parameters

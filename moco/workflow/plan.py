@@ -15,7 +15,7 @@ from moco.workflow.analysis import Collect, Report, Tabulate
 from moco.workflow.collaboration import Answer, Fit
 from moco.workflow.evolution import Distill, Mix
 from moco.workflow.matrix import Matrix
-from moco.workflow.models import Merge, Prepare, Resolve, Zoo
+from moco.workflow.models import Merge, Prepare, Resolve, Tune, Zoo
 from moco.workflow.responses import Generate, Logits, ResponseLogits
 from moco.workflow.scores import Score
 
@@ -57,6 +57,7 @@ class Plan:
         self.study = study
         self.matrix = Matrix(study)
         self.prepare, self.zoo = Prepare(self.matrix), Zoo(self.matrix)
+        self.tune = Tune(self.matrix)
         self.merge, self.resolve = Merge(self.matrix), Resolve(self.matrix)
         self.generate = Generate(self.matrix)
         self.logits, self.response_logits = Logits(self.matrix), ResponseLogits(self.matrix)

@@ -108,6 +108,8 @@ class Stage:
             needed.update(dict.fromkeys(self.weights(dict.fromkeys(bases))))
             if is_made(name) or isinstance(self.nodes.entry(name), ZooModel):
                 needed[results(paths.checkpoint(name))] = None
+            elif self.nodes.tuned_from(name) is not None:
+                needed[results(paths.tuned(name))] = None
         return list(needed)
 
     def questions_of(self, batch: Batch, *splits: str) -> list[str]:

@@ -16,7 +16,9 @@ from moco.jobs.fit import FitJob
 from moco.jobs.generate import PlainJob
 from moco.jobs.logits import LogitsJob
 from moco.jobs.score import ScoreJob
-from moco.models.resolve import resolve
+from moco.jobs.tune import TuneJob
+from moco.models.info import ModelInfo
+from moco.models.resolve import describe_student, resolve
 from moco.tasks.prepare import prepare
 from moco.workflow.plan import Plan
 from moco.workflow.scores import replies_of
@@ -40,6 +42,13 @@ class RealStudy:
         for name, task in self.plan.matrix.tasks.items():
             prepare(name, task.entry, self.results / paths.task_folder(name), None)
         for name in self.plan.matrix.models:
+            base = self.plan.matrix.nodes.tuned_from(name)
+            if base is not None:
+                TuneJob(self.results, self.plan.tune.slice(SimpleNamespace(model=name)), name).run()
+                parent = ModelInfo.read(self.results / paths.model_json(base))
+                made = describe_student(name, parent, self.results / paths.tuned(name), folder)
+                made.write(self.results / paths.model_json(name))
+                continue
             info = resolve(name, self.plan.study.models[name], self.plan.study.engine_of(name), folder)
             info.write(self.results / paths.model_json(name))
 

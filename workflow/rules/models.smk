@@ -25,6 +25,37 @@ rule zoo:
         " --digest {params.digest} >{log:q} 2>&1"
 
 
+rule tune:
+    input:
+        questions=PLAN.tune.questions,
+        references=PLAN.tune.references,
+        models=PLAN.tune.models,
+        checkpoints=PLAN.tune.checkpoints,
+    output:
+        directory("<results>/tuned/{model}"),
+    log:
+        "<logs>/tune/{model}.log",
+    benchmark:
+        "<benchmarks>/tune/{model}.tsv"
+    retries: PLAN.study.retries
+    conda:
+        "../envs/moco.yaml"
+    threads: 1
+    resources:
+        gpu=PLAN.tune.gpu,
+        gpu_model=PLAN.tune.gpu_model,
+        mem=PLAN.tune.mem,
+        attempt=attempt,
+    params:
+        results=PLAN.tune.results,
+        digest=PLAN.tune.digest,
+    message:
+        "tuning {wildcards.model}"
+    shell:
+        "moco tune --results {params.results:q} --model {wildcards.model}"
+        " --digest {params.digest} --gpus {resources.gpu} --attempt {resources.attempt} >{log:q} 2>&1"
+
+
 rule merge:
     input:
         fit=PLAN.merge.fit,

@@ -1,0 +1,131 @@
+"""Models that a study tunes itself, from their declaration to their replies."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from support.real_study import RealStudy
+
+from moco import paths
+from moco.cli import main
+from moco.config.load import study_from
+from moco.models.info import ModelInfo
+from moco.records import EXAMPLES, GENERATIONS, read_json, read_rows
+from moco.tasks.prepare import read_questions
+from moco.workflow.check import structural_problems
+from moco.workflow.plan import Plan
+
+TUNED = {"kind": "tuned", "base": "base", "tasks": ["sums"]}
+SUMS = {"source": {"kind": "synthetic", "skills": ["add"], "items": {"train": 12, "dev": 4, "test": 4}}}
+QUIZ = {"source": {**SUMS["source"], "form": "choice"}}
+
+
+def study(tuned=None, **changes):
+    return {
+        "study": "s",
+        "models": {"base": {"kind": "zoo"}, "expert": {**TUNED, **(tuned or {})}},
+        "pools": {"p": ["base", "expert"]},
+        "tasks": {"t": SUMS, "sums": SUMS, "quiz": QUIZ},
+        "methods": {"control_random": {}},
+        "compare": [{"pools": ["p"], "tasks": ["t"], "methods": "all"}],
+        **changes,
+    }
+
+
+def problems(content):
+    return [f"{found.key}: {found.what}" for found in structural_problems(study_from(content, "s.yaml"))]
+
+
+def test_a_tuned_model_is_planned_from_its_tasks_and_its_base():
+    made = Plan(study_from(study(), "s.yaml"))
+    made.build()
+    expert = SimpleNamespace(model="expert")
+    assert set(made.matrix.models) == {"base", "expert"}
+    assert made.tune.questions(expert) == ["<results>/tasks/sums/train/questions.parquet"]
+    assert made.tune.models(expert) == ["<results>/models/base/model.json"]
+    assert made.tune.checkpoints(expert) == ["<results>/checkpoints/base"]
+    assert made.resolve.parents(expert) == ["<results>/models/base/model.json"]
+    assert made.resolve.checkpoint(expert) == ["<results>/tuned/expert"]
+    assert made.generate.weights(["expert"]) == ["<results>/checkpoints/base", "<results>/tuned/expert"]
+    assert made.prepare.slice(SimpleNamespace(task="sums")) == made.prepare.slice(SimpleNamespace(task="t"))
+    nodes = made.matrix.nodes
+    assert nodes.parameters("expert") == nodes.parameters("base")
+    assert nodes.declared("expert", "architecture") == "llama"
+    assert nodes.tuned_on("expert") == {"sums"}
+    assert not re.fullmatch(made.zoo_models, "expert")
+
+
+def test_a_model_is_tuned_further():
+    models = {**study()["models"], "next": {**TUNED, "base": "expert", "tasks": ["quiz"]}}
+    made = Plan(study_from(study(models=models, pools={"p": ["next", "base"]}), "s.yaml"))
+    made.build()
+    assert made.matrix.nodes.tuned_on("next") == {"sums", "quiz"}
+    assert made.matrix.nodes.base("next") == "base", "an adapter that goes on rests where it did"
+    assert made.tune.checkpoints(SimpleNamespace(model="next")) == [
+        "<results>/checkpoints/base",
+        "<results>/tuned/expert",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tuned", "problem"),
+    [
+        ({"base": "bse"}, "models.expert.base: 'bse' is not a model of this study"),
+        ({"base": "expert"}, "models.expert.base: is tuned from itself"),
+        ({"tasks": ["sum"]}, "models.expert.tasks: unknown task 'sum'"),
+        ({"engine": {"dtype": "float64"}}, "models.expert.engine: a tuned model runs as its base does"),
+        ({"tasks": ["short"]}, "models.expert.tasks: task short has no split train"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(tuned, problem):
+    short = {"source": {**SUMS["source"], "items": {"dev": 4, "test": 4}}}
+    assert problem in problems(study(tuned, tasks={"t": SUMS, "sums": SUMS, "short": short}))
+
+
+def test_a_whole_study_has_no_problem():
+    assert problems(study()) == []
+
+
+@pytest.fixture
+def real(tmp_path, tiny_checkpoint, clean_environment):
+    base = {"kind": "local", "family": "llama", "tokenizer": "zoo", "path": str(tiny_checkpoint("base"))}
+    training = {"steps": 2, "batch": 4, "micro_batch": 2, "rank": 4, "layers": "linear"}
+    expert = {**TUNED, "tasks": ["sums", "quiz"], "items": 5, "training": training}
+    content = study(models={"base": base, "expert": expert}, decoding={"default": {"max_new_tokens": 4}})
+    content["tasks"] = {name: content["tasks"][name] for name in ("t", "sums", "quiz")}
+    content["compare"] = [{"pools": ["p"], "tasks": "all", "methods": "all"}]
+    made = RealStudy(tmp_path, content)
+    made.use(clean_environment)
+    return made
+
+
+def test_it_learns_right_answers_in_the_form_that_is_asked_for_and_replies(real):
+    folder = real.results / paths.tuned("expert")
+    learnt = read_rows(folder / "examples.parquet", EXAMPLES)
+    assert len(learnt) == 10
+    prompts = {
+        item.uid: item.prompt
+        for task in ("sums", "quiz")
+        for item in read_questions(real.results / paths.task_folder(task), "train")
+    }
+    for row in learnt:
+        assert row["prompt"] == prompts[row["uid"]]
+        form = r"\\box\{-?\d+\}" if row["uid"].startswith("sums") else "[A-H]"
+        assert re.fullmatch(form, row["reply"]), row["reply"]
+    info = ModelInfo.read(real.results / paths.model_json("expert"))
+    base = ModelInfo.read(real.results / paths.model_json("base"))
+    assert info.base["fingerprint"] == base.fingerprint
+    assert info.parents == ({"name": "base", "fingerprint": base.fingerprint},)
+    assert main(["resolve", "--results", str(real.results), "--model", "expert"]) == 0
+    assert ModelInfo.read(real.results / paths.model_json("expert")) == info
+    path = paths.generation("expert", real.batch("p", "control_random", "t"), "test", 1, "s0")
+    real.make(path)
+    rows = read_rows(real.results / path, GENERATIONS)
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_it_is_tuned_once_and_comes_from_the_store_after_that(real):
+    folder = real.results / paths.tuned("expert")
+    before = read_json(folder / "training.json"), (folder / "adapter_model.safetensors").read_bytes()
+    assert main(["tune", "--results", str(real.results), "--model", "expert"]) == 0
+    assert before == (read_json(folder / "training.json"), (folder / "adapter_model.safetensors").read_bytes())
