@@ -16,11 +16,12 @@ _WORD = re.compile(r"\w+")
 _ABBREVIATION = re.compile(
     r"\b(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|etc|e\.g|i\.e|inc|ltd|co|corp|no|fig|a\.m|p\.m|u\.s|[a-z])\.$", re.IGNORECASE
 )
+_LONGEST_ABBREVIATION = 6
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]*”’]*(?=\s)")
 _CAPITALS = re.compile(r"[^\W_]+(?:[.&'’-][^\W_]+)*")
 _PLACEHOLDER = re.compile(r"\[.*?\]")
-_STARRED_BULLET = re.compile(r"^\s*\*[^*].*$", re.MULTILINE)
-_DASHED_BULLET = re.compile(r"^\s*-.*$", re.MULTILINE)
+_STARRED_BULLET = re.compile(r"^[^\S\n]*\*[^*].*$", re.MULTILINE)
+_DASHED_BULLET = re.compile(r"^[^\S\n]*-.*$", re.MULTILINE)
 _HIGHLIGHTS = (re.compile(r"\*[^\n*]*\*"), re.compile(r"\*\*[^\n*]*\*\*"))
 _TITLE = re.compile(r"<<[^\n]+>>")
 _FENCE = re.compile(r"^```(?:json)?", re.IGNORECASE)
@@ -57,7 +58,7 @@ def _related(count: int, relation: str, wanted: int) -> bool:
 def _sentences(reply: str) -> int:
     count, start = 0, 0
     for end in _SENTENCE_END.finditer(reply):
-        if not _ABBREVIATION.search(reply, start, end.end()):
+        if not _ABBREVIATION.search(reply, max(start, end.end() - _LONGEST_ABBREVIATION), end.end()):
             count += bool(_WORD.search(reply, start, end.end()))
             start = end.end()
     return count + bool(_WORD.search(reply, start))
@@ -85,6 +86,11 @@ def _postscript(reply: str, arguments: Arguments) -> bool:
     marker = arguments["postscript_marker"].strip()
     known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
     return bool(re.search(known.get(marker, re.escape(marker.lower())), reply.lower()))
+
+
+def _placeholders(reply: str) -> int:
+    # What follows the last closing bracket of a line has none, and would be searched again and again.
+    return sum(len(_PLACEHOLDER.findall(line, 0, line.rfind("]") + 1)) for line in reply.split("\n"))
 
 
 def _highlights(reply: str, arguments: Arguments) -> Any:
@@ -145,9 +151,7 @@ _CHECKS: dict[str, Callable[[str, Arguments], Any]] = {
         reply.strip().lower().startswith(said["prompt_to_repeat"].strip().lower())
     ),
     "combination:two_responses": _two_responses,
-    "detectable_content:number_placeholders": lambda reply, said: (
-        len(_PLACEHOLDER.findall(reply)) >= said["num_placeholders"]
-    ),
+    "detectable_content:number_placeholders": lambda reply, said: _placeholders(reply) >= said["num_placeholders"],
     "detectable_content:postscript": _postscript,
     "detectable_format:constrained_response": lambda reply, _: any(stance in reply for stance in _STANCES),
     "detectable_format:json_format": _json,

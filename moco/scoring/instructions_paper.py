@@ -23,7 +23,7 @@ _RELATIONS = {
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _HIGHLIGHT = re.compile(r"(?<!\*)\*(?!\*)[^*\n]+(?<!\*)\*(?!\*)")
-_BULLET = re.compile(r"^\s*[-*•]\s+\S", re.MULTILINE)
+_BULLET = re.compile(r"^[^\S\n]*[-*•]\s+\S", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+\S", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\[[^\]]+\]")
 _STANCES = tuple(f"my answer is {word}." for word in ("yes", "no", "maybe"))
@@ -93,7 +93,7 @@ _CHECKS: dict[str, Callable[[str, Arguments], Any]] = {
     "combination:repeat_prompt": lambda reply, said: said["prompt_to_repeat"].strip() in reply,
     "combination:two_responses": lambda reply, _: "******" in reply,
     "detectable_content:number_placeholders": lambda reply, said: (
-        len(_PLACEHOLDER.findall(reply)) >= said["num_placeholders"]
+        len(_PLACEHOLDER.findall(reply, 0, reply.rfind("]") + 1)) >= said["num_placeholders"]
     ),
     "detectable_content:postscript": lambda reply, said: said["postscript_marker"] in reply,
     "detectable_format:constrained_response": lambda reply, _: any(stance in reply.lower() for stance in _STANCES),

@@ -1,5 +1,7 @@
 """Replies that have to follow instructions: the official rules under strict, the release's under paper-1.1."""
 
+import time
+
 import pytest
 
 from moco.scoring.catalogue import scorer_for
@@ -110,6 +112,17 @@ def verdict(rules, reply, *asked):
 def test_one_instruction(name, arguments, reply, strict, paper):
     assert verdict("strict", reply, (name, arguments)).score == strict
     assert verdict("paper-1.1", reply, (name, arguments)).score == paper
+
+
+@pytest.mark.parametrize("unit", ["[a", "\n\n \n", "*x ", "- ", "a. "])
+def test_long_replies_are_read_in_time_that_grows_with_their_length(unit):
+    asked = (("detectable_content:number_placeholders", {"num_placeholders": 1}),)
+    asked += (("detectable_format:number_bullet_lists", {"num_bullets": 2}),)
+    asked += (("length_constraints:number_sentences", {"relation": "at least", "num_sentences": 2}),)
+    started = time.process_time()
+    for rules in ("strict", "paper-1.1"):
+        verdict(rules, "x" + unit * 50_000, *asked)
+    assert time.process_time() - started < 5  # which is far above what it takes, and far below squares
 
 
 COMMA, QUOTED = ("punctuation:no_comma", {}), ("startend:quotation", {})
