@@ -68,10 +68,10 @@ class TrainedRouter(Method):
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores to learn from, replies where they are rewarded; plain responses of the chosen members."""
-        helpers = {"base": Helper(self.params.router, frozenset({"text", "logits", "weights"}))}
+        helpers = {"base": Helper(self.params.router, frozenset({"generate", "logits", "weights"}))}
         rewards = self.params.ties == "reward"
         if rewards:
-            helpers["judge"] = Helper(self.params.reward_model, frozenset({"rewards"}))
+            helpers["judge"] = Helper(self.params.reward_model, frozenset({"reward"}))
         return Needs(
             fit=FitNeeds(plain=int(rewards), dev_scores=True, generates=True, trains=True),
             answer=AnswerNeeds(plain=1, plain_mode="lazy", generates=True),
