@@ -131,7 +131,7 @@ def test_a_dry_run_is_a_line_per_kind_of_job_with_what_is_stored_and_why(monkeyp
     lines = table.dry_run_table({"score": 10, "judge": 7, "all": 1}, {"score": "new", "judge": "forced"})
     assert [line.split() for line in lines[1:-1]] == [
         ["prepare", "2", "2", "0", "write", "a", "task's", "questions", "and", "references"],
-        ["score", "26", "9", "17", *"score plain responses or answers: new; forced".split()],
+        ["score", "26", "9", "17", "score", "plain", "responses", "or", "answers:", "new;", "forced"],
     ]
     assert lines[-1].startswith("17 jobs would run.")
 
