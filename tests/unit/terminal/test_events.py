@@ -158,3 +158,27 @@ def test_snakemakes_own_lines_come_back_where_commands_are_asked_for(capsys):
     handler = LogHandler(settings, None)
     handler.emit(record("Shell command: moco generate", event=LogEvent.SHELLCMD, cmd="moco generate"))
     assert capsys.readouterr().out == "moco generate\n"
+
+
+def test_a_job_whose_second_attempt_is_good_did_not_fail():
+    stream = io.StringIO()
+    events = Events(Lines(stream), dry_run=False, show_logs=True)
+    events.handle(record(event=LogEvent.RUN_INFO, stats={"generate": 1, "total": 1}))
+    for end in (
+        record("", event=LogEvent.JOB_ERROR, jobid=1, rule_name="generate", rule_msg=None, log=[]),
+        record("", event=LogEvent.JOB_FINISHED, job_id=1),
+    ):
+        events.handle(job(1))
+        events.handle(end)
+    events.close()
+    assert [line.partition(" in ")[0] for line in stream.getvalue().splitlines()[-1:]] == ["1 jobs done"]
+    assert events._failed == {}
+
+
+def test_a_study_that_is_not_there_is_one_line_and_faults_of_the_code_are_told_in_full():
+    stream = io.StringIO()
+    events = Events(Lines(stream), dry_run=False, show_logs=True)
+    last = "FileNotFoundError: [Errno 2] No such file or directory: 'nope.yaml'"
+    for text in (f"Traceback:\n  in load_configfile\n\n{last}\n\n", f"Traceback:\n  in read\n{last}"):
+        events.handle(record(text, logging.ERROR, event=LogEvent.ERROR, exception="FileNotFoundError"))
+    assert stream.getvalue().splitlines() == [last, "Traceback:", "  in read", last]
