@@ -68,7 +68,7 @@ class Events:
             failed = f", {len(self._failed)} failed" if self._failed else ""
             self._screen.line(f"{progress.done} of {progress.total} jobs done{failed}", "red")
             for line in self._failed.values():
-                self._screen.line(cut(f"  {line}"), "red")
+                self._screen.line(f"  {line}", "red")
         progress.jobs = {}
 
     def _run_info(self, record: Any) -> None:

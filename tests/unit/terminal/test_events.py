@@ -72,7 +72,7 @@ def test_a_failed_job_is_told_with_the_end_of_its_log_at_once_and_again_at_the_e
     assert lines[2] == "  line 26"
     assert lines[16] == "  moco generate: no memory"
     assert lines[-3:-1] == ["it is over", "0 of 2 jobs done, 1 failed"]
-    assert lines[-1] == f"  {told}"[:160]
+    assert lines[-1] == f"  {told}"
 
 
 def test_what_snakemake_says_of_its_doings_is_left_out_and_what_it_says_to_people_is_not():
