@@ -18,7 +18,8 @@ LAST_LINES = 15
 _UNSAID = re.compile(
     r"Building DAG of jobs|Assuming unrestricted shared filesystem|Using shell:|host:|Select jobs to execute|"
     r"Execute \d+ jobs|Conda environments: ignored|Reasons:|This was a dry-run|None$|$|Trying to restart|Provided |Rules claiming|Job stats|"
-    r"Removing output files|Removing temporary output|Would remove temporary output|Touching output file"
+    r"Removing output files|Removing temporary output|Would remove temporary output|Touching output file|Elapsed time:|"
+    r"Some jobs were triggered by provenance"
 )
 
 
@@ -35,7 +36,7 @@ class Events:
         self._screen, self._dry_run, self._show_logs = screen, dry_run, show_logs
         self._progress = Progress()
         self._reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._failed: list[str] = []
+        self._failed: dict[int, str] = {}
 
     def handle(self, record: LogRecord) -> None:
         """Take one event."""
@@ -51,7 +52,7 @@ class Events:
             case LogEvent.JOB_ERROR:
                 self._job_error(record)
             case LogEvent.ERROR:
-                self._screen.line(record.getMessage(), "red")
+                self._error(record)
 
     def close(self) -> None:
         """Say how it ended."""
@@ -66,8 +67,8 @@ class Events:
         else:
             failed = f", {len(self._failed)} failed" if self._failed else ""
             self._screen.line(f"{progress.done} of {progress.total} jobs done{failed}", "red")
-            for line in self._failed:
-                self._screen.line(cut(f"  {line}"), "red")
+            for line in self._failed.values():
+                self._screen.line(f"  {line}", "red")
         progress.jobs = {}
 
     def _run_info(self, record: Any) -> None:
@@ -88,6 +89,7 @@ class Events:
 
     def _job_finished(self, record: Any) -> None:
         found = self._progress.finish(record.job_id)
+        self._failed.pop(record.job_id, None)  # a later attempt was good
         if found is not None and self._progress.total:
             job, took = found
             self._screen.finished(self._progress, job.rule, job.text, took)
@@ -97,11 +99,19 @@ class Events:
         logs = [str(path) for path in record.log or ()]
         parts = [record.rule_name, job.text if job else "", f"see {' '.join(logs)}" if logs else ""]
         line = ": ".join(part for part in parts if part)
-        self._failed.append(line)
+        self._failed[record.jobid] = line
         self._screen.line(f"failed: {line}", "red")
         for path in logs if self._show_logs else ():
             for text in _end_of(Path(path)):
                 self._screen.line(f"  {text}")
+
+    def _error(self, record: Any) -> None:
+        text = record.getMessage().strip()
+        if text.startswith("RuleException:\nCalledProcessError"):
+            return  # the failed job follows, with its log
+        if record.exception == "FileNotFoundError" and "in load_configfile" in text:
+            text = text.splitlines()[-1]  # a study that is not there is no fault of the code
+        self._screen.line(text, "red")
 
     def _said(self, record: LogRecord) -> None:
         text = record.getMessage()

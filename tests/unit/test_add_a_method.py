@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/add-a-method.md").read_text(encoding="utf-8")
-COPIED = ("moco", "tests", "config", "docs", "workflow", "profiles", "Snakefile", "pyproject.toml")
+COPIED = (
+    *("moco", "snakemake_logger_plugin_moco", "tests", "config", "docs", "workflow", "profiles"),
+    *("Snakefile", "pyproject.toml"),
+)
 FILES = {
     "python": "moco/methods/control/likeliest.py",
     "yaml": "my_study.yaml",

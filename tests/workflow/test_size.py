@@ -72,7 +72,7 @@ def big_study() -> dict:
 def dry_run(tmp_path, content: dict) -> tuple[Project, DryRun]:
     project = new_project(tmp_path / "project", tmp_path / "cache")
     (project.folder / "config/config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    command = [str(BIN / "snakemake"), "--cores", "2", "--dry-run", "--quiet", "rules"]
+    command = [str(BIN / "snakemake"), "--cores", "2", "--dry-run", "--printshellcmds", "--quiet", "rules"]
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *command],
         cwd=project.folder,

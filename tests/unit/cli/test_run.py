@@ -64,7 +64,7 @@ def test_a_study_that_is_not_there_is_one_line(verb, tmp_path, monkeypatch, caps
 
 
 def test_without_the_extra_a_run_says_what_to_install_and_a_plan_does_not_need_it(became, monkeypatch, capsys):
-    monkeypatch.setattr("moco.cli.run.find_spec", lambda _name: None)
+    monkeypatch.setattr("moco.cli.run.find_spec", lambda _: None)
     assert main(["run"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1

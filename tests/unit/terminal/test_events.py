@@ -75,7 +75,7 @@ def test_a_failed_job_is_told_with_the_end_of_its_log_at_once_and_again_at_the_e
     assert lines[2] == "  line 26"
     assert lines[16] == "  moco generate: no memory"
     assert lines[-3:-1] == ["it is over", "0 of 2 jobs done, 1 failed"]
-    assert lines[-1] == f"  {told}"[:160]
+    assert lines[-1] == f"  {told}"
 
 
 def test_what_snakemake_says_of_its_doings_is_left_out_and_what_it_says_to_people_is_not():
@@ -134,7 +134,7 @@ def test_a_dry_run_is_a_line_per_kind_of_job_with_what_is_stored_and_why(monkeyp
     lines = table.dry_run_table({"score": 10, "judge": 7, "all": 1}, {"score": "new", "judge": "forced"})
     assert [line.split() for line in lines[1:-1]] == [
         ["prepare", "2", "2", "0", "write", "a", "task's", "questions", "and", "references"],
-        ["score", "26", "9", "17", *["score", "plain", "responses", "or", "answers:", "new;", "forced"]],
+        ["score", "26", "9", "17", "score", "plain", "responses", "or", "answers:", "new;", "forced"],
     ]
     assert lines[-1].startswith("17 jobs would run.")
 
@@ -168,3 +168,27 @@ def test_snakemakes_own_lines_come_back_where_commands_are_asked_for(capsys):
     handler = LogHandler(settings, None)
     handler.emit(record("Shell command: moco generate", event=LogEvent.SHELLCMD, cmd="moco generate"))
     assert capsys.readouterr().out == "moco generate\n"
+
+
+def test_a_job_whose_second_attempt_is_good_did_not_fail():
+    stream = io.StringIO()
+    events = Events(Lines(stream), dry_run=False, show_logs=True)
+    events.handle(record(event=LogEvent.RUN_INFO, stats={"generate": 1, "total": 1}))
+    for end in (
+        record("", event=LogEvent.JOB_ERROR, jobid=1, rule_name="generate", rule_msg=None, log=[]),
+        record("", event=LogEvent.JOB_FINISHED, job_id=1),
+    ):
+        events.handle(job(1))
+        events.handle(end)
+    events.close()
+    assert [line.partition(" in ")[0] for line in stream.getvalue().splitlines()[-1:]] == ["1 jobs done"]
+    assert events._failed == {}
+
+
+def test_a_study_that_is_not_there_is_one_line_and_faults_of_the_code_are_told_in_full():
+    stream = io.StringIO()
+    events = Events(Lines(stream), dry_run=False, show_logs=True)
+    last = "FileNotFoundError: [Errno 2] No such file or directory: 'nope.yaml'"
+    for text in (f"Traceback:\n  in load_configfile\n\n{last}\n\n", f"Traceback:\n  in read\n{last}"):
+        events.handle(record(text, logging.ERROR, event=LogEvent.ERROR, exception="FileNotFoundError"))
+    assert stream.getvalue().splitlines() == [last, "Traceback:", "  in read", last]
