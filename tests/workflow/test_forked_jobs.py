@@ -42,7 +42,8 @@ def test_its_jobs_were_forks(forked):
 
 def test_benchmarks_measure_the_forks(forked):
     rows = [
-        next(csv.DictReader(path.open(), delimiter="\t")) for path in (forked.results / "benchmarks/fit").rglob("*.tsv")
+        next(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
+        for path in (forked.results / "benchmarks/fit").rglob("*.tsv")
     ]
     assert rows
     assert all(float(row["max_rss"]) > HEAVY and float(row["cpu_time"]) > 0 for row in rows if row["max_rss"] != "NA")
