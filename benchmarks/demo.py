@@ -81,7 +81,10 @@ class Checkout:
     def demo(self) -> Run:
         run = self.snakemake()
         results = self.folder / "results"
-        jobs = sum(float(next(csv.DictReader(path.open(), delimiter="\t"))["s"]) for path in results.rglob("*.tsv"))
+        jobs = sum(
+            float(next(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))["s"])
+            for path in results.rglob("*.tsv")
+        )
         models = 0.0
         for path in results.rglob("*_job_perf.parquet"):
             for row in pq.read_table(path, columns=["seconds", "load_seconds"]).to_pylist():

@@ -28,6 +28,10 @@ _IMPORTED = (
     *("moco.tasks.prepare", "moco.models.resolve", "moco.merging.build", "moco.zoo.build"),
     *("moco.engines.transformers", "transformers.models.llama.modeling_llama"),
 )
+READY = "ready"
+"""File beside the socket, once all is imported; until then only jobs wait that would import torch themselves."""
+
+_WAITING = ("generate", "logits", "fit", "answer", "distill")
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MESSAGE = 1 << 20
 _NUMBER = struct.Struct("i")
@@ -37,7 +41,10 @@ def asks(arguments: Sequence[str]) -> bool:
     """Return whether a command is that of a job whose workflow has such a process."""
     # Libraries read how many threads they may use when they are imported: all forks have one.
     one = os.environ.get("OMP_NUM_THREADS") == "1"
-    return one and "--digest" in arguments and os.environ.get(FORK_SERVER, "off") not in ("off", "")
+    address = os.environ.get(FORK_SERVER, "off")
+    if not one or "--digest" not in arguments or address in ("off", ""):
+        return False
+    return arguments[0] in _WAITING or Path(address).with_name(READY).exists()
 
 
 def run_forked(arguments: Sequence[str]) -> int | None:
@@ -89,15 +96,13 @@ class Forks:
     """The process that forks. One loop waits for commands, for ends of forks and of commands, and for its own end.
 
     Args:
-        address: Socket to listen at. Beside it, a file named by the process of a command holds that of its fork.
+        listening: Socket that commands connect to.
+        folder: A file in it, named by the process of a command, holds that of its fork.
         run: Runs a command's words in the fork and returns its exit code.
     """
 
-    def __init__(self, address: Path, run: Callable[[list[str]], int]) -> None:
-        self._folder, self._run = address.parent, run
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(address))
-        self._listening.listen(64)
+    def __init__(self, listening: socket.socket, folder: Path, run: Callable[[list[str]], int]) -> None:
+        self._listening, self._folder, self._run = listening, folder, run
         self._events = select.poll()
         self._events.register(self._listening, select.POLLIN)
         self._events.register(0, select.POLLIN)
@@ -180,7 +185,7 @@ class Forks:
         os._exit(code)
 
 
-def main(address: Path) -> None:
+def main(listening: socket.socket, folder: Path) -> None:
     """Import what jobs need, then fork them until standard input ends."""
     for name in _IMPORTED:
         import_module(name)
@@ -195,8 +200,9 @@ def main(address: Path) -> None:
         matrix.source(type(method).__module__)
     gc.collect()
     gc.freeze()  # a look at each object would copy all memory into every fork
-    Forks(address, run_here).serve()
+    (folder / READY).touch()
+    Forks(listening, folder, run_here).serve()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -46,14 +47,18 @@ def _runs_here(workflow: Any) -> bool:
 
 
 def _start(address: Path) -> None:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moco.cli.forks", str(address)],
-        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(address))
+        listening.listen(64)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moco.cli.forks", str(listening.fileno()), str(address.parent)],
+            env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     atexit.register(server.communicate)  # ends its input, by which it ends, also when Snakemake is killed
 
 

@@ -13,21 +13,26 @@ import pytest
 from snakemake import benchmark
 
 from moco.cli import main
-from moco.cli.forks import asks
+from moco.cli.forks import READY, asks
 from moco.home import FORK_SERVER
 from moco.workflow import forks
 from moco.workflow.forks import fork_jobs
 
 SERVER = """
-import sys
+import socket, sys
 from pathlib import Path
-from moco.cli.forks import Forks
+from moco.cli.forks import READY, Forks
 KEPT = "imported once"
 def run(words):
     names = {"words": words, "KEPT": KEPT}
     exec(words[1], names)
     return names.get("code", 0)
-forks = Forks(Path(sys.argv[1]), run)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen(64)
+folder = Path(sys.argv[1]).parent
+(folder / READY).touch()
+forks = Forks(listening, folder, run)
 print("ready", flush=True)
 forks.serve()
 """
@@ -148,7 +153,7 @@ def test_a_job_goes_when_its_command_is_killed(served, tmp_path):
     command.wait()
     wait_until(lambda: not lives(job))
     assert served.run("print(1)").stdout == "1\n"
-    assert [path.name for path in served.folder.iterdir()] == ["socket"]
+    assert sorted(path.name for path in served.folder.iterdir()) == ["ready", "socket"]
 
 
 def test_without_the_process_that_forks_its_jobs_end(served, tmp_path):
@@ -167,6 +172,7 @@ def test_it_ends_with_the_workflow(served):
 
 
 def test_a_command_that_nobody_answers_does_its_own_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / READY).touch()
     monkeypatch.setenv(FORK_SERVER, str(tmp_path / "nothing"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert asks(["anwser", "--digest", "d"])
@@ -184,10 +190,20 @@ def test_a_command_that_nobody_answers_does_its_own_work(tmp_path, monkeypatch, 
         (["score", "--digest", "d"], {"OMP_NUM_THREADS": ""}),
     ],
 )
-def test_tools_and_jobs_of_several_threads_start_as_ever(arguments, environment, monkeypatch):
-    for name, value in {FORK_SERVER: "somewhere", "OMP_NUM_THREADS": "1", **environment}.items():
+def test_tools_and_jobs_of_several_threads_start_as_ever(arguments, environment, monkeypatch, tmp_path):
+    (tmp_path / READY).touch()
+    for name, value in {FORK_SERVER: str(tmp_path / "socket"), "OMP_NUM_THREADS": "1", **environment}.items():
         monkeypatch.setenv(name, value)
     assert not asks(arguments)
+
+
+def test_until_all_is_imported_only_jobs_wait_that_would_import_torch(monkeypatch, tmp_path):
+    monkeypatch.setenv(FORK_SERVER, str(tmp_path / "socket"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert asks(["generate", "--digest", "d"])
+    assert not asks(["score", "--digest", "d"])
+    (tmp_path / READY).touch()
+    assert asks(["score", "--digest", "d"])
 
 
 def test_snakemake_measures_the_fork(served, monkeypatch):
