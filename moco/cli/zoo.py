@@ -1,11 +1,10 @@
 """Put a tiny model of the zoo where a study expects it; one that the package lacks is trained, once per machine."""
 
 import argparse
-import os
-from pathlib import Path
 
 from moco import paths
 from moco.cli.jobs import add_job_options, job_slice
+from moco.config.expand import cache_root
 
 STAGE = "zoo"
 
@@ -13,11 +12,6 @@ STAGE = "zoo"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_job_options(parser, "model", attempts=False)
-
-
-def cache_folder() -> Path:
-    """Return `$MOCO_CACHE`, by default `~/.cache/moco`."""
-    return Path(os.environ.get("MOCO_CACHE") or "~/.cache/moco").expanduser()
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
 
     set_up_logging()
     spec = job_slice(options, STAGE)
-    folder = build(spec["recipe"], cache_folder(), spec["steps"], spec["seed"])
+    folder = build(spec["recipe"], cache_root(), spec["steps"], spec["seed"])
     target = options.results / paths.checkpoint(options.model)
     shutil.rmtree(target, ignore_errors=True)
     copy_tree(folder, target)

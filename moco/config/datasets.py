@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 
 from moco.config.columns import Function, Value
 from moco.config.fields import Section, identity, runtime
+from moco.config.release import FILES
 from moco.config.tasks import HubSource, Split
 from moco.errors import RequestError
 from moco.registry import did_you_mean
@@ -40,6 +41,8 @@ class FileRules(Section):
 
     function: Function = identity("Function of `moco.config.oddities` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
+    domain: Value | None = identity("Part of the dataset, where the file calls it otherwise.", None)
+    bad_rows: Literal["stop", "drop"] = identity("What happens to rows that are no items.", "stop")
 
 
 class Dataset(Section):
@@ -49,12 +52,11 @@ class Dataset(Section):
     title: str = runtime("What it is.")
     domain: str = identity("Group under which tables average it.")
     type: str = identity("Default task type.")
-    sizes: dict[Side, int] = runtime("Items of MoCo's file by split; ours where that file was not at hand.")
+    sizes: dict[Side, int] = runtime("Items of MoCo's file by split.")
     hub: HubSource | None = identity("Its source on the hub; null where no copy is known.", None)
     hub_status: str = runtime("How sure repository and columns are.", "")
     elsewhere: str = runtime("Where it lies when the hub has no copy.", "")
     file: FileRules = identity("How MoCo's file is read.", factory=FileRules)
-    moco_file: bool = runtime("Whether MoCo's file was at hand.", True)
     limit: dict[Split, int] = identity(
         "Default limits of a task.", factory=lambda: {"train": 1000, "dev": 1000, "test": 1000}
     )
@@ -85,8 +87,13 @@ class Dataset(Section):
 
     @property
     def available(self) -> bool:
-        """Whether the hub has it."""
-        return self.hub is not None
+        """Whether the release or the hub has it."""
+        return self.in_release or self.hub is not None
+
+    @property
+    def in_release(self) -> bool:
+        """Whether the release has a file of it, which is then its default source."""
+        return self.name in FILES
 
     def broken_ids(self) -> dict[Side, list[str]]:
         """Return the ids of MoCo's file that mark broken items, by split."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from moco.errors import RequestError
 
+CACHE = "MOCO_CACHE"
+
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 
 
@@ -26,8 +28,13 @@ def wildcard_in(path: Path) -> str | None:
     return found[0] if found else None
 
 
+def cache_root() -> Path:
+    """Return the folder for what all studies of this machine share: `$MOCO_CACHE`, by default `~/.cache/moco`."""
+    return Path(os.environ.get(CACHE) or "~/.cache/moco").expanduser()
+
+
 def expand(text: str) -> Path:
-    """Return a configured path with environment variables and `~` replaced.
+    """Return a configured path with environment variables and `~` replaced; `$MOCO_CACHE` has a default.
 
     Raises:
         RequestError: A variable or a home folder is not defined; the message names it.
@@ -35,6 +42,8 @@ def expand(text: str) -> Path:
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
+        if name == CACHE:
+            return str(cache_root())
         if name not in os.environ:
             raise RequestError(f"environment variable {name} is not set", where=text, remedy="set it or write the path")
         return os.environ[name]

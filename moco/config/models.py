@@ -86,10 +86,13 @@ class HubModel(_Checkpoint):
 
 
 class LocalModel(_Checkpoint):
-    """A checkpoint in a local folder, in the transformers layout."""
+    """A checkpoint in a local folder, in the transformers layout, or a GGUF file."""
 
-    kind: Literal["local"] = identity("A checkpoint in a local folder.")
-    path: str = identity("Folder; environment variables are expanded.", min_length=1)
+    kind: Literal["local"] = identity("A checkpoint in a local folder, or a GGUF file.")
+    path: str = identity(
+        "Folder, or file that ends in `.gguf`, whose weights are read into float32; environment variables are expanded.",
+        min_length=1,
+    )
 
 
 class AdapterModel(_Model):

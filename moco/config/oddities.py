@@ -38,6 +38,11 @@ def bbh(target: str) -> Fields:
     return {"gold": re.sub(r"^\(([A-Za-z])\)$", r"\1", target)}
 
 
+def bixbench_file(id: str) -> Fields:
+    """Group by the capsule of data, the id without the number of the question."""
+    return {"group": id.rpartition("-")[0]}
+
+
 def blend(prompt: str, choices: str) -> Fields:
     """Take options and the cue to answer out of the prompt."""
     return {"question": _before(prompt, "Without any explanation"), "options": json.loads(choices)}
@@ -132,7 +137,18 @@ def _opening(turns: list[dict[str, str]]) -> str | None:
 
 
 _ALL: tuple[Callable[..., Fields], ...] = (
-    *(agieval, alpacaeval, arc_challenge, bbh, blend, blend_file, culturebench, gsm8k, infinite_chat_open),
+    *(
+        agieval,
+        alpacaeval,
+        arc_challenge,
+        bbh,
+        bixbench_file,
+        blend,
+        blend_file,
+        culturebench,
+        gsm8k,
+        infinite_chat_open,
+    ),
     *(kaleidoscope, kaleidoscope_file, math, mbpp, tablemwp_free_text_file, tablemwp_multiple_choice_file),
     *(truthfulqa, wildchat),
 )

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.config.datasets import Dataset, dataset, dataset_names
+from moco.config.release import release_path
 from moco.errors import RequestError
 from moco.registry import did_you_mean
+
+ORIGINS = ("release", "hub")
 
 
 def with_registry(tasks: Mapping[str, Any]) -> tuple[dict[str, Any], list[RequestError]]:
     """Return the tasks of a study, as written, with the facts of registered datasets filled in; and the mistakes.
 
-    A task that names no source is the registered dataset of its name (or of `dataset`), from the hub. A source without
-    `kind` changes the hub source of the dataset. `source: NAME` is a task of the study or else a registered dataset.
+    A task that names no source is the registered dataset of its name (or of `dataset`), from the file of the release
+    (`from: release`, where there is one) or from the hub (`from: hub`). A source without `kind` changes the hub source
+    of the dataset. `source: NAME` is a task of the study or else a registered dataset.
     A task with a mistake is replaced by one that refers to itself, so that the others can still be checked.
     """
     filled, mistakes = {}, []
@@ -30,18 +34,34 @@ def _filled(name: str, entry: Any, tasks: Mapping[str, Any]) -> Any:
         return entry
     entry = dict(entry or {})
     found = _dataset_of(name, entry, tasks)
+    origin = _origin(name, entry, found, tasks)
     if found is not None:
-        return {
-            **_facts(found, entry, tasks),
-            **entry,
-            "dataset": found.name,
-            "source": _source(found, name, entry, tasks),
-        }
+        source = _source(found, name, entry, origin)
+        entry.pop("from", None)
+        return {**_facts(found, entry, tasks, source), **entry, "dataset": found.name, "source": source}
     if "source" not in entry:
         what = f"{name!r} is no registered dataset, and the task names no source"
         remedy = f"{did_you_mean(name, dataset_names())}; `moco tasks` lists them"
         raise RequestError(what, where=f"tasks.{name}.source", remedy=remedy)
     return entry
+
+
+def _origin(name: str, entry: Mapping[str, Any], found: Dataset | None, tasks: Mapping[str, Any]) -> str | None:
+    """Return `release` or `hub`, where the items of a registered dataset come from; None where the source says it."""
+    asked, source = entry.get("from"), entry.get("source")
+    changes_hub = isinstance(source, dict) and source.get("kind", "hub") == "hub"
+    other = isinstance(source, dict) and source.get("kind", "hub") not in ("hub", "task")
+    if asked is not None:
+        where = f"tasks.{name}.from"
+        if asked not in ORIGINS:
+            raise RequestError(f"is {asked!r}", where=where, remedy=f"write {' or '.join(ORIGINS)}")
+        if found is None or other or _other_task(entry) in tasks or (asked == "release" and changes_hub):
+            what = "is for registered datasets that name no other source"
+            raise RequestError(what, where=where, remedy="leave out from, or source")
+        return str(asked)
+    if found is None or other or _other_task(entry) in tasks:
+        return None
+    return "release" if found.in_release and not changes_hub else "hub"
 
 
 def _other_task(entry: Mapping[str, Any]) -> str | None:
@@ -70,31 +90,45 @@ def _dataset_of(
     return dataset(name) if name in dataset_names() else None
 
 
-def _facts(found: Dataset, entry: Mapping[str, Any], tasks: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(found: Dataset, entry: Mapping[str, Any], tasks: Mapping[str, Any], source: Any) -> dict[str, Any]:
     """Return what the registry says; a task over another task of the study keeps to what that one says."""
     facts = {"type": found.type, "domain": found.domain, "limit": found.limit, "group_score": found.group_score}
     below = tasks.get(_other_task(entry) or "")
+    if isinstance(source, dict) and source.get("kind") == "moco" and found.file.bad_rows == "drop":
+        facts["bad_rows"] = "drop"
     if _other_task(entry) in tasks:
         del facts["type"]  # the plan takes it from there
         facts |= {key: below[key] for key in ("domain", "group_score") if isinstance(below, dict) and key in below}
     return facts
 
 
-def _source(found: Dataset, name: str, entry: Mapping[str, Any], tasks: Mapping[str, Any]) -> Any:
+def _source(found: Dataset, name: str, entry: Mapping[str, Any], origin: str | None) -> Any:
     source = entry.get("source")
-    if _other_task(entry) in tasks:
-        return source
     if isinstance(source, dict) and source.get("kind") == "moco":
-        rules = {"function": found.file.function, "group": found.file.group, "broken": found.broken_ids()}
-        return {key: rule for key, rule in rules.items() if rule} | source
-    if isinstance(source, dict) and source.get("kind", "hub") not in ("hub", "task"):
+        return _file_rules(found) | source
+    if origin is None:
         return source
+    where = f"tasks.{name}.{'from' if 'from' in entry else 'source'}"
+    if origin == "release":
+        if not found.in_release:
+            raise RequestError(f"the release has no {found.name}", where=where, remedy=_own_file(found))
+        return {"kind": "moco", "path": release_path(found.name), **_file_rules(found)}
     if found.hub is None:
         what = f"no copy of {found.name} on the hub is known (it is in {found.elsewhere})"
-        remedy = f"give a file in MoCo's format: source: {{kind: moco, path: {found.name}.json}}"
-        raise RequestError(what, where=f"tasks.{name}.source", remedy=remedy)
+        raise RequestError(what, where=where, remedy="leave out from" if found.in_release else _own_file(found))
     changes = source if isinstance(source, dict) and source.get("kind") != "task" else {}
     registered = found.hub.slice()
     if "columns" in changes:  # they say all
         registered.pop("function", None)
     return registered | changes
+
+
+def _own_file(found: Dataset) -> str:
+    return f"give a file in MoCo's format: source: {{kind: moco, path: {found.name}.json}}"
+
+
+def _file_rules(found: Dataset) -> dict[str, Any]:
+    """Return how MoCo's file of a dataset is read beyond its format."""
+    file = found.file
+    rules = {"function": file.function, "group": file.group, "domain": file.domain, "broken": found.broken_ids()}
+    return {key: rule for key, rule in rules.items() if rule}

@@ -36,6 +36,7 @@ class MocoSource(Section):
     encoding: Encoding = identity("Encoding of its text.", "utf-8")
     function: Function = identity("Function of `moco/config/oddities.py` that reads question or group.", None)
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
+    domain: Value | None = identity("Part of the dataset; the field `domain` when left out.", None)
     broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
         "Ids of items that no reply can solve, by split.", factory=dict
     )
@@ -123,7 +124,7 @@ Source = Annotated[SyntheticSource | MocoSource | HubSource | TableSource | Task
 class TaskEntry(Section):
     """One task. `source` may be written as the name of another task."""
 
-    source: Source = identity("Where the items come from; the hub, for a registered dataset, when left out.")
+    source: Source = identity("Where the items come from; the release's file, for a registered dataset, when left out.")
     dataset: str | None = identity(
         "Registered dataset (`moco tasks`) that tells what is left out here; the task's own name, where it is one.",
         None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moco.config.engine import EngineSettings
-from moco.config.expand import expand
+from moco.config.expand import cache_root, expand
 from moco.config.models import (
     TEMPLATE_DATE,
     AdapterModel,
@@ -22,6 +22,7 @@ from moco.digest import digest
 from moco.errors import RequestError, WorkError
 from moco.models.context import Context, context_of
 from moco.models.fingerprint import adapter_digest, checkpoint_digest
+from moco.models.gguf import checkpoint_of, is_gguf
 from moco.models.info import ModelInfo, relative_location
 from moco.models.recipes import Recipe
 from moco.models.vocabulary import has_tokenizer, tokenizer_digest
@@ -159,7 +160,7 @@ def _capabilities(name: str, entry: ModelEntry) -> frozenset[str]:
 def _folder(entry: ModelEntry, checkpoint: Path | None, where: str) -> Path:
     finders: dict[type, Callable[[Any], Path]] = {
         HubModel: lambda model: hub_folder(model.repo, model.revision, where),
-        LocalModel: lambda model: expand(model.path),
+        LocalModel: lambda model: _local(expand(model.path), where),
         AdapterModel: lambda model: (
             expand(model.path) if model.path else hub_folder(model.repo or "", model.revision, where)
         ),
@@ -169,6 +170,10 @@ def _folder(entry: ModelEntry, checkpoint: Path | None, where: str) -> Path:
     if not folder.is_dir():
         raise RequestError(f"folder {folder} does not exist", where=where, remedy="correct the path")
     return folder
+
+
+def _local(path: Path, where: str) -> Path:
+    return checkpoint_of(path, cache_root(), where) if is_gguf(path) else path
 
 
 def describe(

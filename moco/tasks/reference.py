@@ -22,11 +22,15 @@ def reference() -> str:
 
 def where_from(known: Dataset) -> str:
     """Return where a dataset lies, in a few words."""
+    if known.hub is None and known.in_release:
+        return (
+            known.elsewhere if known.elsewhere.startswith("the release alone") else f"release; also {known.elsewhere}"
+        )
     if known.hub is None:
         return f"no hub copy known; {known.elsewhere}"
     configs = known.hub.configs
     shown = f" ({', '.join(configs)})" if 0 < len(configs) <= 2 else f" ({len(configs)} parts)" if configs else ""
-    return f"{known.hub.repository}{shown}{', gated' if known.gated else ''}"
+    return f"{'release; ' if known.in_release else ''}{known.hub.repository}{shown}{', gated' if known.gated else ''}"
 
 
 def licence(known: Dataset) -> str:
@@ -59,7 +63,7 @@ def facts(known: Dataset) -> list[tuple[str, str]]:
 
 
 def _count(known: Dataset, split: Side) -> str:
-    return f"{known.sizes[split]}{'' if known.moco_file else ' (ours)'}"
+    return str(known.sizes[split])
 
 
 def _row(known: Dataset) -> str:

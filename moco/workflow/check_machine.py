@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from moco.config.expand import exists, expand
 from moco.config.models import AdapterModel, HubModel, LocalModel, ServerModel, ZooModel
 from moco.config.problems import Problem
+from moco.config.release import remedy_for
 from moco.config.study import Study
 from moco.config.tasks import SyntheticSource, TaskSource
 from moco.errors import MocoError, RequestError
+from moco.models.gguf import is_gguf, problem_of
 from moco.scoring import task_types
 from moco.scoring.catalogue import RUNS_CODE
 from moco.tasks.layout import split_layout, task_type
@@ -75,7 +77,10 @@ def _folder_problems(key: str, path: str, config: str) -> Iterator[Problem]:
         yield Problem(key, error.what, error.remedy)
         return
     if not exists(folder):
-        yield Problem(key, f"{folder} does not exist", "correct the path")
+        yield Problem(key, f"{folder} does not exist", remedy_for(path))
+    elif is_gguf(folder):
+        if (found := problem_of(folder)) is not None:
+            yield Problem(key, *found)
     elif not (folder / config).is_file():
         yield Problem(key, f"{folder} holds no {config}", "name the folder of a checkpoint in the transformers layout")
 
@@ -107,7 +112,9 @@ def _data(study: Study) -> Iterator[Problem]:
             files = source_files(entry).values()
             missing = [path for path in files if not exists(path)]
             if missing:
-                raise RequestError(f"{missing[0]} does not exist", where=f"{key}.source", remedy="correct the path")
+                configured = next(path for path, found in source_files(entry).items() if found == missing[0])
+                what, remedy = f"{missing[0]} does not exist", remedy_for(configured)
+                raise RequestError(what, where=f"{key}.source", remedy=remedy)
             if task_type(entry, key) not in task_types():
                 continue  # which is told elsewhere; nothing says what its rows should hold
             skills = entry.source.skills if isinstance(entry.source, SyntheticSource) else ()

@@ -6,6 +6,7 @@ from typing import Any
 from moco import paths
 from moco.config.expand import expand
 from moco.config.models import AdapterModel, LocalModel, ServerModel, TunedModel, ZooModel
+from moco.models.gguf import is_gguf
 from moco.tasks.paths import source_files
 from moco.workflow.nodes import is_made
 from moco.workflow.stage import Stage, Wildcards, declared, results
@@ -186,5 +187,7 @@ def _local_files(path: str | None) -> list[str]:
     if path is None:
         return []
     folder = Path(expand(path))
+    if is_gguf(folder):
+        return [str(folder)]
     files = sorted(file for file in folder.glob("*") if file.suffix in (".safetensors", ".json", ".jinja"))
     return [str(file) for file in files] or [str(folder / "config.json")]

@@ -10,7 +10,7 @@ LAYERS = (
     {"config", "records", "scoring.assertions"},
     {"tasks", "prompts", "scoring", "zoo"},
     {"models"},
-    {"store", "engines", "decoding", "bundle"},
+    {"store", "engines", "decoding", "bundle", "fetching"},
     {"training", "merging"},
     {"methods"},
     {"jobs"},

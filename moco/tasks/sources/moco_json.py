@@ -74,6 +74,8 @@ def _corrected(row: int, item: Any, source: MocoSource, broken: frozenset[str], 
     is_broken = isinstance(item, dict) and str(item.get("id")) in broken
     if is_broken:
         item = with_null_options(item)
+    if source.domain is not None and isinstance(item, dict):
+        item = {**item, "domain": label(read_value(source.domain, item, where), "domain", where)}
     made = read_item(row, item, task_type, where)
     odd = odd_fields(source.function, item, where)
     question = question_text(odd.get("question", made.question), where)

@@ -207,9 +207,9 @@ def test_the_reason_of_a_failure_is_left_for_the_parent(tmp_path, monkeypatch):
 
 
 def test_the_zoo_lies_where_the_environment_says(monkeypatch):
-    from moco.cli.zoo import cache_folder
+    from moco.config.expand import cache_root
 
-    assert cache_folder() == Path.home() / ".cache/moco"
+    assert cache_root() == Path.home() / ".cache/moco"
     monkeypatch.setenv("MOCO_CACHE", "~/zoo")
-    assert cache_folder() == Path.home() / "zoo"
+    assert cache_root() == Path.home() / "zoo"
     assert "MOCO_CACHE" in os.environ

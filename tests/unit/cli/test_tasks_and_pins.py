@@ -25,7 +25,7 @@ def test_the_list_names_every_dataset(capsys):
     assert main(["tasks"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == dataset_names()
-    assert len(dataset_names()) == 34
+    assert len(dataset_names()) == 43
     assert "1172" in next(line for line in lines if line.startswith("arc_challenge"))
 
 
@@ -40,7 +40,8 @@ def test_json_holds_everything(capsys):
     assert main(["tasks", "--json"]) == 0
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert sorted(found) == dataset_names()
-    assert found["sciencemeter"]["available"] is False
+    assert found["human_interest_tiny"]["available"] is False
+    assert found["sciencemeter"]["available"] is True
     assert found["culturebench"]["group_score"] is True
     assert found["theoremqa"]["broken"][0]["ids"]["dev"][0] == "97"
     assert all(entry["hub"] is None or entry["hub"]["revision"] is None for entry in found.values())

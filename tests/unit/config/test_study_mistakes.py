@@ -135,10 +135,26 @@ MISTAKES = {
         "unknown task 'gsm9k'; did you mean gsm8k?",
     ),
     "registered dataset without a hub copy": (
-        changed(tasks__sciencemeter=None),
-        "tasks.sciencemeter.source",
+        changed(tasks__sciencemeter={"from": "hub"}),
+        "tasks.sciencemeter.from",
         "no copy of sciencemeter on the hub is known (it is in the release yikee/ScienceMeter, one JSON file for each "
-        "field); give a file in MoCo's format: source: {kind: moco, path: sciencemeter.json}",
+        "field); leave out from",
+    ),
+    "registered dataset that the release has not": (
+        changed(tasks__human_interest_tiny={"from": "release"}),
+        "tasks.human_interest_tiny.from",
+        "the release has no human_interest_tiny; give a file in MoCo's format: source: {kind: moco, path: "
+        "human_interest_tiny.json}",
+    ),
+    "neither release nor hub": (
+        changed(tasks__gsm8k={"from": "github"}),
+        "tasks.gsm8k.from",
+        "is 'github'; write release or hub",
+    ),
+    "two origins": (
+        changed(tasks__gsm8k={"from": "release", "source": {"revision": "0" * 40}}),
+        "tasks.gsm8k.from",
+        "is for registered datasets that name no other source; leave out from, or source",
     ),
     "branch as revision of a dataset": (
         changed(tasks__gsm8k={"source": {"revision": "main"}}),

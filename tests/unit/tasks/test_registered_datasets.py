@@ -18,7 +18,7 @@ from moco.tasks.layout import split_layout, task_type
 from moco.tasks.prepare import prepare, read_questions, read_references
 
 STUDY = {"study": "s", "models": {"add": {"kind": "zoo"}}, "pools": {"one": ["add"]}}
-ON_HUB = [name for name in dataset_names() if dataset(name).available]
+ON_HUB = [name for name in dataset_names() if dataset(name).hub is not None]
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,8 @@ def cache(monkeypatch, tmp_path):
 
 
 def entry(name, **changes):
+    if "source" not in changes:
+        changes["from"] = "hub"
     return study_from({**STUDY, "tasks": {name: changes}}, "study.yaml").tasks[name]
 
 
