@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> None:
     head = ("name", "domain", "type", "dev", "test", "licence", "source")
     rows = [head]
     for known in found:
-        sizes = (str(known.sizes["dev"]), str(known.sizes["test"]))
-        rows.append((known.name, known.domain, known.type, *sizes, licence(known), where_from(known)))
+        dev, test = (str(known.sizes.get(side, "unknown")) for side in ("dev", "test"))
+        rows.append((known.name, known.domain, known.type, dev, test, licence(known), where_from(known)))
     widths = [min(max(len(row[place]) for row in rows), 48) for place in range(len(head) - 1)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))

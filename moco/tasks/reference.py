@@ -63,7 +63,7 @@ def facts(known: Dataset) -> list[tuple[str, str]]:
 
 
 def _count(known: Dataset, split: Side) -> str:
-    return str(known.sizes[split])
+    return str(known.sizes.get(split, "unknown"))
 
 
 def _row(known: Dataset) -> str:
