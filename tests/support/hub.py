@@ -169,6 +169,29 @@ ROWS: dict[str, tuple[Callable[[int], Row], Callable[[int], Row]]] = {
         },
         _choice,
     ),
+    "ifeval": (
+        lambda i: {
+            "key": i,
+            "prompt": f"Write. {mark(i)}",
+            "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+            "kwargs": [{"num_words": None}, {"num_words": 10 + i, "relation": "at least"}],
+        },
+        lambda i: {
+            "id": str(i),
+            "input": f"Write. {mark(i)}",
+            "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+            "kwargs": [{}, {"num_words": 10 + i, "relation": "at least"}],
+        },
+    ),
+    "assaybench": (
+        lambda i: {"input": f"Rank. {mark(i)}", "relevance_genes": ["TP53", "MYC"], "relevance_scores": [0.5, i + 0.0]},
+        lambda i: {
+            "id": str(i),
+            "input": f"Rank. {mark(i)}",
+            "relevance_genes": ["TP53", "MYC"],
+            "relevance_scores": [0.5, i + 0.0],
+        },
+    ),
     "coconot": (
         lambda i: {
             "id": str(i),
