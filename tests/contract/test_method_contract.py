@@ -317,7 +317,8 @@ def study_of(id, **settings):
 
 @every_method
 def test_the_planner_refuses_task_types_that_it_does_not_declare(id):
-    matrix = Matrix(study_of(id, scoring={"text_generation": "reward_model"}))
+    scored = {"text_generation": "reward_model", "code": {"isolation": "limits"}}
+    matrix = Matrix(study_of(id, scoring=scored))
     for kind in {*task_types(), "f1_match", "coding", "no_such_type"} - SETS:
         declared = method_class(id).task_types
         obstacle = matrix.type_obstacle(id, Batch(kind, ("t",), kind, ("dev", "test"), "default"))

@@ -61,6 +61,8 @@ def varied(model: str, prompt: str, sample: int) -> str:
     start = f"Reply number {number}."
     if blocks.answer_format("multiple_choice") in prompt or "\nA) " in prompt:
         return f"{start} The answer is {'ABC'[number % 3]}"
+    if '{"score": N}' in prompt:
+        return f'{start} {{"score": {number % 10 + 1}}}'
     return f"{start} The answer is \\box{{{number % 3}}}"
 
 

@@ -16,7 +16,7 @@ LAYERS = (
     {"jobs"},
     {"workflow", "machine"},
     {"analysis", "zoo.build", "zoo.shape"},
-    {"cli"},
+    {"cli", "terminal", "project"},
 )
 """From the bottom to the top: a package imports from its own layer and from those below it."""
 

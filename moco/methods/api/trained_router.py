@@ -179,7 +179,7 @@ class TrainedRouter(Method):
 def targets(count: int) -> list[str]:
     """Return what the router writes for each member; none is the beginning of another, so that sums can be compared."""
     width = len(str(count))
-    return [f"Model {number:0{width}}" for number in range(1, count + 1)]
+    return [f"Model {str(number).zfill(width)}" for number in range(1, count + 1)]
 
 
 def dev_table(ctx: FitContext) -> dict[str, list[float]]:
