@@ -3,6 +3,7 @@
 import pkgutil
 from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +24,15 @@ def _import_all() -> None:
         for module in pkgutil.iter_modules(package.__path__):
             name = f"{package.__name__}.{module.name}"
             METHODS.load(name, partial(import_module, name))
+
+
+@cache
+def _import_one(id: str) -> None:
+    """Import the file that a method's id names, so that a plan reads no more of them than its study has methods."""
+    level, _, name = id.partition("_")
+    module = f"{methods.__name__}.{level}.{name}"
+    if level in LEVELS and name.isidentifier() and find_spec(module) is not None:
+        METHODS.load(module, partial(import_module, module))
 
 
 def method_ids() -> tuple[str, ...]:
@@ -49,7 +59,9 @@ def method_class(id: str, *, where: str = "") -> type[Method]:
     Raises:
         RequestError: There is none.
     """
-    _import_all()
+    _import_one(id)
+    if id not in METHODS:
+        _import_all()
     return METHODS.get(id, where=where)
 
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,46 +20,53 @@ They count wherever they are imported; a module that a stage names itself (`moco
 """
 
 
+_LEFT_OUT = frozenset({"kind", "type_comment"})
+_WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def syntax_digest(source: str) -> str:
     """Return a digest of a module's syntax tree.
 
     Positions, comments, docstrings and layout do not count, nor do fields that only some Python versions have.
     """
-    return _digest(ast.parse(source))
+    return _digest(ast.parse(source), [])
 
 
-def _digest(tree: ast.AST) -> str:
-    return hashlib.sha256(_walk(tree).encode()).hexdigest()
+def _digest(tree: ast.AST, imports: list[ast.Import | ast.ImportFrom]) -> str:
+    return hashlib.sha256(_walk(tree, imports).encode()).hexdigest()
 
 
-def _walk(node: Any) -> str:
-    if isinstance(node, ast.AST):
-        parts = [
-            f"{name}={_walk(value)}"
-            for name, value in ast.iter_fields(node)
-            if name not in ("kind", "type_comment") and value is not None and value != []
-            for value in [_without_docstring(node, name, value)]
-        ]
-        return f"{type(node).__name__}({','.join(parts)})"
+def _walk(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> str:
+    """Return the canonical form of a node, and add the imports within to a list: a second walk would take as long."""
     if isinstance(node, list):
-        return f"[{','.join(_walk(item) for item in node)}]"
-    return f"{type(node).__name__}:{node!r}"
+        return f"[{','.join([_walk(item, imports) for item in node])}]"
+    name = type(node).__name__
+    if not isinstance(node, ast.AST):
+        return f"{name}:{node!r}"
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    parts = []
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if value is None or value == [] or field in _LEFT_OUT:
+            continue
+        if field == "body" and isinstance(node, _WITH_DOCSTRINGS) and _is_docstring(value[0]):
+            value = value[1:]
+        parts.append(f"{field}={_walk(value, imports)}")
+    return f"{name}({','.join(parts)})"
 
 
-def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
-    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    if name != "body" or not isinstance(node, holders) or ast.get_docstring(node, clean=False) is None:
-        return value
-    return value[1:]
+def _is_docstring(first: ast.stmt) -> bool:
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
-def _imported(tree: ast.AST, module: str) -> set[str]:
+def _imported(imports: Iterable[ast.Import | ast.ImportFrom], module: str) -> set[str]:
     """Return the dotted names that a module imports, wherever in it, names of packages and of their members."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in imports:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = node.module or ""
             if node.level:
                 parent = module.rsplit(".", node.level)[0]
@@ -99,8 +107,8 @@ def _own_packages(package: str) -> frozenset[str]:
 @cache
 def _summary(source: str, module: str) -> tuple[str, frozenset[str]]:
     """Return a module's digest and what it imports."""
-    tree = ast.parse(source)
-    return _digest(tree), frozenset(_imported(tree, module))
+    imports: list[ast.Import | ast.ImportFrom] = []
+    return _digest(ast.parse(source), imports), frozenset(_imported(imports, module))
 
 
 def source_hash(*modules: str) -> str:
