@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,22 @@ def test_a_damaged_copy_is_replaced(tmp_path, caplog):
     assert warned == [
         f"{folder} is damaged (the content of model.safetensors has changed): set aside, it is made again"
     ]
+
+
+def shares(path):
+    """Return the table of what models can do in a page, by model and column."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if re.match(r"\| [Mm]odel \| add \|", line))
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in takewhile(lambda line: line.startswith("|"), lines[start:])
+    ]
+    return {row[0].strip("`"): dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_the_page_shows_what_was_measured_of_these_models():
+    measured, shown = shares(WEIGHTS / "README.md"), shares(ROOT / "docs/zoo.md")
+    assert shown.keys() == measured.keys()
+    for name, row in shown.items():
+        assert row.pop("routing") == measured[name]["route"]
+        assert row.items() <= measured[name].items()
