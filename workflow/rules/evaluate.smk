@@ -29,6 +29,7 @@ rule score:
 use rule score as score_answers with:
     wildcard_constraints:
         replies=rf"(?=answers/){PLAN.score.compared}",
+    localrule: True  # is not taken over
 
 
 # Scored by models that judge, or by running programs: no work for the machine that plans. Which replies these are is
