@@ -29,7 +29,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-COPIED = ("moco", "workflow", "config", "profiles", "Snakefile")
+COPIED = ("moco", "snakemake_logger_plugin_moco", "workflow", "config", "profiles", "Snakefile")
 KINDS = ("demo", "again", "dry run")
 BIN = Path(sys.executable).parent
 
@@ -60,7 +60,7 @@ class Checkout:
     @classmethod
     def copied(cls, source: Path, folder: Path, cores: int) -> "Checkout":
         folder.mkdir()
-        for name in COPIED:
+        for name in (name for name in COPIED if (source / name).exists()):
             copy = shutil.copytree if (source / name).is_dir() else shutil.copy
             copy(source / name, folder / name)
         return cls(source.name, folder, cores)

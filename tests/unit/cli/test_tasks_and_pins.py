@@ -74,21 +74,23 @@ models:
     repo: o/other
 pools: {p: [add, big]}
 tasks:
-  gsm8k: {}   # sums
-  medqa:
+  gsm8k: {from: hub}   # sums
+  medqa: {from: hub}
   kept: {dataset: bbh, source: {revision: KEPT}}
   block:
     dataset: popqa
+    from: hub
     limit: {test: 3}
   nested:
     dataset: truthfulqa
     source:
       items: {dev: 3, test: 3}
-  named: {source: coconot}
+  named: {source: coconot, from: hub}
   named-block:
     source: medmcqa
+    from: hub
     limit: {test: 3}
-  agieval_tiny: {}
+  agieval_tiny: {from: hub}
   evo: {source: gsm8k, distill: 0.5}
 """
 
