@@ -15,6 +15,8 @@ from moco.engines.transformers import TransformersEngine
 from moco.models.resolve import resolve
 
 FOLDER = f"$MOCO_CACHE/{SMOLLM2}"
+SCORED = 4
+"""Questions of which options are scored: bare transformers reads the prompt again for each."""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -74,7 +76,7 @@ def test_greedy_replies_and_options_are_those_of_bare_transformers(parts):
         TextRequest(
             f"{place}-{at}", tuple(prompts[place]), tuple(tokenizer(option, add_special_tokens=False).input_ids)
         )
-        for place, item in enumerate(items)
+        for place, item in enumerate(items[:SCORED])
         for at, option in enumerate(item.options)
     ]
     scored = {row.key: row.logprobs for row in engine.score_text(texts)}
