@@ -9,7 +9,7 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -75,6 +75,27 @@ def fetched(file: IndexedFile, cache: Path, room: int) -> Iterator[Path]:
         _download(file, part)
         yield part
         part.unlink(missing_ok=True)
+
+
+def put_in_place(file: IndexedFile, folder: Path, room: int, unpack: Callable[[Path, Path], None]) -> Path:
+    """Return a folder that `unpack` makes of a file, after fetching that where the folder is missing.
+
+    Args:
+        file: What is wanted.
+        folder: Below the cache; it is made as a whole or not at all.
+        room: As in `fetched`.
+        unpack: Called with the file and the folder.
+
+    Raises:
+        MocoError: As in `fetched`; or the file does not hold what it should.
+    """
+    if folder.is_dir():
+        log.info("%s is there", folder)
+        return folder
+    with fetched(file, folder.parent, room) as found:
+        if not folder.is_dir():
+            unpack(found, folder)
+    return folder
 
 
 @contextmanager

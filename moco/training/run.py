@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,8 +127,6 @@ def _as_row(each: Encoded) -> dict[str, Any]:
 
 
 def _empty(folder: Path) -> Path:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
