@@ -117,15 +117,35 @@ def case(source, test=CHECK):
 
 
 def processes():
-    """Return all processes of this machine whose command names the sandbox's harness."""
+    """Return the processes of the sandbox's harness that this process started, or that nobody waits for any more.
+
+    Tests that run beside this one have sandboxes of their own, which must not be counted here.
+    """
+    reapers = {str(os.getpid()), *_ancestors(str(os.getpid()))}
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"guest." in (folder / "cmdline").read_bytes():
+        if _is_sandbox(folder.name):
+            starter = next((pid for pid in _ancestors(folder.name) if not _is_sandbox(pid)), None)
+            if starter is None or starter in reapers:
                 found.add(folder.name)
-        except OSError:
-            continue
     return found
+
+
+def _is_sandbox(pid):
+    try:
+        return b"guest." in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _ancestors(pid):
+    """Yield the parent of a process, its parent, and so on."""
+    while pid != "0":
+        try:
+            pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            return
+        yield pid
 
 
 @pytest.fixture
