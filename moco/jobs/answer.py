@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from moco import paths
 from moco.config.runtime import is_priced, records_items
@@ -21,7 +21,7 @@ from moco.methods import state as states
 from moco.methods.base import Answer, State
 from moco.methods.context import AnswerContext
 from moco.methods.logits import Logits, LogitsKind
-from moco.methods.resources import Guard, Model, Run
+from moco.methods.resources import Guard, Model
 from moco.records import (
     ANSWERS,
     CALLS,
@@ -32,9 +32,10 @@ from moco.records import (
     write_rows,
 )
 from moco.store.generations import Stored
-from moco.tasks.item import Question
+from moco.tasks.item import Question, answer_rows
 from moco.tasks.prepare import read_questions
 
+T = TypeVar("T")
 _FAILED_ANSWER: dict[str, Any] = {
     "status": "failed",
     "text": None,
@@ -74,6 +75,7 @@ class JobAnswerResources(JobResources):
         self, job: MethodJob, task: str, split: str, ask: Ask, questions: Sequence[Question], lazy: frozenset[str]
     ) -> None:
         super().__init__(job, task, [split], lambda work: _whole(ask(work)))
+        self._items = {question.uid: question.item for question in questions}
         self._lazy, self._lazy_plain = lazy, LazyPlain(questions, self._ask, self._stored)
 
     def _stored(self, model: str, keys: Sequence[str]) -> Mapping[str, Stored]:
@@ -83,13 +85,17 @@ class JobAnswerResources(JobResources):
         """Return the responses in the files of a model, or ask for those that are named."""
         if (model := self.model(member)) in self._lazy:
             return self._lazy_plain.plain(model, sample, items)
-        return super().plain(member, sample, items)
+        return self._by_question(super().plain(member, sample, items), items)
 
     def logits(self, member: int, kind: LogitsKind, sample: int, items: Sequence[str]) -> Mapping[str, Logits]:
         """Return the logits in the files of a member, or those that come with the responses it is asked for."""
         if kind == "response" and (model := self.model(member)) in self._lazy:
             return self._lazy_plain.logits(model, sample, items)
-        return super().logits(member, kind, sample, items)
+        return self._by_question(super().logits(member, kind, sample, items), items)
+
+    def _by_question(self, found: Mapping[str, T], questions: Sequence[str]) -> Mapping[str, T]:
+        """Return what was found in files, which know items, by question."""
+        return {uid: found[self._items[uid]] for uid in questions if self._items[uid] in found}
 
 
 def _whole(results: Sequence[Any]) -> Sequence[Any]:
@@ -109,21 +115,21 @@ class AnswerJob(MethodJob):
     def run(self, split: str) -> None:
         """Write answers and calls of every task of the batch.
 
-        Where a task asks for several answers per item, the method answers as often, each time from samples of its own.
+        Where a task asks for several answers per item, the method gets a question for each.
         """
-        places = [(task, number) for task in self.tasks for number in range(self._answers(task))]
-        workers = [self._worker(task, split, self._run(number)) for task, number in places]
+        workers = [self._worker(task, split) for task in self.tasks]
         results = Rounds(self.executor.run).run(workers)
         answers: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         costs: list[dict[str, Any]] = []
-        for task in self.tasks:
-            runs = [result for (name, _), result in zip(places, results, strict=True) if name == task]
-            order = {question.uid: place for place, question in enumerate(self._questions(task, split))}
-            rows = [{**row, "answer": number} for number, (rows, _) in enumerate(runs) for row in rows]
-            made = _renumbered([call for _, calls in runs for call in calls])
-            answers += _of_task(task, sorted(rows, key=lambda row: (order[row["uid"]], row["answer"])))
-            calls += _of_task(task, sorted(made, key=lambda call: (order.get(call["uid"], -1), call["call"])))
+        for task, (rows, made) in zip(self.tasks, results, strict=True):
+            questions = {question.uid: question for question in self._questions(task, split)}
+            order = {uid: place for place, uid in enumerate(questions)}
+            for row in sorted(rows, key=lambda row: order[row["uid"]]):
+                question = questions[row["uid"]]
+                answers.append({**row, "task": task, "uid": question.item, "answer": question.answer})
+            made.sort(key=lambda call: (order.get(call["uid"], -1), call["call"]))
+            calls += _of_task(task, _of_items(made, questions))
             costs += _of_task(task, [*self.cost_rows(task, made, "answer"), *self._fit_costs(task)])
         self._write(split, answers, calls, costs)
         self.close_accounts(self._answers_path(split), "answer", [split])
@@ -134,31 +140,32 @@ class AnswerJob(MethodJob):
     def _answers(self, task: str) -> int:
         return int(self.spec["tasks"][task]["answers"])
 
-    def _run(self, number: int) -> Run:
-        needs = self.needs.answer
-        return Run(number, plain=number * needs.plain, fitted=number * needs.fitted_plain)
-
     def _questions(self, task: str, split: str) -> list[Question]:
+        """Return a question per item and answer that the task asks for."""
         if (task, split) not in self._read:
-            self._read[task, split] = read_questions(self.results / paths.task_folder(task), split)
+            items = read_questions(self.results / paths.task_folder(task), split)
+            self._read[task, split] = answer_rows(items, self._answers(task))
         return self._read[task, split]
 
-    def _worker(
-        self, task: str, split: str, run: Run
-    ) -> Callable[[Ask], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    def _worker(self, task: str, split: str) -> Callable[[Ask], tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         def work(ask: Ask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             questions = self._questions(task, split)
             reason, state = self._state(task)
             if reason is not None:
                 return [self._failed(question.uid, reason) for question in questions], []
             needs = self.needs.answer
-            failed = self.failed_inputs(task, [split], self._in_files(task, run), needs.logits)
-            missing = {question.uid: failed[question.uid] for question in questions if question.uid in failed}
+            answers = self._answers(task)
+            failed = [
+                self.failed_inputs(task, [split], self._in_files(task, number), needs.logits)
+                for number in range(answers)
+            ]
+            reasons = {question.uid: failed[question.answer].get(question.item) for question in questions}
+            missing = {uid: reason for uid, reason in reasons.items() if reason is not None}
             while True:
                 usable = [question for question in questions if question.uid not in missing]
                 resources = JobAnswerResources(self, task, split, ask, usable, self.lazy_models)
-                guard = Guard(resources, self.needs, needs, self.members, run)
-                ctx = AnswerContext(self.members, usable, guard, self.settings(task, run=run))
+                guard = Guard(resources, self.needs, needs, self.members, answers)
+                ctx = AnswerContext(self.members, usable, guard, self.settings(task, answers=answers))
                 try:
                     rows = checked_answers(self.method.answer(ctx, state), usable)
                 except FailedItems as failure:
@@ -169,12 +176,12 @@ class AnswerJob(MethodJob):
 
         return work
 
-    def _in_files(self, task: str, run: Run) -> dict[tuple[str, int], None]:
-        """Return model and stored sample of the plain responses that the method may read in files in a run."""
-        needs = self.needs.answer
+    def _in_files(self, task: str, number: int) -> dict[tuple[str, int], None]:
+        """Return model and stored sample of the plain responses in files that an answer to an item may rest on."""
+        needs, answers = self.needs.answer, self._answers(task)
         made = self.spec.get("made", {}).get(task, {}).values()
-        fitted = {(slug, run.fitted + sample): None for slug in made for sample in range(needs.fitted_plain)}
-        samples = self.member_samples(needs.plain, run.plain)
+        fitted = {(slug, sample * answers + number): None for slug in made for sample in range(needs.fitted_plain)}
+        samples = self.member_samples(sample * answers + number for sample in range(needs.plain))
         return {place: None for place in samples if place[0] not in self.lazy_models} | fitted
 
     @property
@@ -231,10 +238,9 @@ class AnswerJob(MethodJob):
     def write_failed(self, split: str, reason: str) -> None:
         """Write valid files in which every item failed."""
         rows = [
-            {**self._failed(question.uid, reason), "task": task, "answer": number}
+            {**self._failed(question.item, reason), "task": task, "answer": question.answer}
             for task in self.tasks
             for question in self._questions(task, split)
-            for number in range(self._answers(task))
         ]
         self._write(split, rows, [], [row for task in self.tasks for row in _of_task(task, self._fit_costs(task))])
         self.close_accounts(self._answers_path(split), "answer", [split])
@@ -244,13 +250,14 @@ def _of_task(task: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
     return [{**row, "task": task} for row in rows]
 
 
-def _renumbered(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls of several runs with one running number per item."""
+def _of_items(calls: Iterable[dict[str, Any]], questions: Mapping[str, Question]) -> list[dict[str, Any]]:
+    """Return the calls for questions as calls for their items, with one running number per item."""
     made: Counter[str] = Counter()
     rows = []
     for call in calls:
-        rows.append({**call, "call": made[call["uid"]]})
-        made[call["uid"]] += 1
+        uid = questions[call["uid"]].item if call["uid"] in questions else call["uid"]
+        rows.append({**call, "uid": uid, "call": made[uid]})
+        made[uid] += 1
     return rows
 
 

@@ -23,7 +23,7 @@ from moco.jobs.training import Training
 from moco.methods import state as states
 from moco.methods.context import FitContext
 from moco.methods.logits import Logits, LogitsKind
-from moco.methods.resources import DevScores, FitGuard, Model, Run
+from moco.methods.resources import DevScores, FitGuard, Model
 from moco.models.recipes import Recipe, Trained
 from moco.records import (
     CALLS,
@@ -144,7 +144,7 @@ class FitJob(MethodJob):
         questions = [question for task in tasks for question in self._questions(task)]
         failed: dict[str, str] = {}
         for task in tasks:
-            failed |= self.failed_inputs(task, needs.splits, self.member_samples(needs.plain), needs.logits)
+            failed |= self.failed_inputs(task, needs.splits, self.member_samples(range(needs.plain)), needs.logits)
         if failed:
             reason = f"{len(failed)} inputs of the fit failed, for instance {next(iter(failed.values()))}"
             raise FailedInput(reason)
@@ -152,7 +152,7 @@ class FitJob(MethodJob):
         made = Made(Candidates(self, scratch), training)
         parts = [JobFitResources(self, task, needs.splits, ask, made) for task in tasks]
         resources = parts[0] if place != paths.ALL else AllTasks(parts)
-        guard = FitGuard(resources, self.needs, needs, self.members, Run())
+        guard = FitGuard(resources, self.needs, needs, self.members)
         grouped = any(task in self.about(task).get("groups", {}) for task in tasks)
         settings = self.settings(*tasks, group_score=grouped, workdir=scratch)
         ctx = FitContext(self.members, questions, guard, settings)

@@ -105,10 +105,9 @@ class MethodJob:
         decoding = {task: self.decoding(task) for task in tasks}
         return Settings(self.spec["method"], self.seed, decoding[tasks[0]], decoding, **more)
 
-    def member_samples(self, samples: int, first: int = 0) -> dict[tuple[str, int], None]:
-        """Return model and stored sample index of `samples` plain responses of every member, from the first on."""
-        wanted = range(first, first + samples)
-        return {(member.model, member.sample(sample)): None for member in self.members for sample in wanted}
+    def member_samples(self, samples: Iterable[int]) -> dict[tuple[str, int], None]:
+        """Return model and stored sample index of these plain samples of every member."""
+        return {(member.model, member.sample(sample)): None for sample in samples for member in self.members}
 
     def rows(self, path: Path, schema: Schema, task: str) -> list[dict[str, Any]]:
         """Return a task's rows of a file of the batch, which is read once."""

@@ -23,7 +23,6 @@ from moco.methods.resources import (
     Model,
     Resources,
     RewardWork,
-    Run,
 )
 from moco.models.recipes import Recipe, Trained
 from moco.progress import Progress
@@ -34,6 +33,7 @@ from moco.tasks.item import Question, Reference
 from moco.training.examples import Example, Reward
 
 T = TypeVar("T")
+M = TypeVar("M", int, int | str)
 R = TypeVar("R", bound=Resources)
 
 
@@ -46,7 +46,7 @@ class Settings:
         seed: Run seed.
         decoding: The task's settings.
         decodings: Those of each task, where a fit has several that differ.
-        run: Which of several runs of `answer`, where a task asks for several answers per item.
+        answers: Answers per item that the task asks for; `answer` gets a question for each.
         group_score: The items of one group all score 1 if each of them is right, else 0.
         workdir: A fit's folder that survives failure; keyed by the fit's inputs.
     """
@@ -55,7 +55,7 @@ class Settings:
     seed: int = 1
     decoding: Decoding = field(default_factory=Decoding)
     decodings: Mapping[str, Decoding] = field(default_factory=dict)
-    run: Run = field(default_factory=Run)
+    answers: int = 1
     group_score: bool = False
     workdir: Path | None = None
 
@@ -79,11 +79,6 @@ class _Read(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._source)
-
-
-def _only(items: Sequence[str] | None, found: Mapping[str, T]) -> Mapping[str, T]:
-    """Return what was found of the named items, so that no method reads others only where they happen to be there."""
-    return found if items is None else {uid: found[uid] for uid in items if uid in found}
 
 
 class LiveModels:
@@ -127,6 +122,7 @@ class _Context(Generic[R]):
         self._resources, self._settings = resources, settings or Settings()
         self.decoding = self._settings.decoding
         self._task_of = {question.uid: question.task for question in self.questions}
+        self._answer_of = {question.uid: question.answer for question in self.questions}
         self._calls = Calls()
 
     @property
@@ -142,24 +138,41 @@ class _Context(Generic[R]):
             items: Uids of the items to be read; all when left out. Where `needs` declares lazy plain responses, a
                 priced model is asked for these alone, so name all items of a round at once.
         """
-        run = self._settings.run
-        index = self._sample(member, (run.plain if isinstance(member, int) else run.fitted) + sample)
-        found = self._resources.plain(member, index, self._named(items))
-        return _Read(_only(items, found), lambda uid, reply: self._read_plain(uid, reply, member, index))
+        found = self._by_sample(items, member, sample, self._resources.plain)
+        return _Read(found, lambda uid, reply: self._read_plain(uid, reply, member, sample))
 
-    def _named(self, items: Sequence[str] | None) -> Sequence[str]:
-        return [question.uid for question in self.questions] if items is None else items
+    def _by_sample(
+        self,
+        items: Sequence[str] | None,
+        member: M,
+        sample: int,
+        read: Callable[[M, int, Sequence[str]], Mapping[str, T]],
+    ) -> Mapping[str, T]:
+        """Return what is read of the named items, and of no others, where they happen to be there."""
+        named = [question.uid for question in self.questions] if items is None else items
+        samples: dict[int, list[str]] = {}
+        for uid in named:
+            samples.setdefault(self._sample(member, sample, uid), []).append(uid)
+        read_of = {index: read(member, index, uids) for index, uids in samples.items()}
+        found = {
+            uid: of_sample[uid] for index, of_sample in read_of.items() for uid in samples[index] if uid in of_sample
+        }
+        return {uid: found[uid] for uid in named if uid in found}
 
     def _decoding_of(self, uid: str) -> Decoding:
         """Return the settings of an item's task."""
         return self._settings.decodings.get(self._task_of.get(uid, ""), self.decoding)
 
-    def _sample(self, member: Model, sample: int) -> int:
-        """Return the stored sample index of a member's sample: equal members are different samples."""
-        return self.pool[member].sample(sample) if isinstance(member, int) else sample
+    def _sample(self, member: Model, sample: int, uid: str) -> int:
+        """Return the stored index of a sample: equal members, and answers to one item, are different samples."""
+        index = self._sample_of_answer(sample, uid)
+        return self.pool[member].sample(index) if isinstance(member, int) else index
+
+    def _sample_of_answer(self, sample: int, uid: str) -> int:
+        return sample * self._settings.answers + self._answer_of.get(uid, 0)
 
     def _read_plain(self, uid: str, reply: Response, member: Model, sample: int) -> None:
-        self._calls.read(uid, reply, "plain", "plain", *self._place(member), sample)
+        self._calls.read(uid, reply, "plain", "plain", *self._place(member), self._sample(member, sample, uid))
 
     def _place(self, member: Model) -> tuple[int, str]:
         return (member if isinstance(member, int) else -1), self._resources.name_of(member)
@@ -183,13 +196,16 @@ class _Context(Generic[R]):
             sample: Which plain response, for `response`.
             items: Uids of the items to be read, as for `plain`.
         """
-        index = self._sample(member, self._settings.run.plain + sample)
-        found = _only(items, self._resources.logits(member, kind, index, self._named(items)))
+
+        def read(member: int, index: int, uids: Sequence[str]) -> Mapping[str, Logits]:
+            return self._resources.logits(member, kind, index, uids)
+
+        found = self._by_sample(items, member, sample, read)
         if kind != "response":
             return _Read(found, lambda uid, logits: self._read_logits(uid, logits, kind, member))
         # They come with the plain response, and cost what it costs.
-        plain = self._resources.plain(member, index, self._named(items))
-        return _Read(found, lambda uid, _logits: self._read_plain(uid, plain[uid], member, index))
+        plain = self._by_sample(items, member, sample, self._resources.plain)
+        return _Read(found, lambda uid, _logits: self._read_plain(uid, plain[uid], member, sample))
 
     def _read_logits(self, uid: str, logits: Logits, kind: LogitsKind, member: int) -> None:
         assert not isinstance(logits, ResponseLogits)
@@ -202,7 +218,7 @@ class _Context(Generic[R]):
         placed = [
             replace(
                 request,
-                sample=self._sample(request.member, self._settings.run.requests + request.sample),
+                sample=self._sample(request.member, request.sample, request.uid),
                 decoding=request.decoding or self._decoding_of(request.uid),
             )
             for request in requests
@@ -259,7 +275,7 @@ class _Context(Generic[R]):
         placed = [
             replace(
                 request,
-                sample=self._settings.run.requests + request.sample,
+                sample=self._sample_of_answer(request.sample, request.uid),
                 decoding=request.decoding or self._decoding_of(request.uid),
             )
             for request in requests
@@ -289,8 +305,7 @@ class _Context(Generic[R]):
             of: Id of the method whose draw it is, where several methods share a step; the method's own when left out.
         """
         settings = self._settings
-        run = () if settings.run.number == 0 else ("run", settings.run.number)
-        return generator(settings.seed, settings.method if of is None else of, purpose, item, *run)
+        return generator(settings.seed, settings.method if of is None else of, purpose, item)
 
     def progress(self, label: str, total: int) -> Progress:
         """Return a progress counter for long work inside the method."""

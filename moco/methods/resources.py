@@ -22,28 +22,6 @@ from moco.training.examples import Example, Reward
 Model: TypeAlias = int | str
 """A model as methods name it."""
 
-_SAMPLES_OF_A_RUN = 1_000  # more than a method ever asks of one prompt
-
-
-@dataclass(frozen=True)
-class Run:
-    """Which of several independent runs of `answer` over the same items this is; each reads other samples.
-
-    Attributes:
-        number: From 0; names the run's random choices.
-        plain: Plain sample that the run sees as sample 0 of a member.
-        fitted: Likewise, of a model that the fit made.
-    """
-
-    number: int = 0
-    plain: int = 0
-    fitted: int = 0
-
-    @property
-    def requests(self) -> int:
-        """Sample index that stands for 0 in the run's own requests."""
-        return self.number * _SAMPLES_OF_A_RUN
-
 
 @dataclass(frozen=True)
 class JointWork:
@@ -177,18 +155,23 @@ class Guard:
         needs: What the method declares for the pool.
         stage: Which part of it holds: `needs.answer` or `needs.fit`.
         pool: Members, in order.
-        run: Which run of `answer`.
+        answers: Answers per item that the task asks for; each rests on samples of its own.
     """
 
     def __init__(
-        self, resources: Resources, needs: Needs, stage: AnswerNeeds | FitNeeds, pool: Sequence[Member], run: Run
+        self,
+        resources: Resources,
+        needs: Needs,
+        stage: AnswerNeeds | FitNeeds,
+        pool: Sequence[Member],
+        answers: int = 1,
     ) -> None:
         self._resources, self._needs, self._stage = resources, needs, stage
         self._plain: set[tuple[Model, int]] = {
-            (member.index, member.sample(run.plain + sample)) for member in pool for sample in range(stage.plain)
+            (member.index, member.sample(sample)) for member in pool for sample in range(stage.plain * answers)
         }
         if isinstance(stage, AnswerNeeds):
-            fitted = range(run.fitted, run.fitted + stage.fitted_plain)
+            fitted = range(stage.fitted_plain * answers)
             self._plain |= {(name, sample) for name in needs.models for sample in fitted}
         self._made = set(needs.models) if isinstance(stage, AnswerNeeds) else set()
 

@@ -1,6 +1,7 @@
 """The two halves of a task item: what everybody may see, and what only scorers see."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -13,7 +14,11 @@ NULL_OPTIONS = "null_options"
 
 @dataclass(frozen=True)
 class Question:
-    """What models and methods see of an item (one row of `questions.parquet`)."""
+    """What models and methods see of an item (one row of `questions.parquet`).
+
+    Where a task asks for several answers per item, a method gets a question for each (`answer_rows`): `answer` numbers
+    them, and all but the first have uids of their own.
+    """
 
     uid: str
     task: str
@@ -23,6 +28,21 @@ class Question:
     prompt: str
     options: tuple[str, ...] | None = None
     domain: str = ""
+    answer: int = 0
+
+    @property
+    def item(self) -> str:
+        """The item's uid, which all its questions share."""
+        return self.uid.removesuffix(f"#{self.answer}") if self.answer else self.uid
+
+
+def answer_rows(questions: Sequence[Question], answers: int) -> list[Question]:
+    """Return one question per item and wanted answer, those of an item side by side."""
+    return [
+        replace(question, uid=f"{question.uid}#{number}" if number else question.uid, answer=number)
+        for question in questions
+        for number in range(answers)
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Several answers per item: independent runs of a method, whatever the method, in the rounds of one."""
+"""Several answers per item: a question for each, whatever the method, in the rounds of one."""
 
 from collections import Counter
 
@@ -69,7 +69,7 @@ def test_every_answer_rests_on_samples_of_its_own(prepared):
         samples.setdefault(call["uid"], []).append(call["sample"])
     model, first = calls[0]["model"], calls[0]["sample"]
     step = POOL.count(model)
-    assert all(found == [first + step * run for run in range(ANSWERS_PER_ITEM)] for found in samples.values())
+    assert all(found == [first + step * answer for answer in range(ANSWERS_PER_ITEM)] for found in samples.values())
     for row in rows:
         assert row["text"] == plain(prepared, model, first + step * row["answer"])[row["uid"]]
     assert all(sorted(c["call"] for c in calls if c["uid"] == uid) == [0, 1, 2] for uid in samples)
@@ -83,7 +83,7 @@ def test_the_first_of_several_answers_is_the_only_one_of_one(prepared, method):
     assert len(several) == ANSWERS_PER_ITEM * len(one)
 
 
-def test_requests_of_different_runs_are_different_requests_in_the_same_rounds(prepared, tmp_path, monkeypatch):
+def test_requests_for_different_answers_are_different_requests_in_the_same_rounds(prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("MOCO_STORE", str(tmp_path / "a"))
     _, single, once = answered(prepared, "text_multiagent_refine", 1)
     monkeypatch.setenv("MOCO_STORE", str(tmp_path / "b"))

@@ -10,7 +10,7 @@ from moco.jobs.answer import checked_answers
 from moco.methods.base import FitNeeds, Member, Method, Needs, PoolInfo, State, pool_members
 from moco.methods.context import AnswerContext, FitContext, Settings
 from moco.methods.logits import Logits
-from moco.methods.resources import DevScores, FitGuard, Guard, JointWork, Model, Run, Work
+from moco.methods.resources import DevScores, FitGuard, Guard, JointWork, Model, Work
 from moco.models.recipes import Recipe, Trained
 from moco.scoring import Case, Scorer, Tools, score_cases, scorer_for
 from moco.scoring.judges import SETS
@@ -162,7 +162,7 @@ def answer_context(
     scripted, about = _scripted(models, questions, replies, settings)
     for name, made in (fitted or {}).items():
         scripted.engine.know(name, made)
-    guard = scripted if needs is None else Guard(scripted, needs, needs.answer, scripted.members, about.run)
+    guard = scripted if needs is None else Guard(scripted, needs, needs.answer, scripted.members, about.answers)
     return AnswerContext(scripted.members, questions, guard, about)
 
 
@@ -192,7 +192,7 @@ def fit_context(
     scripted.scores = dev_scores
     guard = scripted
     if needs is not None:
-        guard = FitGuard(scripted, needs, needs.fit or FitNeeds(splits=()), scripted.members, Run())
+        guard = FitGuard(scripted, needs, needs.fit or FitNeeds(splits=()), scripted.members)
     return FitContext(scripted.members, questions, guard, about)
 
 

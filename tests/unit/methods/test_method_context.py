@@ -29,6 +29,7 @@ from moco.methods.base import (
 from moco.methods.state import check_json, read_state, write_state
 from moco.models.recipes import Recipe
 from moco.seeds import generator
+from moco.tasks.item import answer_rows
 
 
 def naming(model, _prompt, sample):
@@ -54,6 +55,32 @@ def test_sample_j_of_copy_c_of_n_is_stored_under_j_times_n_plus_c(models, sample
     requests = [Request(index, "t-test-0", "p", "ask", sample) for index in range(len(models)) for sample in range(3)]
     own = [response.text for response in ctx.generate(requests)]
     assert own == [text for texts in plain for text in texts]
+
+
+def test_sample_s_of_answer_j_of_k_is_stored_under_s_times_k_plus_j():
+    items = answer_rows(questions(2), 3)
+    assert [(item.uid, item.item, item.answer) for item in items[:4]] == [
+        ("t-test-0", "t-test-0", 0),
+        ("t-test-0#1", "t-test-0", 1),
+        ("t-test-0#2", "t-test-0", 2),
+        ("t-test-1", "t-test-1", 0),
+    ]
+    assert len({item.prompt for item in items}) == 2
+    ctx = answer_context(models=["a", "b", "a"], questions=items, replies=naming, answers=3)
+    stored = {  # of model "b" (1 copy), and of the second of two copies of "a", for plain samples 0 and 1
+        1: [["b0", "b1", "b2"] * 2, ["b3", "b4", "b5"] * 2],
+        2: [["a1", "a3", "a5"] * 2, ["a7", "a9", "a11"] * 2],
+    }
+    uids = [item.uid for item in items]
+    for member, expected in stored.items():
+        for sample, texts in enumerate(expected):
+            assert [reply.text for reply in ctx.plain(member, sample).values()] == texts
+            assert list(ctx.plain(member, sample, uids[::-2])) == uids[::-2]
+            asked = [Request(member, uid, "p", "ask", sample) for uid in uids]
+            assert [reply.text for reply in ctx.generate(asked)] == texts
+    program = mean_of_logits(2)
+    ctx.live([0, 1]).run(program, [JointRequest(uid, "p", "write", 1) for uid in uids])
+    assert [call["sample"] for call in ctx.calls if call["kind"] == "joint" and call["member"] == 0] == [3, 4, 5] * 2
 
 
 def test_members_are_numbered_with_their_copies_descriptions_and_sizes():
