@@ -9,6 +9,10 @@ from support.rounds import answered
 ITEMS, MODELS = 50, ("a", "b", "c")
 
 
+def without_actions(model, prompt, sample):
+    return varied(model, prompt.replace("ACTION: NAME", ""), sample)
+
+
 @pytest.mark.parametrize(
     ("id", "params", "own", "plain"),
     [
@@ -23,10 +27,11 @@ ITEMS, MODELS = 50, ("a", "b", "c")
         ("text_moa", {"rounds": 1}, 50, 150),
         ("text_moa", {"rounds": 3}, 350, 150),
         ("control_self_moa", {}, 50, 150),
+        ("text_bbmas", {"max_iterations": 2, "retries": 3}, 50 * (2 * 4 + 1), 0),  # no action is ever named
     ],
 )
 def test_own_generations_and_shared_responses_are_as_many_as_stated(id, params, own, plain):
-    _, engine, ctx = answered(id, params, models=MODELS, replies=varied, items=ITEMS)
+    _, engine, ctx = answered(id, params, models=MODELS, replies=without_actions, items=ITEMS)
     counted = Counter(call["kind"] for call in ctx.calls)
     assert (counted["own"], counted["plain"], counted.total()) == (own, plain, own + plain)
     assert len(engine.requests) == own
