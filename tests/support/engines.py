@@ -59,6 +59,10 @@ def varied(model: str, prompt: str, sample: int) -> str:
     """Reply with an answer that differs between models, prompts and samples, in the form that the prompt asks for."""
     number = int(hashlib.sha256(f"{model}|{prompt}|{sample}".encode()).hexdigest()[:12], 16)
     start = f"Reply number {number}."
+    if "\nACTION: NAME" in prompt:
+        return f"{start}\nACTION: {('PROPOSE', 'EXECUTE', 'CRITIQUE', 'FINALISE')[number % 4]}\n"
+    if "\nVOTE: NUMBER" in prompt:
+        return f"{start}\nVOTE: {number % 3 + 1}\n"
     if blocks.answer_format("multiple_choice") in prompt or "\nA) " in prompt:
         return f"{start} The answer is {'ABC'[number % 3]}"
     if '{"score": N}' in prompt:

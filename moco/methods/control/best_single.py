@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.selection import best_on_dev
 
 
 @method("control_best_single", level="control", papers=())
@@ -20,8 +20,7 @@ class BestSingle(Method):
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the member."""
-        means = dev_means(ctx)
-        return State({"member": ranking(means)[0], "dev_means": means})
+        return best_on_dev(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Repeat the chosen member's plain responses."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from moco.config.fields import identity
 from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.selection import best_on_dev
 from moco.methods.shared.voting import ballot, drawn
 
 
@@ -35,8 +35,7 @@ class SelfConsistency(Method):
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the member."""
-        means = dev_means(ctx)
-        return State({"member": ranking(means)[0], "dev_means": means})
+        return best_on_dev(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Count the samples' answers, item by item."""

@@ -1,11 +1,10 @@
 """Rounds in which members answer, see what others wrote, and answer again, until the member best on dev sums up."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from moco.methods.base import Answer, Request, State
-from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.base import Answer, AnswerNeeds, FitNeeds, Needs, Request, State
+from moco.methods.context import AnswerContext
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -13,22 +12,74 @@ from moco.tasks.item import Question
 _DRAWN_BY = "text_multiagent_refine"
 """All methods show answers in the order that this one draws, so that they share requests that say the same."""
 
-
-def choose_summariser(ctx: FitContext) -> State:
-    """Return the position of the member that is best on dev (`summariser`), and all members' means (`dev_means`)."""
-    means = dev_means(ctx)
-    return State({"summariser": ranking(means)[0], "dev_means": means})
+History = dict[str, list[dict[str, Any]]]
+"""What is remembered of every round, by item."""
 
 
-def first_answers(ctx: AnswerContext) -> dict[str, list[str]]:
-    """Return the answers of round 1, the members' plain responses, by item and in pool order."""
-    plain = [ctx.plain(member.index) for member in ctx.pool]
-    return {item.uid: [responses[item.uid].text for responses in plain] for item in ctx.questions}
+def summary_needs() -> Needs:
+    """Return what rounds need that end in a summary: dev scores choose who writes it, round 1 is shared."""
+    return Needs(
+        fit=FitNeeds(dev_scores=True),
+        answer=AnswerNeeds(plain=1, generates=True, extracts=True),
+        min_models=2,
+    )
 
 
-def round_record(ctx: AnswerContext, item: Question, answers: Sequence[str]) -> dict[str, Any]:
+def first_round(ctx: AnswerContext, among: Collection[int] | None = None) -> History:
+    """Return round 1, the members' plain responses.
+
+    Args:
+        ctx: Of the method.
+        among: Members whose answers matter; all when left out. Nothing of the others is read.
+    """
+    plain = [ctx.plain(member.index) if _matters(member.index, among) else None for member in ctx.pool]
+    return {
+        item.uid: [round_record(ctx, item, [None if each is None else each[item.uid].text for each in plain])]
+        for item in ctx.questions
+    }
+
+
+def next_round(
+    ctx: AnswerContext,
+    history: History,
+    prompts: Mapping[tuple[str, int], Prompt],
+    purpose: str,
+    among: Collection[int] | None = None,
+) -> None:
+    """Let members answer again, and add the round to the history of the items that are asked about.
+
+    Args:
+        ctx: Of the method.
+        history: So far.
+        prompts: By item and member; who is not asked keeps the last answer.
+        purpose: Of the requests.
+        among: Members whose answers still matter; all when left out. The others have none from now on.
+    """
+    replies = ctx.generate([Request(member, uid, prompt, purpose) for (uid, member), prompt in prompts.items()])
+    texts = {place: reply.text for place, reply in zip(prompts, replies, strict=True)}
+    asked = {uid for uid, _ in prompts}
+    for item in ctx.questions:
+        if item.uid in asked:
+            now = [
+                texts.get((item.uid, index), last) if _matters(index, among) else None
+                for index, last in enumerate(answers(history, item))
+            ]
+            history[item.uid].append(round_record(ctx, item, now))
+
+
+def _matters(index: int, among: Collection[int] | None) -> bool:
+    return among is None or index in among
+
+
+def round_record(ctx: AnswerContext, item: Question, texts: Sequence[str | None]) -> dict[str, Any]:
     """Return what is remembered of a round of an item: its answers in pool order, and what was read out of each."""
-    return {"answers": list(answers), "extracted": [ctx.extract(item, text).parsed for text in answers]}
+    extracted = [None if text is None else ctx.extract(item, text).parsed for text in texts]
+    return {"answers": list(texts), "extracted": extracted}
+
+
+def answers(history: History, item: Question) -> list[str]:
+    """Return the last answers to an item, in pool order."""
+    return list(history[item.uid][-1]["answers"])
 
 
 def shown_order(ctx: AnswerContext, item: Question) -> list[int]:
@@ -36,37 +87,55 @@ def shown_order(ctx: AnswerContext, item: Question) -> list[int]:
     return [int(index) for index in ctx.rng("order", item.uid, of=_DRAWN_BY).permutation(len(ctx.pool))]
 
 
-def summary_prompt(item: Question, answers: Sequence[str]) -> Prompt:
+def shown(ctx: AnswerContext, history: History, item: Question) -> list[str]:
+    """Return the last answers to an item, in the order in which they are shown."""
+    last = answers(history, item)
+    return [last[index] for index in shown_order(ctx, item)]
+
+
+def summary_prompt(item: Question, texts: Sequence[str]) -> Prompt:
     """Return the prompt in which the summariser writes the final answer."""
     return blocks.compose(
         blocks.instruction("Several assistants answered one question. Write the final answer."),
         blocks.question(item),
-        *(blocks.candidate(number, text) for number, text in enumerate(answers, 1)),
+        *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
         blocks.instruction("Any of the answers may be wrong. Write one final answer."),
         blocks.answer_format(item.type),
     )
 
 
+def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
+    """Return the prompt in which answers are merged into a better one; the task itself comes last."""
+    return blocks.compose(
+        blocks.instruction(
+            "Several models replied to the question at the end. Merge their replies into one of high quality. Weigh them"
+            " critically, since some may be biased or wrong, and do not merely repeat them. Be accurate and complete, and"
+            " order your reply well."
+        ),
+        *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
+        blocks.instruction("The question:"),
+        blocks.task_prompt(item),
+    )
+
+
 def summarised(
-    ctx: AnswerContext, answers: Mapping[str, Sequence[str]], rounds: Mapping[str, Any], state: State
+    ctx: AnswerContext, history: History, state: State, prompts: Mapping[str, Prompt], purpose: str = "summarise"
 ) -> Iterator[Answer]:
     """Yield the final answer to every question, in their order.
 
     Args:
         ctx: Of the method.
-        answers: The last answers by item, in pool order.
-        rounds: What is remembered of all rounds, by item.
+        history: Of all rounds.
         state: Says which member writes.
+        prompts: By item.
+        purpose: Of the requests.
     """
-    summariser = state.data["summariser"]
-    requests = []
-    for item in ctx.questions:
-        shown = [answers[item.uid][index] for index in shown_order(ctx, item)]
-        requests.append(Request(summariser, item.uid, summary_prompt(item, shown), "summarise"))
+    writer = state.data["member"]
+    requests = [Request(writer, item.uid, prompts[item.uid], purpose) for item in ctx.questions]
     for item, reply in zip(ctx.questions, ctx.generate(requests), strict=True):
         yield Answer(
             item.uid,
             reply.text,
-            models=(ctx.pool[summariser].model,),
-            record={"rounds": rounds[item.uid], "summariser": summariser},
+            models=(ctx.pool[writer].model,),
+            record={"rounds": history[item.uid], "summariser": writer},
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from moco.methods.base import State
 from moco.methods.context import FitContext
 
 
@@ -18,3 +19,9 @@ def dev_means(ctx: FitContext) -> list[float | None]:
 def ranking(means: Sequence[float | None]) -> list[int]:
     """Return member positions from best to worst; equal means keep pool order, members without a mean come last."""
     return sorted(range(len(means)), key=lambda index: (means[index] is None, -(means[index] or 0.0), index))
+
+
+def best_on_dev(ctx: FitContext) -> State:
+    """Return the position of the member that is best on dev (`member`), and all members' means (`dev_means`)."""
+    means = dev_means(ctx)
+    return State({"member": ranking(means)[0], "dev_means": means})

@@ -1,22 +1,21 @@
 """Multi-agent feedback: members review each other's answers and rewrite their own, then one summarises."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from moco.config.fields import identity
-from moco.methods.base import (
-    Answer,
-    AnswerNeeds,
-    FitNeeds,
-    Method,
-    MethodParams,
-    Needs,
-    PoolInfo,
-    Request,
-    State,
-    method,
-)
+from moco.methods.base import Answer, Method, MethodParams, Needs, PoolInfo, Request, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, round_record, summarised
+from moco.methods.shared.rounds import (
+    History,
+    answers,
+    first_round,
+    next_round,
+    shown,
+    summarised,
+    summary_needs,
+    summary_prompt,
+)
+from moco.methods.shared.selection import best_on_dev
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -71,34 +70,35 @@ class MultiagentFeedback(Method):
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the summariser; round 1 is shared."""
-        return Needs(
-            fit=FitNeeds(dev_scores=True),
-            answer=AnswerNeeds(plain=1, generates=True, extracts=True),
-            min_models=2,
-        )
+        return summary_needs()
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the summariser."""
-        return choose_summariser(ctx)
+        return best_on_dev(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Review and rewrite round by round, then summarise."""
-        answers = first_answers(ctx)
-        history = {item.uid: [round_record(ctx, item, answers[item.uid])] for item in ctx.questions}
+        history = first_round(ctx)
         for number in range(2, self.params.rounds + 1):
-            reviews = self._review(ctx, answers, number)
-            answers = self._rewrite(ctx, answers, reviews, number)
+            reviews = self._review(ctx, history, number)
+            prompts = {
+                (item.uid, author): rewrite_prompt(item, text, list(reviews[item.uid, author].values()))
+                for item in ctx.questions
+                for author, text in enumerate(answers(history, item))
+            }
+            next_round(ctx, history, prompts, f"rewrite {number}")
             for item in ctx.questions:
                 own = [reviews[item.uid, member.index] for member in ctx.pool]
                 about = {"reviewers": [list(each) for each in own], "reviews": [list(each.values()) for each in own]}
-                history[item.uid].append({**round_record(ctx, item, answers[item.uid]), **about})
-        yield from summarised(ctx, answers, history, state)
+                history[item.uid][-1].update(about)
+        summaries = {item.uid: summary_prompt(item, shown(ctx, history, item)) for item in ctx.questions}
+        yield from summarised(ctx, history, state, summaries)
 
-    def _review(self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], number: int) -> Reviews:
+    def _review(self, ctx: AnswerContext, history: History, number: int) -> Reviews:
         requests, assigned = [], []
         for item in ctx.questions:
-            for author, answer in enumerate(answers[item.uid]):
-                prompt = review_prompt(item, answer)
+            for author, text in enumerate(answers(history, item)):
+                prompt = review_prompt(item, text)
                 for reviewer in self._reviewers(ctx, item.uid, author, number):
                     requests.append(Request(reviewer, item.uid, prompt, f"review {number}"))
                     assigned.append((item.uid, author, reviewer))
@@ -115,14 +115,3 @@ class MultiagentFeedback(Method):
         whose = "" if self.params.balanced else f" of {author}"
         distances = 1 + ctx.rng(f"reviewers{whose} in round {number}", uid).permutation(len(ctx.pool) - 1)
         return [(author + int(distance)) % len(ctx.pool) for distance in distances[: self.params.reviewers]]
-
-    def _rewrite(
-        self, ctx: AnswerContext, answers: Mapping[str, Sequence[str]], reviews: Reviews, number: int
-    ) -> dict[str, list[str]]:
-        requests = []
-        for item in ctx.questions:
-            for author, answer in enumerate(answers[item.uid]):
-                prompt = rewrite_prompt(item, answer, list(reviews[item.uid, author].values()))
-                requests.append(Request(author, item.uid, prompt, f"rewrite {number}"))
-        replies = iter(ctx.generate(requests))
-        return {item.uid: [next(replies).text for _ in ctx.pool] for item in ctx.questions}

@@ -1,23 +1,22 @@
 """Multi-agent refinement: members rewrite their answers after seeing everybody's, then one summarises."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from moco.config.fields import identity
-from moco.methods.base import (
-    Answer,
-    AnswerNeeds,
-    FitNeeds,
-    Method,
-    MethodParams,
-    Needs,
-    PoolInfo,
-    Request,
-    State,
-    method,
-)
+from moco.methods.base import Answer, Method, MethodParams, Needs, PoolInfo, State, method
 from moco.methods.context import AnswerContext, FitContext
-from moco.methods.shared.rounds import choose_summariser, first_answers, round_record, shown_order, summarised
+from moco.methods.shared.rounds import (
+    History,
+    answers,
+    first_round,
+    next_round,
+    shown,
+    shown_order,
+    summarised,
+    summary_needs,
+    summary_prompt,
+)
+from moco.methods.shared.selection import best_on_dev
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -56,38 +55,32 @@ class MultiagentRefine(Method):
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the summariser; round 1 is shared."""
-        return Needs(
-            fit=FitNeeds(dev_scores=True),
-            answer=AnswerNeeds(plain=1, generates=True, extracts=True),
-            min_models=2,
-        )
+        return summary_needs()
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the summariser."""
-        return choose_summariser(ctx)
+        return best_on_dev(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Refine round by round, then summarise."""
-        answers = first_answers(ctx)
-        history = {item.uid: [round_record(ctx, item, answers[item.uid])] for item in ctx.questions}
+        history = first_round(ctx)
         for number in range(2, self.params.rounds + 1):
-            self._refine(ctx, history, number)
-        yield from summarised(ctx, {uid: rounds[-1]["answers"] for uid, rounds in history.items()}, history, state)
+            open_items = [item for item in ctx.questions if not self._agreed(ctx, history, item)]
+            prompts = {
+                (item.uid, member.index): self._prompt(ctx, history, item, member.index)
+                for item in open_items
+                for member in ctx.pool
+            }
+            next_round(ctx, history, prompts, f"refine {number}")
+        summaries = {item.uid: summary_prompt(item, shown(ctx, history, item)) for item in ctx.questions}
+        yield from summarised(ctx, history, state, summaries)
 
-    def _refine(self, ctx: AnswerContext, history: Mapping[str, list[dict[str, Any]]], number: int) -> None:
-        open_items = [item for item in ctx.questions if not self._agreed(ctx, item, history[item.uid][-1]["extracted"])]
-        requests = []
-        for item in open_items:
-            last = history[item.uid][-1]["answers"]
-            for member in ctx.pool:
-                others = [index for index in shown_order(ctx, item) if index != member.index]
-                prompt = refine_prompt(item, last[member.index], [last[index] for index in others])
-                requests.append(Request(member.index, item.uid, prompt, f"refine {number}"))
-        replies = iter(ctx.generate(requests))
-        for item in open_items:
-            history[item.uid].append(round_record(ctx, item, [next(replies).text for _ in ctx.pool]))
+    def _prompt(self, ctx: AnswerContext, history: History, item: Question, own: int) -> Prompt:
+        last = answers(history, item)
+        return refine_prompt(item, last[own], [last[index] for index in shown_order(ctx, item) if index != own])
 
-    def _agreed(self, ctx: AnswerContext, item: Question, extracted: Sequence[str | None]) -> bool:
+    def _agreed(self, ctx: AnswerContext, history: History, item: Question) -> bool:
+        extracted = history[item.uid][-1]["extracted"]
         if not self.params.early_stop or None in extracted:
             return False
-        return len({ctx.normal_form(item, str(answer)) for answer in extracted}) == 1
+        return len({ctx.normal_form(item, answer) for answer in extracted}) == 1

@@ -1,27 +1,21 @@
 """Multi-agent feedback: who reviews whom, what the prompts show, how much is asked, what refinement shares."""
 
-import re
 from collections import Counter
 
 import pytest
-from support.contexts import World, answer_context, fit_context
+from support.contexts import World, fit_context
 from support.engines import Engine
 from support.items import questions
+from support.rounds import answered, by_purpose, shown
 
 from moco.errors import RequestError
-from moco.methods.base import PoolInfo, State
+from moco.methods.base import PoolInfo
 from moco.methods.catalogue import make_method
 from moco.methods.text.multiagent_feedback import review_prompt, rewrite_prompt
 from moco.prompts import blocks
 
 ID = "text_multiagent_feedback"
 MODELS = ("a", "b", "c", "d")
-BLOCK = re.compile(r"^\[([^\]]+)\]\n(.*?)\n\[end\]$", re.DOTALL | re.MULTILINE)
-
-
-def shown(prompt):
-    """Titles and texts of the blocks of a prompt."""
-    return BLOCK.findall(prompt)
 
 
 def numbered(model, prompt, sample):
@@ -39,22 +33,8 @@ def numbered(model, prompt, sample):
 def run(
     models=MODELS, items=3, replies=numbered, summariser=0, kind="exact_match", seed=1, id=ID, chosen=None, **params
 ):
-    method = make_method(id, params)
-    engine = replies if isinstance(replies, Engine) else Engine(replies)
-    ctx = answer_context(
-        models=models,
-        questions=questions(items, kind) if chosen is None else chosen,
-        replies=engine,
-        method=id,
-        seed=seed,
-        needs=method.needs(PoolInfo.of_size(len(models))),
-    )
-    answers = list(method.answer(ctx, State({"summariser": summariser})))
-    return answers, engine, ctx
-
-
-def by_purpose(engine, purpose):
-    return [asked for asked in engine.requests if asked.purpose == purpose]
+    asked = items if chosen is None else chosen
+    return answered(id, params, models=models, items=asked, replies=replies, member=summariser, kind=kind, seed=seed)
 
 
 def assigned(answers):
@@ -228,4 +208,4 @@ def test_fit_chooses_the_best_on_dev_who_sums_up_all_last_answers():
     for asked in by_purpose(engine, "summarise"):
         assert sorted(text for _, text in shown(asked.prompt)) == [f"{m}0 in round 2" for m in "abc"]
     equal = fit_context(models=["a", "b"], questions=questions(2, split="dev"), dev_scores={"a": 0.5, "b": 0.5})
-    assert method.fit(equal).data["summariser"] == 0
+    assert method.fit(equal).data["member"] == 0

@@ -2,12 +2,13 @@ import re
 from collections import Counter
 
 import pytest
-from support.contexts import World, answer_context, fit_context
+from support.contexts import World, fit_context
 from support.engines import Engine, varied
 from support.items import questions
+from support.rounds import answered, by_purpose, shown
 
 from moco.errors import RequestError
-from moco.methods.base import PoolInfo, State
+from moco.methods.base import PoolInfo
 from moco.methods.catalogue import make_method
 from moco.methods.shared.rounds import summary_prompt
 from moco.methods.text.multiagent_refine import refine_prompt
@@ -15,13 +16,12 @@ from moco.prompts import blocks
 
 ID = "text_multiagent_refine"
 MODELS = ("a", "b", "c")
-BLOCK = re.compile(r"^\[([^\]]+)\]\n(.*?)\n\[end\]$", re.DOTALL | re.MULTILINE)
 
 
 def numbered(model, prompt, sample):
     """A reply that names its model, the round it belongs to, and its sample."""
     if "[your answer]" in prompt:
-        own = next(text for title, text in BLOCK.findall(prompt) if title == "your answer")
+        own = next(text for title, text in shown(prompt) if title == "your answer")
         return f"{model}{sample} in round {int(own.rsplit(' ', 1)[1]) + 1}"
     if "Write the final answer." in prompt:
         return f"summary by {model}{sample}"
@@ -29,23 +29,7 @@ def numbered(model, prompt, sample):
 
 
 def run(models=MODELS, items=3, replies=numbered, summariser=0, kind="exact_match", **params):
-    method = make_method(ID, params)
-    engine = replies if isinstance(replies, Engine) else Engine(replies)
-    chosen = questions(items, kind)
-    ctx = answer_context(
-        models=models, questions=chosen, replies=engine, method=ID, needs=method.needs(PoolInfo.of_size(len(models)))
-    )
-    answers = list(method.answer(ctx, State({"summariser": summariser})))
-    return answers, engine, ctx
-
-
-def by_purpose(engine, purpose):
-    return [asked for asked in engine.requests if asked.purpose == purpose]
-
-
-def shown(prompt):
-    """Titles and texts of the blocks of a prompt."""
-    return BLOCK.findall(prompt)
+    return answered(ID, params, models=models, items=items, replies=replies, member=summariser, kind=kind)
 
 
 def test_one_round_asks_for_one_summary_per_item_and_nothing_else():
@@ -156,7 +140,7 @@ def test_permuting_the_pool_keeps_the_summariser_and_the_answers_that_it_sees(mo
     engine = Engine(numbered)
     state = world.fit(method)
     rows = world.answer(method, state, engine)
-    assert models[state.data["summariser"]] == "b"
+    assert models[state.data["member"]] == "b"
     assert all(row["models"] == ["b"] and row["text"] == "summary by b0" for row in rows.values())
     for asked in engine.requests:
         assert sorted(text for _, text in shown(asked.prompt)) == [f"{m}0 in round 1" for m in "abc"]
@@ -171,7 +155,7 @@ def test_fit_chooses_the_best_on_dev_and_the_first_of_equals():
             dev_scores=scores,
             needs=method.needs(PoolInfo.of_size(2)),
         )
-        assert method.fit(ctx).data["summariser"] == best
+        assert method.fit(ctx).data["member"] == best
 
 
 def agreeing_on_even_items(model, prompt, sample):
