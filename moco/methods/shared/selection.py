@@ -18,3 +18,13 @@ def dev_means(ctx: FitContext) -> list[float | None]:
 def ranking(means: Sequence[float | None]) -> list[int]:
     """Return member positions from best to worst; equal means keep pool order, members without a mean come last."""
     return sorted(range(len(means)), key=lambda index: (means[index] is None, -(means[index] or 0.0), index))
+
+
+def dev_table(ctx: FitContext) -> dict[str, list[float]]:
+    """Return the scores of all members on the dev items that each has a score for."""
+    by_member = [ctx.dev_scores(member.index) for member in ctx.pool]
+    return {
+        item.uid: [scores[item.uid] for scores in by_member]
+        for item in ctx.questions
+        if all(item.uid in scores for scores in by_member)
+    }
