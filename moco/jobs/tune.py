@@ -76,7 +76,7 @@ class TuneJob:
         folder = self.results / paths.task_folder(task)
         references = read_references(folder, SPLIT)
         found = [
-            Example(item.prompt, answered(item.type, text), uid=item.uid, source="reference")
+            Example(item.prompt, blocks.answered(item.type, text), uid=item.uid, source="reference")
             for item in read_questions(folder, SPLIT)
             if (text := references[item.uid].text()) is not None
         ]
@@ -89,9 +89,3 @@ class TuneJob:
         """Leave a folder that says why there is no model."""
         shutil.rmtree(self.output, ignore_errors=True)
         write_json(self.output / FAILED, {"reason": f"tune: {reason}"})
-
-
-def answered(task_type: str, answer: str) -> str:
-    """Return a reply that gives an answer in the form that prompts of its type ask for, and says nothing else."""
-    boxed = blocks.answer_format(task_type) == blocks.answer_format("exact_match")
-    return f"\\box{{{answer}}}" if boxed else answer

@@ -27,6 +27,11 @@ def answer_format(task_type: str) -> str:
     }.get(task_type, "")
 
 
+def answered(task_type: str, answer: str) -> str:
+    """Return a reply that gives an answer in the form that prompts of its type ask for, and says nothing else."""
+    return f"\\box{{{answer}}}" if answer_format(task_type) == _SHORT_ANSWER else answer
+
+
 def task_prompt(item: Question) -> str:
     """Return the unmodified prompt of an item, as single models receive it."""
     form = answer_format(item.type)

@@ -13,6 +13,7 @@ def all_methods(model: str) -> dict[str, dict[str, str]]:
     named = {
         "weight_dare_ties": {"base": model},
         "text_agglm": {"aggregator": model},
+        "text_llm_blender": {"ranker": model},
         "api_trained_router": {"router": model, "ties": "first"},
     }
     return {name: named.get(name, {}) for name in method_ids()}

@@ -23,6 +23,7 @@ from moco.methods.base import (
 )
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.routing import chosen_responses
+from moco.methods.shared.selection import dev_table
 from moco.models.recipes import Recipe
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
@@ -180,16 +181,6 @@ def targets(count: int) -> list[str]:
     """Return what the router writes for each member; none is the beginning of another, so that sums can be compared."""
     width = len(str(count))
     return [f"Model {str(number).zfill(width)}" for number in range(1, count + 1)]
-
-
-def dev_table(ctx: FitContext) -> dict[str, list[float]]:
-    """Return the scores of all members on the dev items that each has a score for."""
-    by_member = [ctx.dev_scores(member.index) for member in ctx.pool]
-    return {
-        item.uid: [scores[item.uid] for scores in by_member]
-        for item in ctx.questions
-        if all(item.uid in scores for scores in by_member)
-    }
 
 
 def _best(row: Sequence[float]) -> list[int]:

@@ -25,3 +25,13 @@ def best_on_dev(ctx: FitContext) -> State:
     """Return the position of the member that is best on dev (`member`), and all members' means (`dev_means`)."""
     means = dev_means(ctx)
     return State({"member": ranking(means)[0], "dev_means": means})
+
+
+def dev_table(ctx: FitContext) -> dict[str, list[float]]:
+    """Return the scores of all members on the dev items that each has a score for."""
+    by_member = [ctx.dev_scores(member.index) for member in ctx.pool]
+    return {
+        item.uid: [scores[item.uid] for scores in by_member]
+        for item in ctx.questions
+        if all(item.uid in scores for scores in by_member)
+    }

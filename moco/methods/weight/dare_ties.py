@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pydantic import model_validator
-
 from moco.config.fields import identity
 from moco.methods.base import (
     COMMON_BASE,
@@ -13,7 +11,6 @@ from moco.methods.base import (
     FitNeeds,
     Helper,
     Method,
-    MethodParams,
     Needs,
     PoolInfo,
     State,
@@ -22,7 +19,8 @@ from moco.methods.base import (
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.candidates import dev_halves, mean_score, selection_decoding
 from moco.methods.shared.mixture import UNITS, Mixture, MixtureSearch, Units, as_weights
-from moco.methods.shared.swarm import Swarm, SwarmSettings
+from moco.methods.shared.swarm import Swarm
+from moco.methods.shared.swarm_params import SwarmParams
 from moco.models.recipes import Recipe
 from moco.tasks.item import Question
 
@@ -42,7 +40,7 @@ class DareTies(Method):
     them, and stops after `patience` updates without a gain (`original_rules` restores the original's moves).
     """
 
-    class Params(MethodParams):
+    class Params(SwarmParams):
         """Settings of DARE-TIES."""
 
         base: str | None = identity(
@@ -57,46 +55,10 @@ class DareTies(Method):
         normalize: bool = identity("Divide by the sum of the weights that have the elected sign.", False)
         scale: float = identity("Factor of the merged difference, called lambda in TIES.", 1.0)
         mask_seed: int = identity("Seed of the drop; the same for all run seeds, which so share their merges.", 0, ge=0)
-        population: int = identity("Particles of the search.", 5, ge=1)
-        max_iterations: int = identity("Updates of the search.", 5, ge=1)
         baselines: bool = identity("Let the search begin with equal weights and with every member alone.", True)
-        starting_velocity: Literal["random", "zero"] = identity("How particles move at first.", "random")
-        weight_randomness: bool = identity("Draw the strengths of all pulls anew for every move.", True)
-        repel_term: bool = identity("Push particles away from the worst weights seen.", True)
-        inertia: float = identity("Share of the velocity that a particle keeps.", 0.2, ge=0)
-        cognitive_coeff: float = identity("Pull to the best weights that the particle has seen.", 0.3, ge=0)
-        social_coeff: float = identity("Pull to the best weights that any particle has seen.", 0.4, ge=0)
-        repel_coeff: float = identity("Push away from the worst weights that any particle has seen.", 0.05, ge=0)
-        step_length: float = identity("Share of the velocity that is walked at first.", 0.5, gt=0)
-        step_length_factor: float = identity("What the step length is multiplied by after every update.", 0.95, gt=0)
-        minimum_step_length: float = identity("Smallest step length.", 0.1, gt=0)
-        patience: int = identity("Updates without a gain that end the search.", 5, ge=1)
-        restart_patience: int = identity("Updates without a gain of its own that restart a particle.", 3, ge=1)
-        original_rules: bool = identity("Stop and restart as the original does.", False)
         greedy_selection: bool = identity("Compare candidates by greedy decoding instead of the task's own.", True)
         hold_out: bool = identity("Search on one half of dev and choose among the best on the other.", False)
         finalists: int = identity("Candidates that the held-out half chooses among.", 3, ge=1)
-
-        @model_validator(mode="after")
-        def _swarm_is_possible(self) -> "DareTies.Params":
-            self.swarm()
-            return self
-
-        def swarm(self) -> SwarmSettings:
-            """Return the settings of the search."""
-            return SwarmSettings(
-                inertia=self.inertia,
-                cognitive=self.cognitive_coeff,
-                social=self.social_coeff,
-                repel=self.repel_coeff if self.repel_term else 0.0,
-                randomness=self.weight_randomness,
-                step=self.step_length,
-                step_factor=self.step_length_factor,
-                minimum_step=self.minimum_step_length,
-                patience=self.patience,
-                restart_patience=self.restart_patience,
-                rules="numeric" if self.original_rules else "window",
-            )
 
     def needs(self, pool: PoolInfo) -> Needs:
         """The base beside the pool, and one model made; dev references where weights are searched."""

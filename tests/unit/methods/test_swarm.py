@@ -52,6 +52,15 @@ def test_without_the_push_the_pulls_share_everything():
     assert places(state) == [pytest.approx([0.5 * 4]), (9.0,)]
 
 
+def test_inertia_alone_keeps_the_velocity_and_moves_by_the_step_s_share_of_it():
+    swarm = Swarm(replace(FIXED, inertia=1.0, cognitive=0.0, social=0.0, repel=0.0), draw)
+    before = swarm.start([(0.0, 1.0), (4.0, 2.0)])
+    after = swarm.update(before, [1, 3])
+    for old, new in zip(before.particles, after.particles, strict=True):
+        assert new.velocity == pytest.approx(old.velocity)
+        assert new.position == pytest.approx([x + 0.5 * v for x, v in zip(old.position, old.velocity, strict=True)])
+
+
 def test_the_step_shrinks_to_its_floor():
     swarm = Swarm(replace(FIXED, patience=99), draw)
     state = swarm.start([(0.0,), (1.0,)])
