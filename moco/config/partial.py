@@ -56,17 +56,6 @@ def sound(study: Study, problems: Iterable[Problem]) -> Study | None:
 
 
 def _without(study: Study, dropped: Mapping[str, set[str]]) -> Study | None:
-    gone = set(dropped["models"])
-    models = {name: entry for name, entry in study.models.items() if name not in gone}
-    gone |= {
-        name for name, entry in models.items() if isinstance(entry, (AdapterModel, TunedModel)) and entry.base in gone
-    }
-    models = {name: entry for name, entry in models.items() if name not in gone}
-    pools = {
-        name: pool
-        for name, pool in study.pools.items()
-        if name not in dropped["pools"] and not gone.intersection(pool.models)
-    }
     tasks = {name: entry for name, entry in study.tasks.items() if name not in dropped["tasks"]}
     while orphans := {
         name
@@ -75,6 +64,21 @@ def _without(study: Study, dropped: Mapping[str, set[str]]) -> Study | None:
         and entry.source.task in dropped["tasks"] | study.tasks.keys() - tasks.keys()
     }:
         tasks = {name: entry for name, entry in tasks.items() if name not in orphans}
+    gone = set(dropped["models"])
+    models = {name: entry for name, entry in study.models.items() if name not in gone}
+    while lost := {
+        name
+        for name, entry in models.items()
+        if (isinstance(entry, (AdapterModel, TunedModel)) and entry.base in gone)
+        or (isinstance(entry, TunedModel) and not tasks.keys() >= set(entry.tasks))
+    }:
+        gone |= lost
+        models = {name: entry for name, entry in models.items() if name not in gone}
+    pools = {
+        name: pool
+        for name, pool in study.pools.items()
+        if name not in dropped["pools"] and not gone.intersection(pool.models)
+    }
     methods = {
         name: variant
         for name, variant in study.methods.items()

@@ -153,6 +153,12 @@ class TaskEntry(Section):
         " in dropped.parquet.",
         "stop",
     )
+    train: float = identity(
+        "Share of dev that is cut off as the train split, where the source has none; what is tuned learns from it.",
+        0.0,
+        ge=0,
+        lt=1,
+    )
     distill: float = identity("Share of dev that is cut off as the distill split.", 0.0, ge=0, lt=1)
     seed: int = identity("Draws items and cuts splits.", 0)
     group_score: bool = identity("All items of one group score 1 if each of them is right, else 0.", False)
@@ -172,6 +178,12 @@ class TaskEntry(Section):
     def _drops_only_from_files(self) -> "TaskEntry":
         if self.bad_rows == "drop" and not isinstance(self.source, (MocoSource, TableSource, TaskSource)):
             raise ValueError(f"bad_rows: drop is for files, and the source is {self.source.kind}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_dev(self) -> "TaskEntry":
+        if self.train + self.distill >= 1:
+            raise ValueError(f"train = {self.train} and distill = {self.distill} leave nothing of dev; lower them")
         return self
 
     @model_validator(mode="before")

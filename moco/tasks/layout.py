@@ -1,7 +1,7 @@
 """What is known of a task before its items are loaded; cheap enough for planning."""
 
 from moco.config.expand import exists, expand
-from moco.config.tasks import SPLITS, HubSource, MocoSource, SyntheticSource, TableSource, TaskEntry
+from moco.config.tasks import SPLITS, HubSource, MocoSource, Split, SyntheticSource, TableSource, TaskEntry
 from moco.errors import RequestError
 from moco.tasks.stated import stated_type
 
@@ -13,7 +13,8 @@ def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
     """Return the splits that the task will have, in the order train, dev, distill, test.
 
     Raises:
-        RequestError: The source is another task, no split has items, or distill is asked for without dev.
+        RequestError: The source is another task, no split has items, a split is cut off dev without dev, or train is and
+            the source has one.
     """
     match entry.source:
         case SyntheticSource(items=items):
@@ -28,13 +29,21 @@ def split_layout(entry: TaskEntry, where: str = "") -> tuple[str, ...]:
             raise unresolved(other.task, where)
     if not found:
         raise RequestError("no split has items", where=where, remedy="set a positive number in source.items")
-    if entry.distill > 0:
+    if entry.train > 0 and "train" in found:
+        what = "train is cut off dev, but the source has a train split"
+        raise RequestError(what, where=where, remedy="remove train")
+    for split in cut_off(entry):
         if "dev" not in found:
-            raise RequestError(
-                "distill is cut off dev, but the source has no dev split", where=where, remedy="remove distill"
-            )
-        found.add("distill")
+            what = f"{split} is cut off dev, but the source has no dev split"
+            raise RequestError(what, where=where, remedy=f"remove {split}")
+        found.add(split)
     return tuple(split for split in SPLITS if split in found)
+
+
+def cut_off(entry: TaskEntry) -> dict[Split, float]:
+    """Return the splits that the task cuts off dev, in the order of cuts, with their shares of the whole."""
+    shares: dict[Split, float] = {"train": entry.train, "distill": entry.distill}
+    return {split: share for split, share in shares.items() if share > 0}
 
 
 def task_type(entry: TaskEntry, where: str) -> str:

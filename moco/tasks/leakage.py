@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from moco.tasks.outline import Outline
 
 LEARNED = ("train", "dev")
-"""Splits of a source that methods learn from; distill is cut off dev."""
+"""Splits of a source that methods learn from; others are cut off dev."""
 
 BAD_ROW = "bad_row"
 

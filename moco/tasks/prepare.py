@@ -172,7 +172,7 @@ def _write_rows(
     wanted = sorted(
         (item.row, target)
         for target in writers
-        if target == split or (split, target) == ("dev", "distill")
+        if selection.source_of(target) == split
         for item in selection.kept[target]
     )
     following = iter(wanted)
@@ -198,7 +198,7 @@ def broken_reason(item: RawItem) -> str | None:
 
 
 def _reasons(split: str, selection: Selection) -> dict[str, int]:
-    """Return the number of items that clean splits left out of a split, by reason; distill's are counted in dev."""
+    """Return the number of items that clean splits left out of a split, by reason; those of what is cut off dev in dev."""
     bad = {BAD_ROW: len(selection.bad[split])} if selection.bad.get(split) else {}
     return bad | Counter(drop.reason for drop in selection.drops if drop.split == split)
 

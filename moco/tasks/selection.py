@@ -35,8 +35,13 @@ class Selection:
     bad: Mapping[str, list[int]] = field(default_factory=dict)
 
     @cached_property
-    def _distilled(self) -> frozenset[int]:
-        return frozenset(item.row for item in self.kept.get("distill", ()))
+    def _cut(self) -> dict[int, str]:
+        """Splits that are cut off dev, by row of it."""
+        return {item.row: split for split, items in self.kept.items() if split not in self.sizes for item in items}
+
+    def source_of(self, split: str) -> str:
+        """Return the source's split that a split of the task is made of."""
+        return split if split in self.sizes else "dev"
 
     def notes(self) -> list[str]:
         """Return what a user should know of the rows that are not used, one sentence each."""
@@ -51,7 +56,7 @@ class Selection:
 
     def split_of(self, split: str, row: int) -> str:
         """Return the task's split that an item of the source is in or, where it is left out, would be in."""
-        return "distill" if split == "dev" and row in self._distilled else split
+        return self._cut.get(row, split) if split == "dev" else split
 
 
 def grouping(entry: TaskEntry) -> Callable[[RawItem], RawItem]:
@@ -68,7 +73,7 @@ def grouping(entry: TaskEntry) -> Callable[[RawItem], RawItem]:
 
 
 def select(entry: TaskEntry, splits: Mapping[str, SplitRows], where: str = "") -> Selection:
-    """Return which rows the task uses: clean splits first, then limits, then distill.
+    """Return which rows the task uses: clean splits first, then limits, then what is cut off dev.
 
     Raises:
         RequestError: A row is malformed, or a split is left without items.
@@ -105,7 +110,9 @@ def select_from(entry: TaskEntry, outlines: Mapping[str, list[Outline]], where: 
                 remedy="use other items, or set splits: upstream",
             )
     kept = cut_splits(entry, clean, where)
-    left = {split: len(kept[split]) + (len(kept.get("distill", ())) if split == "dev" else 0) for split in clean}
+    left = {split: len(kept[split]) for split in clean}
+    if "dev" in left:
+        left["dev"] += sum(len(kept[split]) for split in kept if split not in clean)
     return Selection(
         sizes={split: len(items) for split, items in outlines.items()},
         kept=kept,

@@ -1,4 +1,4 @@
-"""Which items of a source a task keeps, and which of dev become the distill split.
+"""Which items of a source a task keeps, and which of dev become the splits train and distill.
 
 Draws are named by seed, split and domain only, so that tasks over one source with one seed draw the same items.
 """
@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from moco.config.tasks import SPLITS, TaskEntry
 from moco.errors import RequestError
 from moco.seeds import generator
+from moco.tasks.layout import cut_off
 
 
 class Drawn(Protocol):
@@ -33,7 +34,9 @@ Item = TypeVar("Item", bound=Drawn)
 
 
 def cut_splits(entry: TaskEntry, items: Mapping[str, list[Item]], where: str = "") -> dict[str, list[Item]]:
-    """Return the items of every split of the task: limits applied, distill cut off the limited dev.
+    """Return the items of every split of the task: limits applied, train and distill cut off the limited dev.
+
+    Train is cut first, so that it is the same with and without a split distill.
 
     Args:
         entry: The task.
@@ -41,16 +44,17 @@ def cut_splits(entry: TaskEntry, items: Mapping[str, list[Item]], where: str = "
         where: The task, as errors name it.
 
     Raises:
-        RequestError: A limit or the distill share leaves a split without items.
+        RequestError: A limit or a share leaves a split without items.
     """
     kept = {
         split: limited(rows, entry.limit[split], entry.seed, split, where) if split in entry.limit else list(rows)
         for split, rows in items.items()
     }
-    if entry.distill > 0:
-        kept["dev"], kept["distill"] = cut(kept["dev"], entry.distill, entry.seed, where)
-        if "distill" in entry.limit:
-            kept["distill"] = limited(kept["distill"], entry.limit["distill"], entry.seed, "distill", where)
+    whole = len(kept.get("dev", ()))
+    for split, share in cut_off(entry).items():
+        kept["dev"], kept[split] = cut(kept["dev"], share, entry.seed, where, split, whole)
+        if split in entry.limit:
+            kept[split] = limited(kept[split], entry.limit[split], entry.seed, split, where)
     return {split: kept[split] for split in SPLITS if split in kept}
 
 
@@ -97,22 +101,33 @@ def divide(items: Sequence[Item], count: int, *names: Any) -> tuple[list[Item], 
     return [item for item in items if item.row not in taken], part
 
 
-def cut(items: Sequence[Item], share: float, seed: int, where: str = "") -> tuple[list[Item], list[Item]]:
-    """Return dev without its distill share, and the distill share, both in source order.
+def cut(
+    items: Sequence[Item], share: float, seed: int, where: str = "", split: str = "distill", whole: int | None = None
+) -> tuple[list[Item], list[Item]]:
+    """Return dev without a share that becomes another split, and that share, both in source order.
 
     Every domain gives the same share as nearly as whole items and whole groups allow.
+
+    Args:
+        items: What is left of dev.
+        share: Of the whole.
+        seed: Of the draw, with the split.
+        where: The task, as errors name it.
+        split: What is cut off.
+        whole: Size of dev before anything was cut off; that of `items` when left out.
 
     Raises:
         RequestError: One of the two would be empty.
     """
-    dev, distill = divide(items, int(share * len(items) + 0.5), "distill", seed)
-    if not dev or not distill:
+    whole = len(items) if whole is None else whole
+    dev, part = divide(items, int(share * whole + 0.5), split, seed)
+    if not dev or not part:
         raise RequestError(
-            f"distill = {share} of {len(items)} dev items leaves {'distill' if not distill else 'dev'} empty",
+            f"{split} = {share} of {whole} dev items leaves {'dev' if part else split} empty",
             where=where,
-            remedy="change distill, or use more dev items",
+            remedy=f"change {split}, or use more dev items",
         )
-    return dev, distill
+    return dev, part
 
 
 def _units_by_domain(items: Sequence[Item], *names: Any) -> dict[str, list[list[Item]]]:

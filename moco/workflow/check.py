@@ -21,6 +21,7 @@ from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
 from moco.scoring.judges import ZOO as ZOO_JUDGES
 from moco.tasks.layout import split_layout, task_type
+from moco.tasks.origin import can_share
 from moco.workflow.batches import concrete_entry
 from moco.workflow.check_engines import contexts, engines, roster_entry, silent_role
 from moco.workflow.check_machine import machine_problems, tasks_of_programs
@@ -324,15 +325,33 @@ def _comparisons(study: Study) -> Iterator[Problem]:
 
 
 def _learnt_twice(matrix: Matrix) -> Iterator[Problem]:
-    """Find fits on the split `train` of a task that a member was tuned on: there it knows the answers."""
-    for pool, variant, batch in dict.fromkeys((cell.pool, cell.variant, cell.batch) for cell in matrix.cells):
-        fit = matrix.needs(pool, variant).fit
-        if fit is None or "train" not in fit.splits:
-            continue
-        for member in dict.fromkeys(matrix.pool(pool).models):
-            if twice := sorted(matrix.nodes.tuned_on(member) & set(matrix.batch(batch).tasks)):
-                what = f"fits on the split train of {twice[0]}, on which {member} was tuned"
-                yield Problem(f"methods.{variant}", what, f"leave {member} out of pool {pool}, or {twice[0]} out")
+    """Find fits and scores on items that a model was tuned on, so that it knows the answers."""
+    fits: dict[tuple[str, str, str, str], None] = {}
+    tests: dict[tuple[str, str], None] = dict.fromkeys(matrix.singles)
+    for cell in (*matrix.cells, *matrix.round_cells):
+        fit = matrix.needs(cell.pool, cell.variant).fit
+        models = [*matrix.pool(cell.pool).models, *matrix.helpers(cell.pool, cell.variant).values()]
+        for model in dict.fromkeys(models):
+            tests[model, cell.batch] = None
+            fits.update({(cell.variant, model, cell.batch, split): None for split in (fit.splits if fit else ())})
+    for variant, model, batch, split in fits:
+        for task in _tuned_on(matrix, model, batch, split):
+            what = f"fits on the split {split} of {task}, of which {model} was tuned on items"
+            remedy = f"leave {model} or {task} out, or cut `train` by the same rule in {task} and where it is learnt"
+            yield Problem(f"methods.{variant}", what, remedy)
+    for model, batch in tests:
+        for task in _tuned_on(matrix, model, batch, "test"):
+            what = f"is tuned on items that the split test of {task} holds"
+            yield Problem(f"models.{model}", what, f"tune it on other items, or leave {model} or {task} out")
+
+
+def _tuned_on(matrix: Matrix, model: str, batch: str, split: str) -> Iterator[str]:
+    """Yield the tasks of a batch of whose split a model can have learnt items."""
+    learnt = [matrix.task(name).entry for name in sorted(matrix.nodes.tuned_on(model))]
+    for name in matrix.batch(batch).tasks if learnt else ():
+        entry = matrix.task(name).entry
+        if any(can_share(each, "train", entry, split) for each in learnt):
+            yield name
 
 
 def _scoring(study: Study) -> Iterator[Problem]:

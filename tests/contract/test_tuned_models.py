@@ -1,5 +1,6 @@
 """Models that a study tunes itself, from their declaration to their replies."""
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -80,6 +81,55 @@ def test_a_model_is_tuned_further():
 def test_mistakes_are_told_before_anything_runs(tuned, problem):
     short = {"source": {**SUMS["source"], "items": {"dev": 4, "test": 4}}}
     assert problem in problems(study(tuned, tasks={"t": SUMS, "sums": SUMS, "short": short}))
+
+
+def test_what_a_model_was_tuned_on_is_neither_fitted_on_nor_scored(tmp_path):
+    file = {"kind": "moco", "path": str(tmp_path / "t.json")}
+    whole = {"source": file, "type": "exact_match"}
+    lines = [{"input": f"{n} + 1?", "output": str(n + 1)} for n in range(30)]
+    (tmp_path / "t.json").write_text(json.dumps({"dev": lines[:20], "test": lines[20:]}))
+
+    def found(learnt, asked, tuned=None, **changes):
+        tasks = {"learnt": {**whole, "train": 0.4, **learnt}, "t": asked}
+        return problems(
+            study(
+                {"tasks": ["learnt"], **(tuned or {})},
+                tasks=tasks,
+                methods={"control_best_single": {}},
+                **changes,
+            )
+        )
+
+    fits = "methods.control_best_single: fits on the split dev of t, of which expert was tuned on items"
+    cut = {**whole, "train": 0.4}
+    assert found({}, whole) == [fits], "dev of the whole source holds what was learnt"
+    assert found({}, cut) == [], "both are cut by one rule"
+    assert found({"distill": 0.3}, cut) == found({}, {**cut, "distill": 0.3}) == []
+    for other in ({"train": 0.3}, {"seed": 1}, {"limit": {"dev": 10}}, {"splits": "upstream"}):
+        assert found({}, {**cut, **other}) == [fits], other
+    assert found({}, {"source": "learnt", "train": 0.4}) == []
+    assert found({}, {"source": "learnt"}) == [fits]
+    alone = {"pools": {"p": ["base", "base"]}}
+    assert found({}, whole, **alone) == [], "who was not tuned may be fitted"
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = {"question": "input", "gold": "output"}
+    rows = {"kind": "table", "columns": columns, "paths": {"dev": "d.jsonl", "test": str(tmp_path / "t.jsonl")}}
+    table = {"source": rows, "type": "exact_match"}
+    learnt = {"source": {**rows, "paths": {"train": str(tmp_path / "t.jsonl"), "test": "o.jsonl"}}, "train": 0.0}
+    assert found(learnt, table) == ["models.expert: is tuned on items that the split test of t holds"]
+    helped = {"methods": {"api_trained_router": {"router": "expert", "ties": "first"}}, **alone}
+    content = study({"tasks": ["learnt"]}, tasks={"learnt": cut, "t": whole}, **helped)
+    assert "methods.api_trained_router: fits on the split dev of t, of which expert was tuned on items" in problems(
+        content
+    ), "nor may a model that helps have learnt them"
+
+
+def test_a_mistake_in_what_is_learnt_is_told_alone():
+    tasks = {"t": SUMS, "sums": {**SUMS, "decoding": "none"}, "quiz": QUIZ}
+    models = {**study()["models"], "next": {**TUNED, "base": "expert", "tasks": ["quiz"]}}
+    told = problems(study(tasks=tasks, models=models, pools={"p": ["base", "next"]}))
+    assert len(told) == 1
+    assert told[0].startswith("tasks.sums.decoding")
 
 
 def test_a_whole_study_has_no_problem():

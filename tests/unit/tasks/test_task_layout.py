@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from moco.config.tasks import TaskEntry
 from moco.errors import RequestError
@@ -30,6 +31,17 @@ MOCO = {"kind": "moco", "path": "x.json"}
 )
 def test_split_layout(source, distill, expected):
     assert split_layout(TaskEntry(source=source, distill=distill)) == expected
+
+
+def test_train_is_cut_off_dev_where_the_source_has_none():
+    assert split_layout(TaskEntry(source=MOCO, train=0.4)) == ("train", "dev", "test")
+    assert split_layout(TaskEntry(source=MOCO, train=0.4, distill=0.4)) == ("train", "dev", "distill", "test")
+    with pytest.raises(RequestError, match="the source has a train split"):
+        split_layout(TaskEntry(source=synthetic(), train=0.4))
+    with pytest.raises(RequestError, match="no dev split"):
+        split_layout(TaskEntry(source=synthetic(items={"test": 4}), train=0.1))
+    with pytest.raises(ValidationError, match="leave nothing of dev"):
+        TaskEntry(source=MOCO, train=0.5, distill=0.5)
 
 
 @pytest.mark.parametrize(

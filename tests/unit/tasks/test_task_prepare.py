@@ -72,6 +72,20 @@ def test_rows_of_a_choice_task(tmp_path):
     }
 
 
+def test_what_is_cut_off_dev_is_whole_and_keeps_its_rows(source, tmp_path):
+    task = entry(source, "exact_match", train=0.25, distill=0.25, limit={})
+    facts = prepare("t", task, tmp_path / "t", None)
+    found = {split: read_questions(tmp_path / "t", split) for split in ("train", "dev", "distill")}
+    assert {split: len(items) for split, items in found.items()} == {"train": 2, "dev": 4, "distill": 2}
+    assert facts["splits"]["dev"]["beyond_limit"] == 0
+    for split, items in found.items():
+        assert list(read_references(tmp_path / "t", split)) == [item.uid for item in items]
+        for item in items:
+            assert item.uid.startswith(f"t/{split}/")
+            assert item.question == f"Question {item.uid.rsplit('/', 1)[1]}?"
+    assert sorted(int(item.uid.rsplit("/", 1)[1]) for items in found.values() for item in items) == list(range(8))
+
+
 def test_distill_items_keep_the_row_of_their_source(source, tmp_path):
     prepare("t", entry(source, "exact_match", distill=0.5), tmp_path / "t", None)
     dev, distill = (read_questions(tmp_path / "t", split) for split in ("dev", "distill"))

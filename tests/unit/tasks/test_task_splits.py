@@ -135,6 +135,19 @@ def test_splits_of_an_entry():
     assert plain["test"] == items["test"]
 
 
+def test_train_is_cut_first_and_shares_are_of_the_whole():
+    items = {"dev": domains(*"ab" * 20), "test": domains(*"ab" * 8)}
+    both = cut_splits(entry(limit={}, train=0.25, distill=0.5), items)
+    assert list(both) == ["train", "dev", "distill", "test"]
+    assert [len(both[split]) for split in both] == [10, 10, 20, 16]
+    assert sorted(rows(both["train"]) + rows(both["dev"]) + rows(both["distill"])) == rows(items["dev"])
+    alone = cut_splits(entry(limit={}, train=0.25), items)
+    assert alone["train"] == both["train"]
+    capped = cut_splits(entry(limit={"train": 4}, train=0.25), items)
+    assert set(rows(capped["train"])) < set(rows(both["train"]))
+    assert capped["dev"] == alone["dev"], "what a limit leaves out of train is not given back to dev"
+
+
 def test_another_task_over_the_same_source_draws_the_same_items():
     items = {"dev": domains(*"abc" * 20), "test": domains(*"abc" * 20)}
     first = cut_splits(entry(limit={"dev": 30, "test": 9}), items, "tasks.gsm8k")
@@ -150,6 +163,8 @@ def test_another_task_over_the_same_source_draws_the_same_items():
         ({"limit": {"dev": 1}}, [item(0, "a", "g"), item(1, "a", "g")], "smallest group has 2 items"),
         ({"distill": 0.01}, domains(*"ab"), r"distill = 0\.01 of 2 dev items leaves distill empty"),
         ({"distill": 0.99}, domains(*"ab"), "leaves dev empty"),
+        ({"train": 0.01}, domains(*"ab"), r"train = 0\.01 of 2 dev items leaves train empty"),
+        ({"train": 0.5, "distill": 0.45}, domains(*"ab"), r"distill = 0\.45 of 2 dev items leaves dev empty"),
         ({"distill": 0.5}, [item(0, "a", "g"), item(1, "a", "g")], "leaves distill empty"),
     ],
 )
