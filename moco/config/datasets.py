@@ -43,6 +43,7 @@ class FileRules(Section):
     group: Value | None = identity("What items share that must not be split; by the names of the file's fields.", None)
     domain: Value | None = identity("Part of the dataset, where the file calls it otherwise.", None)
     bad_rows: Literal["stop", "drop"] = identity("What happens to rows that are no items.", "stop")
+    stratify: bool = identity("Cut dev and test anew, with the same share of every domain.", False)
 
 
 class Dataset(Section):

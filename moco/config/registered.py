@@ -130,5 +130,5 @@ def _own_file(found: Dataset) -> str:
 def _file_rules(found: Dataset) -> dict[str, Any]:
     """Return how MoCo's file of a dataset is read beyond its format."""
     file = found.file
-    rules = {"function": file.function, "group": file.group, "domain": file.domain, "broken": found.broken_ids()}
-    return {key: rule for key, rule in rules.items() if rule}
+    rules = {"function": file.function, "group": file.group, "domain": file.domain, "stratify": file.stratify}
+    return {key: rule for key, rule in {**rules, "broken": found.broken_ids()}.items() if rule}

@@ -40,6 +40,9 @@ class MocoSource(Section):
     broken: dict[Literal["dev", "test"], tuple[str, ...]] = identity(
         "Ids of items that no reply can solve, by split.", factory=dict
     )
+    stratify: bool = identity(
+        "Cut dev and test anew from all items, with the same share of every domain; not with splits: upstream.", False
+    )
 
 
 class HubSource(Section):

@@ -53,7 +53,8 @@ def open_source(entry: TaskEntry, where: str = "") -> Opened:
         case SyntheticSource() as source:
             return Opened(synthetic.read(source, where))
         case MocoSource() as source:
-            return Opened(moco_json.read(source, task_type(entry, where)), source_files(entry))
+            rows = moco_json.read(source, task_type(entry, where), as_filed=entry.splits == "upstream")
+            return Opened(rows, source_files(entry))
         case HubSource() as source:
             from moco.tasks.sources import hub
 

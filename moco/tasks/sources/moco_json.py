@@ -1,6 +1,6 @@
 """Files in MoCo's JSON format: one object with the lists `dev` and `test`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,20 @@ from moco.tasks.sources.files import opened, parse_json, refuse_other_format, un
 from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
 from moco.tasks.sources.rows import RowResult, SplitRows
 from moco.tasks.sources.structured import STRUCTURED, structured
+from moco.tasks.splits import divide
 
 GOLD_FIELD = {"coding": "test", "noncompliance": "category", "generation_diversity": "reference"}
 _Split = Literal["dev", "test"]
 _LARGEST = 1 << 29
 
 
-def read(source: MocoSource, task_type: str) -> dict[str, SplitRows]:
+def read(source: MocoSource, task_type: str, *, as_filed: bool = False) -> dict[str, SplitRows]:
     """Return the rows of dev and test. The format has no lines, so the whole file is held.
+
+    Args:
+        source: The file.
+        task_type: Type of the task.
+        as_filed: Keep dev and test as the file has them, even where the source says `stratify`.
 
     Raises:
         RequestError: The file is missing or damaged; while rows are read, also that a split is missing or empty.
@@ -34,7 +40,23 @@ def read(source: MocoSource, task_type: str) -> dict[str, SplitRows]:
     path = expand(source.path)
     data = _read(path, source.encoding)
     splits: tuple[_Split, ...] = ("dev", "test")
-    return {split: SplitRows(partial(_split, data, split, source, task_type, f"{path}: {split}")) for split in splits}
+    rows: dict[str, SplitRows] = {
+        split: SplitRows(partial(_split, data, split, source, task_type, f"{path}: {split}")) for split in splits
+    }
+    if source.stratify and not as_filed:
+        return {split: SplitRows(partial(_stratified, rows, split)) for split in splits}
+    return rows
+
+
+def _stratified(rows: Mapping[str, SplitRows], split: _Split) -> Iterator[RowResult]:
+    """Yield a split of about its size, cut anew from dev and test together, with the same share of every domain.
+
+    An item's row is its place in dev and test, one after the other. All rows must be items.
+    """
+    read = {name: list(each.items()) for name, each in rows.items()}
+    items = [replace(item, row=row) for row, item in enumerate(item for each in read.values() for item in each)]
+    dev, test = divide(items, len(read["test"]), "stratified")
+    yield from dev if split == "dev" else test
 
 
 def _read(path: Path, encoding: str) -> dict[str, Any]:

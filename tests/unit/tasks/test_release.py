@@ -1,6 +1,7 @@
 """The release's own data: what `moco fetch moco-data` brings."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_every_dataset_prepares_with_as_many_items_as_are_known(name, tmp_path):
         assert [about["dropped"]["bad_row"] for about in facts["splits"].values()] == [2, 6]
     if name == "mixeval":
         assert sum(about["items"] for about in facts["splits"].values()) == 246
+
+
+@fetched
+def test_a_file_that_is_sorted_by_topic_is_cut_anew():
+    found = load(task("value_drifts"))
+    topics = Counter(item.domain for item in found["test"])
+    assert len(topics) == 11
+    assert set(topics.values()) == {25}
+    assert Counter(item.domain for item in found["dev"]) == topics
+    assert len({item.src_id for items in found.values() for item in items}) == 550
+    assert len({item.domain for item in load(task("value_drifts", splits="upstream"))["test"]}) == 6
 
 
 @fetched

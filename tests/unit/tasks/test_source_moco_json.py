@@ -185,3 +185,26 @@ def test_missing_file_and_folder(tmp_path):
 def test_type_must_be_declared(write):
     with pytest.raises(RequestError, match="type is missing"):
         from_file(write([OPEN]), None)
+
+
+def sorted_file(write):
+    """A file that is sorted by domain and cut in the middle of the second of three."""
+    rows = [{**OPEN, "id": str(place), "domain": "aabbcc"[place // 2]} for place in range(12)]
+    return write(rows[:6], rows[6:])
+
+
+def test_a_stratified_cut_gives_both_splits_the_same_share_of_every_domain(write):
+    source = {"kind": "moco", "path": str(sorted_file(write)), "stratify": True}
+    found = load(TaskEntry(source=source, type="exact_match"))
+    for split in ("dev", "test"):
+        assert [item.domain for item in found[split]] == ["a", "a", "b", "b", "c", "c"]
+        assert [str(item.row) for item in found[split]] == [item.src_id for item in found[split]]
+    assert {item.row for items in found.values() for item in items} == set(range(12))
+    assert load(TaskEntry(source=source, type="exact_match", seed=5)) == found
+
+
+def test_upstream_splits_are_those_of_the_file_whatever_the_source_says(write):
+    source = {"kind": "moco", "path": str(sorted_file(write)), "stratify": True}
+    found = load(TaskEntry(source=source, type="exact_match", splits="upstream"))
+    assert [item.domain for item in found["test"]] == ["b", "b", "c", "c", "c", "c"]
+    assert found == load(TaskEntry(source={**source, "stratify": False}, type="exact_match"))
