@@ -91,6 +91,7 @@ zoo-shape: install
 reference: install
 	$(BIN)/python -m moco.config.reference
 	$(BIN)/python -m moco.tasks.reference
+	$(BIN)/python -m moco.methods.pages
 
 lock: install
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new

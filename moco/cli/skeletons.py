@@ -12,14 +12,34 @@ from moco.config.fields import identity
 class {cls}(Method):
     """One line that says what the method does with the pool.
 
-    One paragraph on how. Then, where it applies: "Differs from the original: ...".
-    """
+    One paragraph on how.
+{sections}    """
 
     class Params(MethodParams):
         """Settings of the method."""
 
 {body}'''
 
+_PAPER = """
+    Papers:
+        {paper} Title of this paper
+"""
+_DEVIATIONS = """
+    Deviations:
+        * What differs from the original, and why.
+"""
+_SECTIONS = """
+    Cost:
+        `{formula}` calls per item. What it reads, and what its fit costs.
+
+    Records:
+        {records}
+"""
+_FORMULAS = {"text": "1", "logit": "members"}
+_RECORDS = {
+    "api": "Per item the `member` that answers. Of the fit the `member` and all members' `dev_means`.",
+    "weight": "Nothing per item. Of the fit the members' `weights`.",
+}
 _ALWAYS = ("Answer", "AnswerNeeds", "Method", "MethodParams", "Needs", "PoolInfo", "State", "method")
 
 _CONTROL = '''\
@@ -149,4 +169,8 @@ def skeleton(id: str, level: str, cls: str, paper: str | None) -> str:
         f"from moco.methods.context import {_CONTEXTS[level]}{_AFTER.get(level, '')}"
     )
     papers = f'("{paper}",)' if paper else "()"
-    return _FILE.format(id=id, level=level, cls=cls, imports=imports, papers=papers, body=_BODIES[level])
+    own = _SECTIONS.format(formula=_FORMULAS.get(level, "0"), records=_RECORDS.get(level, "Nothing."))
+    sections = f"{_PAPER.format(paper=paper)}{own}{_DEVIATIONS}" if paper else own
+    return _FILE.format(
+        id=id, level=level, cls=cls, imports=imports, sections=sections, papers=papers, body=_BODIES[level]
+    )

@@ -70,23 +70,24 @@ def reference() -> str:
 
 def _row(section: type[Section], name: str) -> str:
     field = section.model_fields[name]
-    cells = [f"`{name}`", _type(field.annotation), _default(field), section.role(name), field.description or ""]
+    cells = [f"`{name}`", type_name(field.annotation), default_text(field), section.role(name), field.description or ""]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _type(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
+    """Return the type of a setting in words."""
     origin, arguments = get_origin(annotation), [arg for arg in get_args(annotation) if arg is not Ellipsis]
     if origin is Annotated:
-        return _type(arguments[0])
+        return type_name(arguments[0])
     if origin is Literal:
         return " or ".join(str(value) for value in arguments)
     if origin in (tuple, list):
-        return f"list of {_type(arguments[0])}"
+        return f"list of {type_name(arguments[0])}"
     if origin is dict:
-        return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
+        return f"mapping of {type_name(arguments[0])} to {type_name(arguments[1])}"
     if arguments:
         sections = [arg for arg in arguments if isinstance(arg, type) and issubclass(arg, Section)]
-        names = ["a section, by `kind`"] if len(sections) > 1 else [_type(arg) for arg in arguments]
+        names = ["a section, by `kind`"] if len(sections) > 1 else [type_name(arg) for arg in arguments]
         return " or ".join(names)
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "section"
@@ -95,7 +96,8 @@ def _type(annotation: Any) -> str:
     )
 
 
-def _default(field: Any) -> str:
+def default_text(field: Any) -> str:
+    """Return the default of a setting as Markdown, or `required`."""
     if field.is_required():
         return "required"
     value = field.default if field.default is not PydanticUndefined else field.default_factory()

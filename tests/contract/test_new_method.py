@@ -52,8 +52,8 @@ def test_every_skeleton_passes_the_contract_tests(tmp_path):
         assert main(["new", "method", f"{level}_my_idea", *PAPER, "--into", str(tmp_path)]) == 0
         (tmp_path / "my_idea.py").rename(tmp_path / f"{level}_idea.py")
     install(tmp_path, {level: f"{level}_idea" for level in LEVELS})
-    contract = str(TESTS / "contract" / "test_method_contract.py")
-    done = python("-m", "pytest", "-n0", "-q", contract, "-k", "my_idea", paths=[tmp_path], timeout=600)
+    contract = [str(TESTS / "contract" / f"test_method_{name}.py") for name in ("contract", "pages")]
+    done = python("-m", "pytest", "-n0", "-q", *contract, "-k", "my_idea", paths=[tmp_path], timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 100
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from moco.methods import pages
 from moco.methods.base import LEVELS
 from moco.methods.catalogue import method_ids
 
@@ -21,7 +22,7 @@ def test_the_documented_method_is_the_one_in_the_package():
 
 
 def test_links_between_documents_lead_somewhere():
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "config/README.md"]:
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "config/README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -29,7 +30,7 @@ def test_links_between_documents_lead_somewhere():
 def documents():
     return [
         ROOT / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
         *(ROOT / name / "README.md" for name in ("config", "results")),
     ]
 
@@ -65,3 +66,14 @@ def test_the_readme_lists_all_methods_by_level():
     rows = re.findall(r"^\| (\w+) \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     listed = {level: re.findall(r"`(\w+)`", ids) for level, ids in rows}
     assert listed == {level: sorted(id for id in method_ids() if id.startswith(f"{level}_")) for level in LEVELS}
+
+
+def test_the_pages_of_methods_are_those_that_the_code_gives():
+    folder = ROOT / "docs/methods"
+    written = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    head, mark, listed = written.pop("README.md").partition(pages.MARK)
+    made = pages.pages()
+    wrong = sorted(name for name in {*written} | {*made} if written.get(name) != made.get(name))
+    assert not wrong, f"run make reference: {', '.join(wrong)} in docs/methods differ from the code"
+    assert head.startswith("# Methods")
+    assert mark + listed == pages.index([name.removesuffix(".md") for name in made])

@@ -16,7 +16,7 @@ from moco.cli.run import become_snakemake
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "config/README.md", "results/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 COMMAND = re.compile(r"(?:\.venv/bin/)?(moco|snakemake|make)((?:\s.*)?)")
 

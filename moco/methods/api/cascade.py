@@ -39,9 +39,29 @@ class Cascade(Method):
     confidence of its plain response reaches a threshold, a quantile of its own dev confidences; no member generates
     anything of its own. In mode `just_ask` all but the last are asked to say so when they doubt their answer.
 
-    Differs from the original: confidence is computed from raw logits of the response up to its end, so that neither
-    sampling settings nor batches enter; every member has a threshold of its own; the remark of an unconfident member
-    is read with its negations, and is not scored.
+    Papers:
+        2305.05176 FrugalGPT: How to Use Large Language Models While Reducing Cost and Improving Performance
+        2404.10136 Language Model Cascades: Token-level uncertainty and beyond
+
+    Cost:
+        At most `members - 1 if mode == "just_ask" else 0` calls per item. In mode `logit` an item costs the plain
+        responses of the members that it reaches: 1, and 1 more for every member that passes it on. The fit reads a
+        plain dev response of every member but the last.
+
+    Records:
+        Per item the `level`, the position of the member that answers; in mode `logit` the `confidences` of the members
+        that it reached, and the `thresholds`. Of the fit the `thresholds`.
+
+    Deviations:
+        * Confidence is taken from raw logits of the response up to its end: after the nucleus is cut a token is often
+          the only one, so sure by definition, and what follows the end depends on what shares the batch.
+        * Every member has a threshold from its own dev confidences, as in the newest release: the first release gives
+          all of them the first member's, which says nothing about others.
+        * `percentage` is the share that is passed on. The original calls it the share that is kept, which it is only at
+          0.5.
+        * A threshold of zero is one: the original takes it for a missing one and passes everything on.
+        * The remark of an unconfident member is read with its negations, and is not scored: the bare word also stands
+          in "not unconfident", and a remark can be in the way of what reads the answer.
     """
 
     class Params(MethodParams):

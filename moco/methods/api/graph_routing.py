@@ -39,11 +39,34 @@ class GraphRouting(Method):
     what cost, a member answered a dev question. The network learns on masked edges which member has the highest utility;
     the chosen member's plain response is the answer.
 
-    Differs from the original: a new question is joined to the graph of dev edges alone, so no other question changes its
-    route; messages are averaged, and gated by what an edge says; costs are real (parameters times mean reply length),
-    and members of equal utility share the label; the split is drawn at random, training stops early, and it runs on the
-    CPU. Where no dev item tells the members apart, or there are fewer than 4, the route is drawn at random and counted as a
-    fallback.
+    Papers:
+        2410.03834 GraphRouter: A Graph-based Router for LLM Selections
+
+    Cost:
+        At most `1` call per item, in which the encoder reads the question; none where nothing was learnt. One plain
+        response, of the chosen member. The fit reads plain dev responses and their scores, and lets the encoder read
+        dev questions and descriptions.
+
+    Records:
+        Per item the `member` that answers, and the `logits` of all. Of the fit the network (`weight`, `bias`,
+        `models`), whether it `learned`, from how many `items`, how many of them are `told_apart`, the `costs` of the
+        members; on dev items that it did not learn (`held_out`) the share of best routes (`held_out_share`), the loss
+        (`held_out_loss`) and the `epoch` of the network that is kept, with the scores of the best member
+        (`best_single`) and of perfect routes (`oracle`).
+
+    Deviations:
+        * A new question is joined to the graph of dev edges alone: in the original's graph of test questions every
+          member is claimed to be perfect, so members differ by their descriptions only, and each question changes the
+          routes of the others.
+        * Messages are averaged, and gated by what an edge says: a sum grows with the number of questions.
+        * Costs are parameters times the mean length of replies: the original's are all 1, which makes its scenarios
+          one.
+        * Members of equal utility share the label (`ties: first` restores the original's choice): most questions are
+          answered equally well by several, and the first member would have them all.
+        * Dev is split at random, steps are larger, training stops early, and it runs on the CPU: files may be sorted,
+          and many small steps hardly move such a network.
+        * Where no dev item tells the members apart, or there are fewer than 4, the route is drawn at random and counted
+          as a fallback.
     """
 
     class Params(MethodParams):

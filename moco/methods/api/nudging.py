@@ -85,11 +85,28 @@ class NudgingMethod(Method):
     least `gamma`; where it is lower, the nudger takes over until it would begin a new word and the base is sure again.
     Both read the prompt under their own chat template, and each other's words as text, so their tokenizers may differ.
 
-    Differs from the original: any white space ends a word; no model takes over within a character; a reply ends at any
-    of a model's ends of sequence, and has no special tokens; a model runs only where its token is needed; the task's
-    decoding settings apply, greedy ones included; a search compares all pairs of its grid even where no score is above
-    zero. Variant `use_kv_cache` differs in what models read, not only in speed, as in the original: a model reads its
-    own tokens as it wrote them, and what the other wrote cut into tokens where turns change.
+    Papers:
+        2410.09300 Nudging: Inference-time Alignment of LLMs via Guided Decoding
+
+    Cost:
+        `2` calls per item: base and nudger read the prompt and write one reply together. A search writes all of dev
+        once for every pair of gamma and nudger.
+
+    Records:
+        Per item `gamma`, the `nudger`, the `shares` of the reply that each model wrote, and the number of `hand_overs`.
+        Of the fit the chosen `gamma` and `nudger`, and the scores of all pairs that were `tried`.
+
+    Deviations:
+        * Any white space ends a word, and no model takes over within a character: the original knows the blank alone,
+          so a word goes on over line ends, and it writes characters that several tokens make as rubble.
+        * A reply ends at any of a model's ends of sequence, and has no special tokens: an end that is not the
+          tokenizer's own is written out as text by the original.
+        * A model runs only where its token is needed: it costs less and changes nothing.
+        * The task's decoding settings apply, the nucleus and greedy decoding included, as for all methods.
+        * A search compares all pairs of its grid even where no score is above zero: the original then keeps the last
+          one.
+        * Variant `use_kv_cache` differs in what models read, not only in speed, as in the original: a model reads its
+          own tokens as it wrote them, and what the other wrote cut into tokens where turns change.
     """
 
     class Params(MethodParams):

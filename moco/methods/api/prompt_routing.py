@@ -38,9 +38,24 @@ class PromptRouting(Method):
     The chosen member's plain response is the answer. The router replies greedily with a number; a reply that makes no choice
     leaves the question to the router itself.
 
-    Differs from the original: the first number of the reply that stands alone, is not negated and is in range is the
-    choice, so that neither a number inside another nor the highest one wins; a reply that repeats one description instead
-    of its number is understood.
+    Papers:
+        2601.21257 MoCo: A One-Stop Shop for Model Collaboration Research
+
+    Cost:
+        `1` call per item, of the router, with at most `max_new_tokens` tokens. One plain response, of the chosen
+        member.
+
+    Records:
+        Per item the `router`, its `reply`, the `choice` that was read in it, counted from 1, and the `member` that
+        answers. Of the fit the `router` and all members' `dev_means`.
+
+    Deviations:
+        * The choice is the first number of the reply that stands alone, is not negated and is in range: the original
+          takes the highest number that occurs anywhere, so years, comparisons and quoted numbers route to late members.
+        * A reply that repeats one description instead of its number is understood.
+        * The router replies greedily and shortly: sampled routes differ from run to run, and a number needs few tokens.
+        * A reply without a choice is counted as a fallback: the original leaves the item to the router too, but nobody
+          learns of it.
     """
 
     class Params(MethodParams):

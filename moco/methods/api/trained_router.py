@@ -45,9 +45,27 @@ class TrainedRouter(Method):
     The model learns on dev to write the number of the member whose reply scored best; equal scores are told apart by a
     reward model. The chosen member's plain response is the answer.
 
-    Differs from the original: prompts have the same chat format in training and afterwards; the choice is the number of
-    the highest log-probability, so nothing is parsed and nothing is drawn at random; only replies of equal score are
-    rewarded; a share of dev is held out and says how well it routes, and whether it beats the best single member.
+    Papers:
+        2406.18665 RouteLLM: Learning to Route LLMs with Preference Data
+
+    Cost:
+        At most `1` call per item, in which the router reads its prompt with every name; none where `fall_back` leaves
+        it out. One plain response, of the chosen member. The fit reads dev scores, has replies of equal score rewarded,
+        and trains one model.
+
+    Records:
+        Per item the `member` that answers, and the `logprobs` of all names. Of the fit the `labels` with their counts
+        and `label_entropy`, how many items were `learnt`, whether it `learned` and `routes`, the `best_single` member,
+        and what the router reaches on the dev items that were `held_out`.
+
+    Deviations:
+        * Prompts have the same chat format in training and afterwards: the original trains on bare text and asks in a
+          chat, where what was learnt is not what is asked for.
+        * The choice is the name of the highest log-probability: nothing is parsed, and no random choice hides that
+          nothing was.
+        * Only replies of equal score are rewarded: a reward decides nothing else.
+        * A share of dev is held out and says how well it routes, and whether it beats the best single member: the
+          original measures on what it learnt.
     """
 
     class Params(MethodParams):

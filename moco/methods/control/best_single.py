@@ -12,6 +12,12 @@ class BestSingle(Method):
     """Answers every item with the plain response of the member that scores best on dev.
 
     What a user without any collaboration would do; equal means go to the earlier member.
+
+    Cost:
+        `0` calls per item. One plain response, of the chosen member; dev scores.
+
+    Records:
+        Nothing per item. Of the fit the `member` and all members' `dev_means`.
     """
 
     def needs(self, pool: PoolInfo) -> Needs:

@@ -19,6 +19,21 @@ class SelfConsistency(Method):
     """Answers with the most frequent answer among several samples of the member that scores best on dev.
 
     What the same number of generations is worth without any collaboration.
+
+    Papers:
+        2203.11171 Self-Consistency Improves Chain of Thought Reasoning in Language Models
+
+    Cost:
+        `0` calls per item. `samples` plain responses, of the chosen member; dev scores.
+
+    Records:
+        Per item the `votes` by normal form, and whether it was `tied`. Of the fit the `member` and all members'
+        `dev_means`.
+
+    Deviations:
+        * The member is chosen on dev, since a pool has several.
+        * Answers are compared in the metric's normal form: spellings that score alike, as 42 and $42$, are one answer.
+        * Unreadable samples have no vote.
     """
 
     class Params(MethodParams):

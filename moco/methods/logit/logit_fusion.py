@@ -22,9 +22,29 @@ class LogitFusion(Method):
     read the same growing answer. In mode `options` the members' cached log-probabilities of the options are averaged
     and the most likely option is the answer; no model runs.
 
-    Differs from the original: padding is masked, so an answer does not depend on its neighbours; every model is
-    stepped with a cache; temperature, nucleus and greedy decoding apply to the merged distribution; a reply ends at
-    any member's end of sequence; members may have weights.
+    Papers:
+        2601.21257 MoCo: A One-Stop Shop for Model Collaboration Research
+
+    Cost:
+        At most `members if mode == "average" else 0` calls per item: every member reads the prompt, and all write one
+        reply together. In mode `options` cached log-probabilities are read.
+
+    Records:
+        In mode `options` per item the `logprobs` of the options by label. Nothing else: the reply has its own
+        log-probabilities.
+
+    Deviations:
+        * Padding is masked, as in the newest release: the first one pads every prompt to the longest of the test set
+          and reads the padding too, so that an answer depends on other items.
+        * Every model is stepped with a cache, and logits are averaged in full precision: the original reads everything
+          again at every step, and averages with three digits.
+        * Temperature, nucleus and greedy decoding apply to the merged distribution: the original knows the temperature
+          alone.
+        * Every member reads the prompt under its own chat template: the original shows the first member's template to
+          all.
+        * A reply ends at any member's end of sequence, of which a model may have several.
+        * Members may have weights, and mode `options` is added: without any decoding it is the same idea on multiple
+          choice.
     """
 
     class Params(MethodParams):

@@ -72,10 +72,31 @@ class AggLM(Method):
     It learns by group-relative policy optimisation on dev: it is shown candidates and rewarded by the task's score of
     what it writes, on all sets of candidates whose majority is wrong and as many of the others.
 
-    Differs from the original: answers are compared in the metric's normal form, and unreadable ones have no vote; the
-    order of candidates is drawn by item, so that no place can be trusted; items are told apart by their unique names;
-    prompts that are too long lose parts of candidates and never the problem; the share of dev that is held out says
-    what training changed; without a set whose majority is wrong nothing is trained, and the untrained model answers.
+    Papers:
+        2509.06870 The Majority is not always right: RL training for solution aggregation
+
+    Cost:
+        `1` call per item, of the aggregator. One plain response of every member. The fit reads `samples` plain dev
+        responses of every member and trains one model, which draws a group of replies per example.
+
+    Records:
+        Per item the `votes` of the members by normal form, their `parsed` answers, and the `order` in which they were
+        shown. Of the fit the number of `sets` of candidates, how many were `hard` and how many `learnt`, whether it
+        `learned`, and on the items that were `held_out` the `scores` of the majority and of the aggregator before and
+        after.
+
+    Deviations:
+        * Answers are compared in the metric's normal form, and unreadable ones have no vote: else sets count as hard
+          for their spelling.
+        * The order of candidates is drawn by item, in training too: in pool order the model learns which place to
+          trust.
+        * Items are told apart by their unique names: where ids repeat, the original rewards by another item's
+          reference.
+        * Prompts that are too long lose parts of candidates and never the problem, which the original cuts first.
+        * The share of dev that is held out says what training changed: the original never asks the untrained
+          aggregator.
+        * Without a set whose majority is wrong nothing is trained, and the untrained model answers, counted as a
+          fallback: the original stops with an error.
     """
 
     class Params(MethodParams):

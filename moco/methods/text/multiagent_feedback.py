@@ -54,9 +54,26 @@ class MultiagentFeedback(Method):
     Round 1 is the plain response. In every further round some other members review each answer without seeing their
     own, and its author rewrites it from its previous answer and the reviews. The summariser sees all last answers.
 
-    Differs from the original: reviewers are drawn by seed, item, author and round, or assigned so that all review
-    equally much; answers and reviews stand in delimited blocks; the answer format is repeated at the end; the
-    summariser sees the answers in an order drawn per item.
+    Papers:
+        2402.00367 Don't Hallucinate, Abstain: Identifying LLM Knowledge Gaps via Multi-LLM Collaboration
+
+    Cost:
+        `(rounds - 1) * members * (min(reviewers, members - 1) + 1) + 1` calls per item: reviews and rewritten answers
+        of every round, and the summary. One plain response of every member; dev scores.
+
+    Records:
+        Per item all `rounds`, each with the `answers` and what was `extracted` from them, and from the second on the
+        `reviewers` and `reviews` of every answer; and the `summariser`. Of the fit the `summariser` and all members'
+        `dev_means`.
+
+    Deviations:
+        * Reviewers are drawn by seed, item, author and round, so that a run can be repeated; with `balanced` all review
+          equally much.
+        * Answers and reviews stand in delimited blocks: between bare dashes a list within one answer looks like further
+          answers.
+        * The answer format is repeated at the end: asked for a long answer, models forget it.
+        * The summariser sees the answers in an order drawn per item: else the first member would always stand first.
+        * `rounds` counts the first answers, as the original does, whose text says otherwise.
     """
 
     class Params(MethodParams):

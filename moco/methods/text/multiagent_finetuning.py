@@ -59,9 +59,30 @@ class MultiagentFinetuning(Method):
     Members debate dev questions without any label. What most of them agree on in the end is taken for right: a generator
     learns its member's own first answers that say so, a critic its member's own last ones, after the prompt that it read.
 
-    Differs from the original: critics learn from the prompt of inference, which never holds their target, and their own
-    words; more than half must agree; the share of changed answers among a critic's examples is what `w` says; later
-    iterations train the same adapters on; unreadable answers have no vote; `iterations: 0` is a debate without training.
+    Papers:
+        2501.05707 Multiagent Finetuning: Self Improvement with Diverse Reasoning Chains
+
+    Cost:
+        `members * (rounds if iterations else rounds - 1)` calls per item: every generator answers, and every critic in
+        every further round; without training the first answers are plain responses. The fit reads a plain dev response
+        of every member, debates on dev, and trains 2 models per member and iteration.
+
+    Records:
+        Per item the `votes` by normal form, all replies of all `rounds`, and whether the vote was `tied`. Of the fit
+        for all `iterations` how many `items` were debated and `agreed` on, and the number of `examples` of every
+        specialist, with those in which its answer was `changed` and `kept`.
+
+    Deviations:
+        * Critics learn from the prompt of inference: the original's prompt holds the critic's last reply, often the
+          target itself, so it learns to copy.
+        * Critics learn their own words: the original teaches all of them one text, which removes the diversity that the
+          method is for.
+        * More than half must agree: among answers that all differ, the original takes the first in the alphabet for
+          right.
+        * The share of changed answers among a critic's examples is what `w` says: in the original the numbers at hand
+          decide.
+        * Later iterations train the same adapters on: the original's new ones lose what was learnt before.
+        * Unreadable answers have no vote, and `iterations: 0` is a debate without training, to compare with.
     """
 
     class Params(MethodParams):

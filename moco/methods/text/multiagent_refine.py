@@ -41,8 +41,23 @@ class MultiagentRefine(Method):
     Round 1 is the plain response. In every further round a member sees its own previous answer and those of all
     others; the summariser sees all last answers.
 
-    Differs from the original: answers stand in delimited blocks, in an order drawn per item; the answer format is
-    repeated at the end; members may stop early when all answers agree.
+    Papers:
+        2305.14325 Improving Factuality and Reasoning in Language Models through Multiagent Debate
+
+    Cost:
+        At most `members * (rounds - 1) + 1` calls per item: rewritten answers and the summary; fewer where `early_stop`
+        ends an item. One plain response of every member; dev scores.
+
+    Records:
+        Per item all `rounds`, each with the `answers` in pool order and what was `extracted` from them, and the
+        `summariser`. Of the fit the `summariser` and all members' `dev_means`.
+
+    Deviations:
+        * Answers stand in delimited blocks: between bare dashes a list within one answer looks like further answers.
+        * Answers are shown in an order drawn per item: else the first member would always stand first.
+        * The answer format is repeated at the end: asked for a long answer, models forget it.
+        * Members may stop early when all answers agree, which is off unless it is asked for.
+        * `rounds` counts the first answers, as the original does, whose text says otherwise.
     """
 
     class Params(MethodParams):

@@ -20,8 +20,21 @@ class SlmMux(Method):
     Every member answers several times. Its confidence is the share of its samples that give its most frequent answer;
     one consistent member can overrule all others.
 
-    Differs from the original: the share is of all samples, not of the readable ones, so one readable sample out of five
-    is no certainty (`share_of: readable` restores it); answers are compared in the metric's normal form.
+    Papers:
+        2510.05077 SLM-MUX: Orchestrating Small Language Models for Reasoning
+
+    Cost:
+        `0` calls per item. `samples_per_model` plain responses of every member; dev scores where they break ties.
+
+    Records:
+        Per item the `confidences` of the members, their `answers` in normal form, the `votes` of their samples, whether
+        several were `tied`, and the `member` that answers. Of a fit all members' `dev_means`.
+
+    Deviations:
+        * Confidence is a share of all samples, not of the readable ones: else one readable sample out of five is
+          certainty. `share_of: readable` restores the original.
+        * Answers are compared in the metric's normal form: spellings that score alike, as 42 and $42$, are one answer.
+        * The answer that wins a tie among a member's samples is drawn by seed and item, so that a run can be repeated.
     """
 
     class Params(MethodParams):

@@ -24,9 +24,29 @@ class Sparta(Method):
     from all outcomes by direct preference optimisation. Among all members of all rounds, the untrained ones included, the
     best on held-out dev items answers.
 
-    Differs from the original: every round goes on with the adapters of the last one, and each is a candidate in the end;
-    opponents are near by their own ratings in every round; both ratings of a duel move from where they were; a verdict
-    that cannot be read is no verdict; the items that choose are not those of the duels; the learning rate suits adapters.
+    Papers:
+        2506.04721 SPARTA ALIGNMENT: Collectively Aligning Multiple Language Models through Combat
+
+    Cost:
+        `0` calls per item. One plain response of the chosen model. The fit reads plain dev responses; every round makes
+        2 replies per instruction and 2 short verdicts of every other member on them, and trains every member; in the
+        end all models answer the held-out dev items.
+
+    Records:
+        Nothing per item. Of the fit for all `iterations` the number of `duels`, of those in which no verdict could be
+        read (`unread`) and of `preferences`; the `ratings` after every round; the scores of all `entries`, a member
+        after an `iteration` each, and the `chosen` one.
+
+    Deviations:
+        * Every round goes on with the adapters of the last one, and each of them is a candidate in the end, untrained
+          members too: the original stacks adapters, loses the earlier ones, and looks for them where they are not.
+        * Opponents are near by their own ratings in every round: the original does not find its ratings again after the
+          first.
+        * Both ratings of a duel move from where they were: the original lets the second one see the first one's move.
+        * A verdict that cannot be read is no verdict: the original takes it for a tie of middling scores.
+        * The items that choose the best model are not those of the duels, on which it was trained.
+        * Prompts have the chat format of inference, and the learning rate suits adapters: the original's leaves them as
+          they were.
     """
 
     class Params(DuelParams):

@@ -60,9 +60,25 @@ class SpartaStackelberg(Method):
     The leader is a bandit over dev questions. A duel rewards it where answers are poor but not hopeless, and where the
     two scores differ as much as a schedule wants. Duels, ratings, training and the final choice are those of Sparta.
 
-    Differs from the original as Sparta does, and: preferences are learnt by direct optimisation alone; there are three
-    rounds by default, so that schedules and the leader matter; the leader's reward is the mean over a question's duels,
-    so that many duels in one round do not make it collapse; its entropy is recorded.
+    Papers:
+        2506.04721 SPARTA ALIGNMENT: Collectively Aligning Multiple Language Models through Combat
+
+    Cost:
+        `0` calls per item. One plain response of the chosen model. The fit costs what Sparta's costs, with `num_duels`
+        duels in a round.
+
+    Records:
+        Nothing per item. Of the fit for all `iterations` the number of `duels`, of those in which no verdict could be
+        read (`unread`) and of `preferences`, and the `leader_entropy`; the `ratings` after every round; the scores of
+        all `entries`, a member after an `iteration` each, and the `chosen` one.
+
+    Deviations:
+        * All that sets Sparta apart from its original.
+        * Preferences are learnt by direct optimisation alone: the original's other way draws its replies greedily, so
+          all replies of a group are equal and nothing is learnt.
+        * There are three rounds by default: with one, no schedule moves, and the leader's weights are never used.
+        * The leader's reward is the mean over a question's duels: a sum over many duels in one round makes it collapse.
+        * The leader's entropy is recorded, to see whether it has collapsed.
     """
 
     class Params(StackelbergParams):

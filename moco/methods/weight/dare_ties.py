@@ -31,13 +31,32 @@ class DareTies(Method):
 
     Mode `average` weights all members alike and needs no dev data. Mode `optimized` lets a swarm search weights that
     score best on dev. Where one member has all the weight and nothing is dropped or scaled, the result is that member,
-    and its plain responses are reused. Configuration and tokenizer are those of the first member with a weight. The
-    density of 1 keeps everything, as the original does; DARE proper is `density: 0.5`.
+    and its plain responses are reused. Configuration and tokenizer are those of the first member with a weight.
 
-    Differs from the original: numbers are computed in float64 and rounded once to the members' own type; what is
-    dropped depends on seed, model and tensor alone, so a merge is the same whenever it is made; the search also tries
-    equal weights and every member alone, tries no weights twice, restarts particles that are stuck instead of leaving
-    them, and stops after `patience` updates without a gain (`original_rules` restores the original's moves).
+    Papers:
+        2311.03099 Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch
+        2306.01708 TIES-Merging: Resolving Interference When Merging Models
+        2410.11163 Model Swarms: Collaborative Search to Adapt LLM Experts via Swarm Intelligence
+
+    Cost:
+        `0` calls per item. One plain response of the merged model. In mode `optimized` at most `population` times
+        `max_iterations` merged models, and the baselines, answer dev.
+
+    Records:
+        Nothing per item. Of the fit the `models` and their `weights`; of a search what was `searched`, all `candidates`
+        with their scores, the `history` of the best, whether it `stopped` early, the score on `dev`, and the
+        `finalists` with both scores where a half is held out.
+
+    Deviations:
+        * Numbers are computed in float64 and rounded once to the members' own type: half precision loses parts of small
+          differences.
+        * What is dropped depends on seed, model and tensor alone, so a merge is the same whenever it is made: where the
+          original drops, it draws anew for the signs, for the sum and for every merge.
+        * `density` is 1 by default, at which nothing is dropped, as in the original; DARE proper is `density: 0.5`.
+        * The search also tries equal weights and every member alone: a softmax reaches neither, and the result could be
+          worse than both without anybody noticing.
+        * No weights are tried twice, particles that are stuck start anew instead of staying, and `patience` counts
+          updates without a gain. `original_rules` restores the original's moves.
     """
 
     class Params(SwarmParams):

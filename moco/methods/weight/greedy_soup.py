@@ -23,8 +23,27 @@ class GreedySoup(Method):
 
     The average of all members is scored too, for comparison, where it was no candidate.
 
-    Differs from the original: a member may be asked to raise the score by `min_gain`; averages are computed in
-    float64 and rounded once.
+    Papers:
+        2203.05482 Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing
+            inference time
+
+    Cost:
+        `0` calls per item. One plain response of the soup. The fit reads dev scores, and at most as many candidates as
+        there are members answer dev.
+
+    Records:
+        Nothing per item. Of the fit the `kept` members in order, their `models`, all members' `dev_means`, all `steps`
+        with what was `tried`, its score on `dev` and whether it was kept, and the score of the average of all
+        (`uniform_dev`).
+
+    Deviations:
+        * Averages are computed in float64 and rounded once: in low precision the average of three equal models is
+          another model.
+        * Candidates are compared by greedy decoding, unless the task's own is asked for: in samples the luckiest draw
+          becomes the bar.
+        * A member may be asked to raise the score by `min_gain`: with few dev items, equal scores let useless members
+          in.
+        * The average of all members is scored too, for comparison.
     """
 
     class Params(MethodParams):

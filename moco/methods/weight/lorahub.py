@@ -38,9 +38,29 @@ class LoraHub(Method):
     The search minimises (1 - mean dev score) + c·mean|w| over a box of weights, going on from the best of the adapters
     alone and their equal mixture. The combination is an adapter itself; its plain responses are the answers.
 
-    Differs from the original: prompts, templates and decoding are those of all methods; each adapter's own scale counts;
-    few-shot items are drawn from all domains of dev; scores outside [0, 1] are scaled by their range on dev; a point is
-    never asked twice, a failed scoring ends the search, and an interrupted one goes on.
+    Papers:
+        2307.13269 LoraHub: Efficient Cross-Task Generalization via Dynamic LoRA Composition
+
+    Cost:
+        `0` calls per item. One plain response of the combined adapter. The fit reads dev scores, and at most
+        `max_inference_step` candidates answer `dev_samples` dev items; three answer the rest of dev.
+
+    Records:
+        Nothing per item. Of the fit the `models` and their `weights`, the `loss` reached, all `points` of the search,
+        the `optimizer` with its version, the items that it scored on (`few_shot`), and the scores on the `rest_of_dev`.
+
+    Deviations:
+        * Prompts, templates and decoding are those of all methods: the original's own make it comparable with no other
+          row.
+        * Each adapter's own scale counts: the original gives the last one's to all, so not even one adapter alone is
+          itself.
+        * Few-shot items are drawn from all domains of dev, and there are more of them: five items from the head of a
+          file say little.
+        * Scores outside [0, 1] are scaled by their range on dev: else the price of weights means nothing.
+        * The search goes on from every adapter alone and their equal mixture: otherwise it begins with the base, which
+          costs nothing.
+        * A point is never asked twice, a failed scoring ends the search instead of counting as zero, and an interrupted
+          one goes on.
     """
 
     class Params(MethodParams):
