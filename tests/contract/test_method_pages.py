@@ -17,6 +17,8 @@ from moco.methods.calls import SHARED
 from moco.methods.catalogue import make_method, method_class
 from moco.methods.pages import HEADINGS, about, cost_formula, lacking, page, titles
 
+BOUND_NOT_REACHED = {"text_bbmas"}
+"""Methods that make as many calls as they may only where replies are read at the last attempt, time after time."""
 FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "sum": sum, "len": len}
 
 
@@ -89,7 +91,7 @@ def test_its_calls_are_as_many_as_its_formula_says(id):
         made = sum(call["round"] != SHARED for call in ran.calls)
         assert made == said or (fewer and made < said), f"{ran.name}: {made} calls on {ran.items} items, not {said}"
         reached.append(made == said)
-    assert any(reached), "no case makes so many calls"
+    assert any(reached) or id in BOUND_NOT_REACHED, "no case makes so many calls"
 
 
 @every_method

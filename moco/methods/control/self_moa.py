@@ -26,6 +26,20 @@ class SelfMoA(Method):
 
     What the generations of such a mixture are worth without any other model; published to beat mixtures of different
     ones.
+
+    Papers:
+        2502.00674 Rethinking Mixture-of-Agents: Is Mixing Different Large Language Models Beneficial?
+
+    Cost:
+        `1` calls per item: the merged answer. `samples` plain responses of one member, as many as the pool has members
+        where that is not set; dev scores.
+
+    Records:
+        Per item the `answers` that are merged, and the position of the `member`. Of the fit that `member` and all
+        members' `dev_means`.
+
+    Deviations:
+        * It is no method of the original: it is what `text_moa` must be read against.
     """
 
     class Params(MethodParams):

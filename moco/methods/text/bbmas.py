@@ -153,10 +153,28 @@ class Blackboard(Method):
     The work ends when as many participants as needed have concluded and nobody has done anything else since; where
     their conclusions are several, all participants vote.
 
-    Differs from the original: every participant speaks with a model of its own; the board holds what participants did
-    and not why they chose it; an action or vote is the last line of its form, and who names none does nothing;
-    conclusions of several iterations count together; at the limit the member best on dev concludes; who acted may have to
-    pause, and who has been idle for long acts first.
+    Papers:
+        2507.01701 Exploring Advanced LLM Multi-Agent Systems Based on Blackboard Architecture
+
+    Cost:
+        At most `actors * (retries + 2) * max_iterations + max(1, members * (retries + 1))` calls per item: a choice,
+        asked again where none can be read, and an action of every actor in every iteration, then votes or a conclusion
+        at the limit. No plain response but those whose dev scores choose who concludes there.
+
+    Records:
+        Per item the `board`, entry by entry with its `iteration`, `participant`, `action` and `text`; whether it came to
+        a `stop` because participants agreed or at the limit; the number of `iterations`; whose conclusion is the answer
+        (`participant`); replies in which nothing could be read (`unread`); and the `votes`. Of the
+        fit the position of the `member` that concludes at the limit and all members' `dev_means`.
+
+    Deviations:
+        * Every participant speaks with a model of its own: in the original the member best on dev speaks for all, which
+          `shared_best` restores.
+        * The board holds what participants did, not why they chose it.
+        * An action or a vote is the last line of its form, and who names none does nothing.
+        * Conclusions of several iterations count together, as long as nobody has done anything else since.
+        * At the limit the member best on dev concludes; the original has no answer there.
+        * Who acted may have to pause (`cooldown`), and who has been idle for long acts first (`idle_threshold`).
     """
 
     class Params(BoardParams):

@@ -25,11 +25,29 @@ class HeterogeneousSwarms(Method):
     A particle is a matrix of how inclined each member is to send to each other one, and stands for a tree. Members that
     read nobody give their plain responses. The member at the end of the tree that is best on dev answers.
 
-    Differs from the original: a matrix is made a tree once, and the tree that was scored is the one that answers; equal
-    trees are scored once and equal parts of trees written once; the end is drawn by how little a member sends, not by
-    the reciprocal of that; members that read nobody are not told to answer; dev items are drawn, not the first ones, and
-    the best trees are compared again on all of dev; the swarm stops after `patience` updates without a gain. As in the
-    original, only who reads whom is searched, not the members' weights.
+    As in the original, only who reads whom is searched, not the members' weights.
+
+    Papers:
+        2502.04510 Heterogeneous Swarms: Jointly Optimizing Model Roles and Weights for Multi-LLM Systems
+        2410.11163 Model Swarms: Collaborative Search to Adapt LLM Experts via Swarm Intelligence
+
+    Cost:
+        At most `members - 1` calls per item: members that read others. One plain response of every member that reads
+        nobody. The fit asks for the replies of every tree that it scores, each part of a tree once.
+
+    Records:
+        Per item the `tree`, for every member the position of the one that reads it, and all members' `texts`. Of the fit
+        the `tree` with its `dev` score, the `finalists` with what they scored in the search (`searched`), the best score
+        after each update (`history`), whether it `stopped` early, all `evaluations` with `iteration`, `particle` and
+        `matrix`, and the `budget`: dev `items`, `evaluations`, different `trees`, `possible_trees` and `replies`.
+
+    Deviations:
+        * A matrix is made a tree once, and the tree that was scored is the one that answers: the original draws again.
+        * Equal trees are scored once, and equal parts of trees written once.
+        * The end is drawn by how little a member sends, not by the reciprocal of that, which explodes around zero.
+        * Members that read nobody give their plain responses.
+        * Dev items are drawn, not the first ones, and the best trees are compared again on all of dev.
+        * The swarm stops after `patience` updates without a gain; `original_rules` restores the original's moves.
     """
 
     class Params(SwarmParams):

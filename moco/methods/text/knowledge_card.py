@@ -52,10 +52,24 @@ def informed_prompt(item: Question, passages: Sequence[str]) -> Prompt:
 class KnowledgeCard(Method):
     """All members write knowledge about a question instead of answers, and the member best on dev answers with it.
 
-    Differs from the original: members see the question without the request for an answer's format and are told not to
-    answer (`see: task` restores the original); the answerer's own passage is not even asked for where it is excluded; a
-    passage that ends at the token limit is shown up to its last whole sentence; passages stand in delimited blocks, and
-    the answer format is repeated at the end.
+    Papers:
+        2305.09955 Knowledge Card: Filling LLMs' Knowledge Gaps with Plug-in Specialized Language Models
+        2110.08387 Generated Knowledge Prompting for Commonsense Reasoning
+
+    Cost:
+        `members + 1 - exclude_self` calls per item: a passage of every member, and the answer. No plain response but
+        those whose dev scores choose the member that answers.
+
+    Records:
+        Per item the position of the `member` that answers, the `passages` as they were written, and which were `cut` at
+        the token limit. Of the fit that `member` and all members' `dev_means`.
+
+    Deviations:
+        * Members see the question without the request for an answer's format and are told not to answer: else answers
+          are what they write. `see: task` restores the original.
+        * The answerer's own passage is not even asked for where it is excluded.
+        * A passage that ends at the token limit is shown up to its last whole sentence.
+        * Passages stand in delimited blocks, and the answer format is repeated at the end.
     """
 
     class Params(MethodParams):

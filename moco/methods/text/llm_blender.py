@@ -42,10 +42,30 @@ class LlmBlender(Method):
     fuser may be tuned on dev: the ranker on pairs of which one scored better, the fuser on right answers after prompts
     whose candidates a ranker ordered that had not learnt from their item.
 
-    Differs from the original: the ranker's log-probabilities of both names are compared, so nothing is drawn or parsed,
-    and what it says whatever it is shown cancels out; the fuser is the member best on dev (`fuser_member: first` is the
-    original's); it is not told the candidates' authors; its training never sees scores in the order of candidates, and
-    its targets have the form that the prompt asks for; items without a right answer or a better candidate teach nothing.
+    `fuse: false` is the ranker alone.
+
+    Papers:
+        2306.02561 LLM-Blender: Ensembling Large Language Models with Pairwise Ranking and Generative Fusion
+
+    Cost:
+        At most `members * (members - 1) + 1` calls per item: log-probabilities of both orders of every pair of
+        unequal answers, and the fused answer. One plain response of every member; dev scores. Where ranker or fuser are
+        tuned, the fit compares pairs and writes fused answers on dev.
+
+    Records:
+        Per item each member's `points`, the best as `fused`, and the `verdicts`, each with its `pair`, the `margins` of
+        both orders and the `winner`; how many verdicts were `inconsistent` between both orders. Of the fit all members'
+        `dev_means`, the `fuser_member`, and for a tuned `ranker` and `fuser` the number of `examples`, whether it
+        `learned`, and on `held_out` `items` or `pairs` the `score` or `accuracy` from `before` to `after`.
+
+    Deviations:
+        * The ranker's log-probabilities of both names are compared, so nothing is drawn or parsed, and what it says
+          whatever it is shown cancels out.
+        * The fuser is the member best on dev; `fuser_member: first` is the original's.
+        * The fuser is not told the candidates' authors.
+        * The fuser's training never sees scores in the order of candidates, which it will not have when it answers, and
+          its targets have the form that the prompt asks for.
+        * Items without a right answer or a better candidate teach nothing.
     """
 
     class Params(MethodParams):

@@ -26,8 +26,21 @@ class MixtureOfAgents(Method):
     Round 1 is the plain response. In every further round all members get one and the same prompt with all answers of
     the round before, their own unmarked among them; so does the aggregator, whose reply is the answer.
 
-    Differs from the original: answers stand in delimited blocks, in an order drawn per item (`shuffle: false` restores
-    pool order).
+    Papers:
+        2406.04692 Mixture-of-Agents Enhances Large Language Model Capabilities
+
+    Cost:
+        `members * (rounds - 1) + 1` calls per item: further proposals and the merged answer. One plain response of every
+        member; dev scores.
+
+    Records:
+        Per item all `rounds`, each with the `answers` in pool order and what was `extracted` from them, and the
+        `summariser`, the position of the member that merges. Of the fit that `member` and all members' `dev_means`.
+
+    Deviations:
+        * Answers stand in delimited blocks: in a bare list one answer's own list looks like further answers.
+        * Answers are shown in an order drawn per item: else the first member would always stand first.
+          `shuffle: false` restores pool order.
     """
 
     class Params(MethodParams):

@@ -63,7 +63,7 @@ class MultiagentFeedback(Method):
 
     Records:
         Per item all `rounds`, each with the `answers` and what was `extracted` from them, and from the second on the
-        `reviewers` and `reviews` of every answer; and the `summariser`. Of the fit the `summariser` and all members'
+        `reviewers` and `reviews` of every answer; and the `summariser`. Of the fit its position as `member` and all members'
         `dev_means`.
 
     Deviations:

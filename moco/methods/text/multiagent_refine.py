@@ -50,7 +50,7 @@ class MultiagentRefine(Method):
 
     Records:
         Per item all `rounds`, each with the `answers` in pool order and what was `extracted` from them, and the
-        `summariser`. Of the fit the `summariser` and all members' `dev_means`.
+        `summariser`. Of the fit its position as `member` and all members' `dev_means`.
 
     Deviations:
         * Answers stand in delimited blocks: between bare dashes a list within one answer looks like further answers.

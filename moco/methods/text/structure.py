@@ -71,8 +71,24 @@ class Structure(Method):
     Round 1 is the plain response. In every further round each node sees its own last answer and those of the nodes
     that it is linked with; all nodes answer at once.
 
-    Differs from the original: a star is a hub with spokes (`wheel` is the original's, with a ring around them); answers
-    stand in delimited blocks; the answer format is repeated at the end; nothing is asked that cannot reach the report.
+    Papers:
+        2410.15686 NetSafe: Exploring the Topological Safety of Multi-agent System
+
+    Cost:
+        At most `members * (rounds - 1)` calls per item: the updates of nodes that see others and, without `all_nodes`,
+        can still reach the report. One plain response of every member that can; dev scores.
+
+    Records:
+        Per item all `rounds`, each with the `answers` in pool order, null where a node was not asked, and what was
+        `extracted` from them; the `node` that reports and the `matrix`; by round the share of nodes with the most
+        frequent answer (`consensus`) and how many nodes changed theirs (`flips`). Of the fit the `member` on that node
+        and all members' `dev_means`.
+
+    Deviations:
+        * A star is a hub with spokes. The original's has a ring around them and equals the complete graph with up to
+          four members; it is called `wheel`.
+        * What cannot reach the report is not asked, unless `all_nodes` wants it for the record.
+        * Answers stand in delimited blocks, and the answer format is repeated at the end.
     """
 
     class Params(MethodParams):
