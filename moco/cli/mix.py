@@ -16,5 +16,5 @@ def run(options: argparse.Namespace) -> None:
     from moco.jobs.mix import write_mixture
 
     spec = job_slice(options, "mix")
-    count = write_mixture(options.results, spec, options.results / paths.mixture(options.run, options.round))
-    print(f"{options.run}, round {options.round}: {count} pairs for each of {len(spec['students'])} students")
+    counts = write_mixture(options.results, spec, options.results / paths.mixture(options.run, options.round))
+    print(f"{options.run}, round {options.round}: {', '.join(map(str, counts))} pairs for {len(counts)} students")

@@ -67,6 +67,17 @@ class Grpo(Training):
     beta: float = identity("Weight of the distance from the model as it was; 0: none.", 0.0, ge=0)
 
 
+class OnPolicy(Training):
+    """On-policy distillation: at every token of its own replies, a student is pulled towards a teacher's distribution."""
+
+    beta: float = identity(
+        "Which divergence: 1: reverse KL, 0: forward KL, between: generalised Jensen-Shannon.", 1.0, ge=0, le=1
+    )
+    max_new_tokens: int | None = identity("Longest reply; that of the task when left out.", None, ge=1)
+    temperature: float = identity("Temperature of the student's replies.", 1.0, gt=0)
+    top_p: float = identity("Nucleus of the student's replies.", 1.0, gt=0, le=1)
+
+
 class SftRecipe(Sft):
     """How methods tune by default: a LoRA adapter of the attention, at a rate that rises and falls."""
 
@@ -120,4 +131,7 @@ class DpoRecipe(Dpo):
 
 
 KINDS: dict[str, type[Training]] = {"sft": Sft, "dpo": Dpo, "grpo": Grpo}
-"""Settings of every kind of training."""
+"""Settings of every kind of training that fits use."""
+
+ON_POLICY = "on_policy"
+"""The kind that the loop has besides: it needs a teacher."""

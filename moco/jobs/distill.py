@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moco import paths
+from moco.decoding.fusion import WeightedSum
 from moco.digest import digest
 from moco.home import home, store_root, work_root
 from moco.methods.state import FAILED
@@ -18,6 +19,9 @@ from moco.store.checksums import copy_tree
 from moco.training.examples import Example
 from moco.training.run import train
 
+if TYPE_CHECKING:
+    from moco.training.on_policy import Teacher
+
 log = logging.getLogger("moco")
 
 
@@ -27,7 +31,8 @@ class DistillJob:
 
     Attributes:
         results: The results folder.
-        spec: The job's slice of the study: `parents`, `students`, `training`, `seed`, `source`.
+        spec: The job's slice of the study: `parents`, `students`, `lineage`, `seed`, `kind`, `training`, `source`, and
+            `teacher` where models teach by their logits.
         mixture: What they learn from.
         output: Folder of the students.
     """
@@ -45,6 +50,7 @@ class DistillJob:
         """
         rows = read_rows(self.mixture, MIXTURE)
         store = ArtifactStore(store_root(self.results), work_root(self.results))
+        teacher = self._teacher()
         shutil.rmtree(self.output, ignore_errors=True)
         for place, (name, parent) in enumerate(zip(self.spec["students"], self.spec["parents"], strict=True), start=1):
             info = ModelInfo.read(self.results / paths.model_json(parent))
@@ -55,14 +61,31 @@ class DistillJob:
             ]
             # Copies of one model learn in orders of their own, so that they stay different.
             seed = [self.spec["seed"], self.spec["parents"][: place - 1].count(parent)]
-            key = digest("student", info.fingerprint, examples, self.spec["training"], seed, self.spec["source"])
-            folder, cached = store.make("students", key, self._trainer(info, examples, seed))
+            how = [self.spec["kind"], self.spec["training"], self._stacks, *([teacher.key()] if teacher else [])]
+            key = digest("student", info.fingerprint, examples, how, seed, self.spec["source"])
+            folder, cached = store.make("students", key, self._trainer(info, examples, seed, teacher))
             copy_tree(folder, self.output / str(place))
             log.info("%s: %s examples on %s%s", name, len(examples), parent, ", from the store" if cached else "")
 
-    def _trainer(self, info: ModelInfo, examples: Sequence[Example], seed: Sequence[int]) -> Any:
+    @property
+    def _stacks(self) -> bool:
+        return bool(self.spec["lineage"] == "continue")
+
+    def _teacher(self) -> "Teacher | None":
+        if "teacher" not in self.spec:
+            return None
+        from moco.training.on_policy import Teacher
+
+        about = self.spec["teacher"]
+        infos = [ModelInfo.read(self.results / paths.model_json(name)) for name in about["models"]]
+        return Teacher(tuple(infos), WeightedSum(tuple(about["weights"])))
+
+    def _trainer(
+        self, info: ModelInfo, examples: Sequence[Example], seed: Sequence[int], teacher: "Teacher | None"
+    ) -> Any:
         def build(output: Path, scratch: Path) -> None:
-            train("sft", info, home(self.results), examples, self.spec["training"], seed, output, scratch)
+            how, root, kind = self.spec["training"], home(self.results), self.spec["kind"]
+            train(kind, info, root, examples, how, seed, output, scratch, stack=self._stacks, teacher=teacher)
 
         return build
 

@@ -1,48 +1,156 @@
 """What the students of a round learn from, as one readable file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from moco import paths
 from moco.errors import WorkError
-from moco.records import ANSWERS, MIXTURE, Provenance, read_by_task, write_rows
-from moco.tasks.prepare import read_questions
+from moco.evolution.mixture import Pair, Sources, best_student, mix
+from moco.jobs.tune import answered
+from moco.records import ANSWERS, CALLS, GENERATIONS, MIXTURE, SCORES, Provenance, read_by_task, write_rows
+from moco.tasks.item import Question
+from moco.tasks.prepare import read_questions, read_references
 
-SPLIT = "distill"
+Row = Mapping[str, Any]
 
 
-def write_mixture(results: Path, spec: Mapping[str, Any], path: Path) -> int:
-    """Write the pairs of prompt and completion for every student, and return their number for one of them.
+def write_mixture(results: Path, spec: Mapping[str, Any], path: Path) -> list[int]:
+    """Write the pairs of prompt and completion for every student, and return their numbers.
 
-    In the supervised variant every student gets the answers of the collaboration to the distill split; failed and empty
-    ones are left out.
+    Failed and empty replies are left out.
 
     Args:
         results: The results folder.
-        spec: The job's slice of the study: `task`, `answers` (a file below results), `students`, `variant`.
+        spec: The job's slice of the study, as `moco.workflow.evolution.Mix` makes it.
         path: The file.
 
     Raises:
-        WorkError: No answer can be taught.
+        WorkError: A student has nothing to learn.
     """
-    questions = {item.uid: item for item in read_questions(results / paths.task_folder(spec["task"]), SPLIT)}
-    answers = read_by_task(results / spec["answers"], ANSWERS).get(spec["task"], [])
-    taught = [row for row in answers if row["status"] == "ok" and row["text"].strip()]
-    if not taught:
-        raise WorkError("no answer can be taught", where=spec["answers"], remedy="see why they failed or are empty")
+    found = _Found(results, spec)
+    upstream = spec["protocol"] == "upstream"
+    mixtures = mix(
+        found.sources(),
+        spec["shares"],
+        len(spec["students"]),
+        spec["seed"],
+        rule=spec["filter"],
+        dedupe=spec["dedupe"],
+        overlap=upstream,
+    )
+    for student, pairs in zip(spec["students"], mixtures, strict=True):
+        if not pairs:
+            remedy = "see why replies failed or are empty, or what the filter leaves of them"
+            raise WorkError("nothing can be taught", where=student, remedy=remedy)
     rows = (
         {
             "student": student,
             "task": spec["task"],
-            "uid": row["uid"],
-            "split": SPLIT,
-            "source": "teach",
-            "prompt": questions[row["uid"]].prompt,
-            "completion": row["text"],
+            **vars(pair),
+            "models": list(pair.models),
+            "keys": list(pair.keys),
         }
-        for student in spec["students"]
-        for row in taught
+        for student, pairs in zip(spec["students"], mixtures, strict=True)
+        for pair in pairs
     )
     write_rows(path, MIXTURE, rows, Provenance("mix", spec))
-    return len(taught)
+    return [len(pairs) for pairs in mixtures]
+
+
+class _Found:
+    """What a round can teach, read from its files."""
+
+    def __init__(self, results: Path, spec: Mapping[str, Any]) -> None:
+        self._results, self._spec = results, spec
+        self._task, self._shares = spec["task"], spec["shares"]
+
+    def sources(self) -> Sources:
+        """Return pairs of every source that has a share."""
+        spec, shares = self._spec, self._shares
+        asked = any(shares.get(source) for source in ("teach", "gold", "prompt"))
+        teaches = self._questions(spec["teaches_on"]) if asked else {}
+        learns = self._questions(spec["own_split"]) if shares.get("self") or shares.get("best") else {}
+        return Sources(
+            teach=self._taught(teaches) if shares.get("teach") else (),
+            own=[self._own(place, learns) for place in range(len(spec["own"]))] if learns else (),
+            gold=self._gold(teaches) if shares.get("gold") else (),
+            best=best_student([self._mean(*each) for each in spec["chosen"]]) if shares.get("best") else 0,
+            prompts=[Pair(uid, item.prompt, "", spec["teaches_on"], "prompt") for uid, item in teaches.items()],
+            sizes={
+                "teach": self._answers(len(teaches)),
+                **dict.fromkeys(("gold", "prompt"), len(teaches)),
+                **dict.fromkeys(("self", "best"), len(learns)),
+            },
+        )
+
+    def _answers(self, items: int) -> int:
+        """Return how many answers the collaboration was asked for: several per item where the task says so."""
+        if not self._shares.get("teach"):
+            return 0
+        rows = read_by_task(self._results / self._spec["answers"], ANSWERS).get(self._task, [])
+        return items * (1 + max((row["answer"] for row in rows), default=0))
+
+    def _questions(self, split: str) -> dict[str, Question]:
+        return {item.uid: item for item in read_questions(self._results / paths.task_folder(self._task), split)}
+
+    def _taught(self, questions: Mapping[str, Question]) -> list[Pair]:
+        spec = self._spec
+        scores = {(row["uid"], row["answer"]): row["score"] for row in self._scores(spec["answers"])}
+        keys: dict[str, dict[str, None]] = {}
+        for call in read_by_task(self._results / spec["calls"], CALLS).get(self._task, []):
+            keys.setdefault(call["uid"], {}).update({call["key"]: None} if call["key"] else {})
+        return [
+            Pair(
+                row["uid"],
+                questions[row["uid"]].prompt,
+                row["text"],
+                spec["teaches_on"],
+                "teach",
+                tuple(row["models"]),
+                scores.get((row["uid"], row["answer"])),
+                tuple(keys.get(row["uid"], ())),
+            )
+            for row in self._said(spec["answers"], ANSWERS)
+        ]
+
+    def _own(self, place: int, questions: Mapping[str, Question]) -> list[Pair]:
+        path, sample = self._spec["own"][place]
+        scores = {row["uid"]: row["score"] for row in self._scores(path, sample)}
+        return [
+            Pair(
+                row["uid"],
+                questions[row["uid"]].prompt,
+                row["text"],
+                self._spec["own_split"],
+                "self",
+                (self._spec["parents"][place],),
+                scores.get(row["uid"]),
+                (row["key"],),
+            )
+            for row in self._said(path, GENERATIONS)
+            if row["sample"] == sample
+        ]
+
+    def _gold(self, questions: Mapping[str, Question]) -> list[Pair]:
+        split = self._spec["teaches_on"]
+        references = read_references(self._results / paths.task_folder(self._task), split)
+        return [
+            Pair(uid, item.prompt, answered(item.type, text), split, "gold")
+            for uid, item in questions.items()
+            if (text := references[uid].text()) is not None
+        ]
+
+    def _said(self, path: str, schema: Any) -> list[Row]:
+        rows: Sequence[Row] = read_by_task(self._results / path, schema).get(self._task, [])
+        return [row for row in rows if row["status"] == "ok" and row["text"].strip()]
+
+    def _scores(self, path: str, sample: int | None = None) -> list[Row]:
+        scored = self._results / paths.scores(self._spec["scorer"], path)
+        rows: Sequence[Row] = read_by_task(scored, SCORES).get(self._task, [])
+        return [row for row in rows if sample is None or row["sample"] == sample]
+
+    def _mean(self, path: str, sample: int) -> float | None:
+        known = [row["score"] for row in self._scores(path, sample) if row["score"] is not None]
+        return fmean(known) if known else None

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def combine_adapters(recipe: Recipe, sources: Sequence[ModelInfo], folder: Path,
         if is_b or not by_delta:
             parts = [weight * part for weight, part in zip(recipe.weights, parts, strict=True)]
         whole = torch.cat(parts, dim=1 if is_b else 0) if by_delta else torch.stack(parts).sum(0)
-        combined[name] = whole.to(first[name].dtype).contiguous()
+        dtype = reduce(torch.promote_types, (tensors[name].dtype for tensors, _ in read))
+        combined[name] = whole.to(dtype).contiguous()
     _write(folder, sources[0].folder(root), combined)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from moco.config.decoding import Decoding
 from moco.config.fields import Section
 from moco.config.models import OFFERED
+from moco.decoding.fusion import WeightedSum, mean_of_logits
 from moco.errors import RequestError
 from moco.methods.logits import LogitsKind
 from moco.models.recipes import Recipe, Trained
@@ -366,6 +367,19 @@ class Answer:
     fallback: str | None = None
 
 
+@dataclass(frozen=True)
+class TokenTeacher:
+    """Whose logits, combined, a method writes from on any prefix, so that students can learn them token by token.
+
+    Attributes:
+        models: Places in the pool, or names of models that the fit makes.
+        program: Combines the logits of these models.
+    """
+
+    models: tuple[int | str, ...]
+    program: WeightedSum
+
+
 class Method(ABC):
     """A collaboration method; subclasses are registered with `method`."""
 
@@ -383,6 +397,14 @@ class Method(ABC):
     @abstractmethod
     def needs(self, pool: PoolInfo) -> Needs:
         """Return what the method needs with a pool; must not import torch."""
+
+    def token_teacher(self, pool: PoolInfo) -> TokenTeacher | None:
+        """Return what the method writes from on any prefix; None where it has no such distribution.
+
+        A method on weights writes from the one model that its fit makes. Must not import torch.
+        """
+        made = self.needs(pool).models if self.level == "weight" else ()
+        return TokenTeacher(made, mean_of_logits(1)) if len(made) == 1 else None
 
     def fit(self, ctx: "FitContext") -> State:
         """Learn from dev; only called when `needs` declares a fit."""

@@ -235,12 +235,16 @@ JOB_PERF = _schema(
 
 MIXTURE = _schema(
     "mixture",
-    1,
+    2,
     student=_TEXT,
     task=_TEXT,
     uid=_TEXT,
     split=_TEXT,
-    source=_TEXT,  # teach: an answer of the collaboration
+    source=_TEXT,  # teach: an answer of the collaboration | self | best: of the best student | gold: the reference
+    # | prompt: none, the student writes its own
+    models=pa.list_(_TEXT),  # whose words it is; none for a reference
+    score=_FLOAT,  # of the completion, under the study's rule set; null where it has none
+    keys=pa.list_(_TEXT),  # of the replies that it rests on, in the generation store
     prompt=_TEXT,
     completion=_TEXT,
 )

@@ -7,17 +7,20 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moco.config.training import KINDS, Grpo, Training
+from moco.config.training import KINDS, ON_POLICY, Grpo, OnPolicy, Training
 from moco.errors import RequestError, WorkError
 from moco.models.info import ModelInfo
 from moco.records import CURVE, EXAMPLES, Provenance, read_json, write_json, write_rows
 from moco.seeds import derive_seed
 from moco.training.encoding import Encoded, encode
 from moco.training.examples import Example, Reward
+
+if TYPE_CHECKING:
+    from moco.training.on_policy import Teacher
 
 NOTE, CURVE_FILE, EXAMPLES_FILE = "training.json", "curve.parquet", "examples.parquet"
 """Beside the weights: the settings with counts of examples and tokens, what was logged by step, and what was learnt."""
@@ -33,13 +36,16 @@ def train(
     output: Path,
     scratch: Path,
     reward: Reward | None = None,
+    *,
+    stack: bool = False,
+    teacher: "Teacher | None" = None,
 ) -> None:
     """Train a model and save it as a checkpoint, or as an adapter on its base.
 
     On a CPU it works with one thread, so that the result is the same on every run.
 
     Args:
-        kind: `sft`, `dpo` or `grpo`.
+        kind: `sft`, `dpo`, `grpo` or `on_policy`.
         info: The model that is trained further.
         root: The project folder.
         examples: What it learns.
@@ -48,17 +54,22 @@ def train(
         output: Folder of the checkpoint.
         scratch: Folder that survives an interruption; training goes on from what is there.
         reward: For `grpo`.
+        stack: Where an adapter is trained on an adapter, train a new one on top of it and save both as one; else the
+            adapter itself goes on.
+        teacher: For `on_policy`.
 
     Raises:
-        RequestError: There is nothing to learn, or the model cannot be trained so.
+        RequestError: There is nothing to learn, the teacher has another vocabulary, or the model cannot be trained so.
         WorkError: Numbers became infinite.
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from moco.training.network import load_network, save_network
+    from moco.training.network import load_network, save_network, save_stacked
 
     how = checked(kind, settings, info)
-    new_tokens = (how.max_new_tokens or 0) if isinstance(how, Grpo) else 0
+    if teacher is not None:
+        teacher.check(info)
+    new_tokens = (how.max_new_tokens or 0) if isinstance(how, Grpo | OnPolicy) else 0
     encoded = encode(examples, info, root, how.max_tokens, new_tokens)
     used = [each for each in encoded if each.flag != "left out"]
     seeds = {
@@ -67,19 +78,25 @@ def train(
     with _own_randomness(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         disable_progress_bar()
-        network = load_network(info, root, how, seeds["adapter"], _empty(scratch / "dense"))
+        network = load_network(info, root, how, seeds["adapter"], _empty(scratch / "dense"), stack=stack)
         curve: list[tuple[int, str, float]] = []
         tokens = written = 0
         if how.steps != 0:
             from moco.training.trainers import run_trainer
 
-            curve, tokens, written = run_trainer(kind, network, info, root, used, how, seeds["order"], scratch, reward)
-        save_network(network, info, root, output)
+            curve, tokens, written = run_trainer(
+                kind, network, info, root, used, how, seeds["order"], scratch, reward, teacher
+            )
+        if stack and how.rank is not None and info.base is not None:
+            save_stacked(network, info, root, output, _empty(scratch / "added"))
+        else:
+            save_network(network, info, root, output)
     about = Provenance("train", {"kind": kind, **how.slice()}, {"model": info.fingerprint})
     rows = [dict(zip(("step", "metric", "value"), row, strict=True)) for row in curve]
     write_rows(output / CURVE_FILE, CURVE, rows, about)
     write_rows(output / EXAMPLES_FILE, EXAMPLES, map(_as_row, encoded), about)
     counts = {"examples": len(examples), "left_out": len(encoded) - len(used), "tokens": tokens, "written": written}
+    counts["teacher_flops"] = round(sum(value for _, metric, value in curve if metric == "teacher_flops"))
     write_json(output / NOTE, {"kind": kind, **how.slice(), **counts})
     if wrong := next((row for row in curve if not math.isfinite(row[2])), None):
         what = f"{wrong[1]} is not finite at step {wrong[0]}"
@@ -92,7 +109,7 @@ def checked(kind: str, settings: Mapping[str, Any], info: ModelInfo) -> Training
     Raises:
         RequestError: They do not fit together.
     """
-    how = KINDS[kind].model_validate(dict(settings))
+    how = (OnPolicy if kind == ON_POLICY else KINDS[kind]).model_validate(dict(settings))
     where = f"training of {info.name}"
     part = how.micro_batch or how.batch
     if how.batch % part:
@@ -100,7 +117,7 @@ def checked(kind: str, settings: Mapping[str, Any], info: ModelInfo) -> Training
     if isinstance(how, Grpo) and how.batch % how.group:
         what = f"group {how.group} does not divide batch {how.batch}, which counts replies"
         raise RequestError(what, where=where, remedy=f"set batch to a multiple of {how.group}")
-    if isinstance(how, Grpo) and how.max_new_tokens is None:
+    if isinstance(how, Grpo | OnPolicy) and how.max_new_tokens is None:
         raise RequestError("the longest reply is not said", where=where, remedy="set max_new_tokens")
     return how
 

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from moco.config.decoding import Decoding
-from moco.config.training import Dpo, Grpo, Training
+from moco.config.training import ON_POLICY, Dpo, Grpo, OnPolicy, Training
 from moco.decoding.loop import Row, decode_batch
 from moco.decoding.stepper import Tally
 from moco.engines.agreement import WAYS, way_of_stepping
@@ -25,6 +25,7 @@ from moco.engines.thoughts import ReplyText, visible_text
 from moco.models.info import ModelInfo
 from moco.seeds import derive_seed, generator
 from moco.training.encoding import Encoded
+from moco.training.on_policy import OnPolicyTrainer, Teacher, on_policy_trainer
 
 CHECKPOINT_SECONDS = 120.0
 """So often an interrupted training can go on."""
@@ -45,6 +46,7 @@ _METRICS = {
     "completions/mean_length": "reply_tokens",
     "completions/clipped_ratio": "cut_replies",
     "kl": "distance",
+    "teacher_flops": "teacher_flops",
 }
 """What is kept of what trl logs, under names of our own; times and speeds are no results."""
 
@@ -93,6 +95,10 @@ class _Grpo(GRPOTrainer):  # type: ignore[misc]
         return replies, None
 
 
+class _OnPolicy(_Plain, OnPolicyTrainer):
+    pass
+
+
 class _Checkpoints(TrainerCallback):  # type: ignore[misc]
     """Saves now and then, and ends a training whose loss is no number."""
 
@@ -125,11 +131,12 @@ def run_trainer(
     seed: int,
     scratch: Path,
     reward: Any,
+    teacher: Teacher | None = None,
 ) -> Outcome:
     """Train a network in place.
 
     Args:
-        kind: `sft`, `dpo` or `grpo`.
+        kind: `sft`, `dpo`, `grpo` or `on_policy`.
         network: As `moco.training.network` loads it.
         info: Of the model.
         root: The project folder.
@@ -138,6 +145,7 @@ def run_trainer(
         seed: Of order, dropout and replies.
         scratch: Where checkpoints lie; training goes on from the last one that is whole.
         reward: Gives rewards of uids with replies.
+        teacher: Of `on_policy`.
     """
     tokenizer = AutoTokenizer.from_pretrained(
         info.tokenizer_folder(root), trust_remote_code=info.trust_remote_code, padding_side="left"
@@ -146,10 +154,16 @@ def run_trainer(
     padding = [config.pad_token_id for config in configs]  # trl sets its own
     with warnings.catch_warnings(), _quiet("trl", "transformers.trainer"):
         warnings.simplefilter("ignore")
-        make = {"sft": _sft, "dpo": _dpo, "grpo": _grpo}[kind]
         order = reading_order(len(encoded), how, seed)
         common = _arguments(how, network, seed, len(order), scratch / "checkpoints")
-        trainer = make(network, info, root, encoded, order, how, common, tokenizer, seed, reward)
+        if kind == ON_POLICY:
+            assert isinstance(how, OnPolicy)
+            assert teacher is not None
+            rollouts = _rollouts(network, info, root, how, tokenizer, seed)
+            trainer: Any = on_policy_trainer(_OnPolicy, network, root, encoded, order, how, common, rollouts, teacher)
+        else:
+            make = {"sft": _sft, "dpo": _dpo, "grpo": _grpo}[kind]
+            trainer = make(network, info, root, encoded, order, how, common, tokenizer, seed, reward)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Checkpoints())
         trainer.train(resume_from_checkpoint=_last_checkpoint(scratch / "checkpoints"))
@@ -316,14 +330,20 @@ def _grpo(
     data = Dataset.from_list([{"prompt": str(place)} for place in order])
     trainer = _Grpo(network, rewards, _one_device(arguments), data, processing_class=tokenizer)
     trainer.prompts = [each.prompt for each in encoded]
-    trainer.rollouts = _Rollouts(info, root, how, seed, stop_ids(tokenizer, network.config, network.generation_config))
+    trainer.rollouts = _rollouts(network, info, root, how, tokenizer, seed)
     return trainer
+
+
+def _rollouts(
+    network: Any, info: ModelInfo, root: Path, how: Grpo | OnPolicy, tokenizer: Any, seed: int
+) -> "_Rollouts":
+    return _Rollouts(info, root, how, seed, stop_ids(tokenizer, network.config, network.generation_config))
 
 
 class _Rollouts:
     """Replies of the model that learns, each by a seed that follows from the step and its place."""
 
-    def __init__(self, info: ModelInfo, root: Path, how: Grpo, seed: int, stop: frozenset[int]) -> None:
+    def __init__(self, info: ModelInfo, root: Path, how: Grpo | OnPolicy, seed: int, stop: frozenset[int]) -> None:
         self._info, self._root, self._how, self._seed, self._stop = info, root, how, seed, stop
 
     def __call__(self, model: Any, prompts: Sequence[Sequence[int]], step: int) -> list[list[int]]:

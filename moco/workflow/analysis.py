@@ -72,18 +72,21 @@ class Collect(Stage):
                 yield self._method(cell, seed)
 
     def _rounds(self) -> Iterator[dict[str, Any]]:
+        """Yield what runs are about, each once: runs of several methods or variants share round 0."""
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
         for run in self.matrix.runs.values():
             for number in range(run.entry.rounds + 1):
-                for model, batch in self.matrix.round_singles(run, number):
-                    yield {**self._single(run.pool(number), model, batch.name, run.seed), "tasks": [run.task]}
-        runs = {
-            (run.pool(number), run.method, run.seed): run
-            for run in self.matrix.runs.values()
-            for number in range(run.entry.rounds + 1)
-        }
-        for cell in dict.fromkeys(self.matrix.round_cells):
-            for seed in cell.seeds:
-                yield {**self._method(cell, seed), "tasks": [runs[cell.pool, cell.variant, seed].task]}
+                pool = run.pool(number)
+                of_round = [
+                    self._single(pool, model, batch.name, run.seed)
+                    for model, batch in self.matrix.round_singles(run, number)
+                ]
+                cell = Cell(pool, self.matrix.round_batch(run, number).name, run.method, (run.seed,))
+                for entry in (*of_round, self._method(cell, run.seed)):
+                    key = tuple(str(entry[name]) for name in ("kind", "pool", "name", "batch", "seed"))
+                    tasks = found.setdefault(key, {**entry, "tasks": []})["tasks"]
+                    tasks += [] if run.task in tasks else [run.task]
+        yield from found.values()
 
     def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
         plain = paths.generation(model, batch, "test", seed, "s0")

@@ -32,7 +32,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("questions", "fit", "models", "plain", "made_plain", "logits", "checkpoints"),
     ),
     "score": ("scores/{scorer}/{replies}", ("questions", "references", "replies", "models", "checkpoints")),
-    "mix": ("evolution/{run}/r{round}/mix", ("questions", "answers", "models")),
+    "mix": ("evolution/{run}/r{round}/mix", ("questions", "answers", "own", "scores", "references")),
     "distill": ("evolution/{run}/r{round}/students", ("mixture", "models", "checkpoints")),
     "collect": ("analysis/{part}", ("scores", "costs", "replies", "models", "measured")),
 }

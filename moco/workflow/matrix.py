@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from moco import paths
 from moco.config.models import TunedModel
 from moco.config.study import Comparison, PoolEntry, Study
+from moco.decoding.fusion import WeightedSum
 from moco.errors import RequestError
-from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, pool_members
+from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, TokenTeacher, pool_members
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
 from moco.scoring.judges import Role, judges
@@ -20,7 +21,7 @@ from moco.tasks.layout import split_layout, task_type
 from moco.workflow.batches import Batch, Batches, Task, concrete_entry, not_asked_before
 from moco.workflow.nodes import Nodes, is_made
 from moco.workflow.obstacles import pool_obstacle, type_obstacle
-from moco.workflow.rounds import Run, Student, runs_of
+from moco.workflow.rounds import STUDENT, Run, Student, runs_of
 from moco.workflow.sources import source_hash
 
 _Entry = TypeVar("_Entry")
@@ -76,7 +77,7 @@ class Matrix:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.nodes = Nodes(study, self.ingredients)
+        self.nodes = Nodes(study, self.ingredients, self._base_of_student)
         self._sources: dict[str, str] = {}
         self._needs: dict[tuple[str, str], Needs] = {}
 
@@ -266,7 +267,7 @@ class Matrix:
     @cached_property
     def runs(self) -> dict[str, Run]:
         """Runs of the loop by name."""
-        return runs_of(self.study)
+        return runs_of(self.study, self.nodes.base)
 
     def run(self, name: str) -> Run:
         """Return a run of the loop.
@@ -289,6 +290,13 @@ class Matrix:
             for run, number in self._round_pools.values()
             for place, name in enumerate(run.models(number), start=1)
         }
+
+    def _base_of_student(self, name: str) -> str | None:
+        """Return the model that a student's adapter rests on; None for other models, and where all weights are trained."""
+        if not STUDENT.search(name):  # runs are made of members, and members of fits have no base
+            return None
+        student = self.students[name]
+        return None if student.run.training.rank is None else student.run.roots[student.place - 1]
 
     # What is compared
 
@@ -380,12 +388,37 @@ class Matrix:
                 return self._batches.by_name[batch]
         return self.batch_of_one(task)
 
+    def _token_teacher(self, pool: str, variant: str) -> TokenTeacher | None:
+        return self.variants[variant].token_teacher(self.pool_info(pool))
+
+    def token_teacher(self, run: Run, number: int) -> tuple[list[str], WeightedSum]:
+        """Return the models whose logits teach a round of variant `on_policy`, and what combines them.
+
+        Raises:
+            RequestError: The method has no next-token distribution.
+        """
+        pool = run.pool(number - 1)
+        teacher = self._token_teacher(pool, run.method)
+        if teacher is None:
+            raise RequestError(f"{run.method} has no next-token distribution", where="evolution")
+        members = self.pool(pool).models
+        task = paths.ALL if self.serves_all(pool, run.method) else run.task
+        names = [
+            members[each] if isinstance(each, int) else paths.fitted_model(pool, task, run.method, run.seed, each)
+            for each in teacher.models
+        ]
+        return names, teacher.program
+
     def _can_teach(self, run: Run) -> bool:
         batch = self.batch_of_one(run.task)
-        reason = None if "distill" in batch.splits else f"task {run.task} has no distill split"
+        reason = None if run.teaches_on in batch.splits else f"task {run.task} has no {run.teaches_on} split"
         served = next(filter(self.nodes.is_served, run.members), None)
         reason = reason or (f"{served} runs elsewhere and cannot learn" if served else None)
         reason = reason or self.obstacle(run.entry.pool, run.method, batch)
+        if reason is None and run.entry.rounds:  # a base that adapters share is gone where all weights are trained
+            reason = self.pool_obstacle(run.pool(1), run.method)
+        if reason is None and run.is_on_policy and self._token_teacher(run.entry.pool, run.method) is None:
+            reason = "it has no next-token distribution on given prefixes, which variant on_policy learns from"
         if reason is not None:
             raise RequestError(
                 f"{run.method} cannot teach pool {run.entry.pool}: {reason}",

@@ -33,10 +33,13 @@ class Nodes:
     Args:
         study: The study.
         parts: Gives the models that a made one is made of; its size, family and engine follow from them.
+        made_base: Gives the model that a made one rests on as an adapter; None for others.
     """
 
-    def __init__(self, study: Study, parts: Callable[[str], Sequence[str]]) -> None:
-        self._study, self._parts = study, parts
+    def __init__(
+        self, study: Study, parts: Callable[[str], Sequence[str]], made_base: Callable[[str], str | None]
+    ) -> None:
+        self._study, self._parts, self._made_base = study, parts, made_base
 
     def entry(self, name: str) -> ModelEntry:
         """Return the declaration of a model.
@@ -51,7 +54,7 @@ class Nodes:
     def base(self, name: str) -> str | None:
         """Return the model that an adapter rests on."""
         if is_made(name):
-            return None
+            return self._made_base(name)
         entry = self.entry(name)
         if isinstance(entry, AdapterModel):
             return entry.base

@@ -1,11 +1,17 @@
 """The evolution loop as pools and students: a pool of round t is just another pool."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from moco import paths
 from moco.config.evolution import EvolutionEntry
 from moco.config.study import Study
+from moco.config.training import Training
 from moco.errors import RequestError
+
+STUDENT = re.compile(r"--r[0-9]+--[0-9]+$")
+"""How names of students end, and no others: those of fitted models end in a name after a seed, or in a digest."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Run:
         variant: How students learn.
         seed: Run seed.
         members: Models of round 0, in order.
+        roots: What lineage `reset` trains in every round: the members' bases, or members that have none.
     """
 
     name: str
@@ -29,6 +36,38 @@ class Run:
     variant: str
     seed: int
     members: tuple[str, ...]
+    roots: tuple[str, ...]
+
+    @property
+    def teaches_on(self) -> str:
+        """The split that the collaboration answers for students."""
+        return "dev" if self.entry.protocol == "upstream" else "distill"
+
+    @property
+    def own_split(self) -> str:
+        """The split to which students' own replies may be learnt."""
+        return "test" if self.entry.protocol == "upstream" else "distill"
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What students learn, by source, in shares of the items."""
+        if self.variant == "multi_student":
+            return dict(self.entry.mix.slice())
+        return {"prompt" if self.is_on_policy else "teach": 1.0}
+
+    @property
+    def is_on_policy(self) -> bool:
+        """Whether students learn on replies that they write while they learn."""
+        return self.variant == "on_policy"
+
+    @property
+    def training(self) -> Training:
+        """How students are trained."""
+        return self.entry.on_policy if self.is_on_policy else self.entry.training
+
+    def parents(self, number: int) -> tuple[str, ...]:
+        """Return the models that a round trains, in the order of the pool."""
+        return self.roots if self.entry.lineage == "reset" else self.models(number - 1)
 
     def pool(self, number: int) -> str:
         """Return the pool after a round; that of round 0 is the declared one."""
@@ -52,11 +91,15 @@ class Student:
     @property
     def parent(self) -> str:
         """The model that it is trained from."""
-        return self.run.models(self.round - 1)[self.place - 1]
+        return self.run.parents(self.round)[self.place - 1]
 
 
-def runs_of(study: Study) -> dict[str, Run]:
+def runs_of(study: Study, base: Callable[[str], str | None]) -> dict[str, Run]:
     """Return all runs of a study by name: every method on every task, variant and seed.
+
+    Args:
+        study: The study.
+        base: Gives the model that an adapter rests on; None for others.
 
     Raises:
         RequestError: Two of them have one name.
@@ -64,6 +107,7 @@ def runs_of(study: Study) -> dict[str, Run]:
     runs = {}
     for name, entry in study.evolution.items():
         members = study.pools[entry.pool].models
+        roots = tuple(base(name) or name for name in members)
         for method in entry.methods:
             for task in entry.tasks:
                 for variant in entry.variants:
@@ -72,5 +116,5 @@ def runs_of(study: Study) -> dict[str, Run]:
                         if slug in runs:
                             what = f"two runs of the loop would be called {slug}"
                             raise RequestError(what, where=f"evolution.{name}", remedy="rename one of them")
-                        runs[slug] = Run(slug, entry, method, task, variant, seed, members)
+                        runs[slug] = Run(slug, entry, method, task, variant, seed, members, roots)
     return runs

@@ -11,7 +11,7 @@ from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
 HASHED_PACKAGES = (
-    *("moco.prompts", "moco.decoding", "moco.merging", "moco.training", "moco.scoring"),
+    *("moco.prompts", "moco.decoding", "moco.merging", "moco.training", "moco.scoring", "moco.evolution"),
     *(f"moco.methods.{level}" for level in ("api", "text", "logit", "weight", "control", "shared")),
 )
 """Packages whose code decides results. All others carry them: contexts, jobs, the store, records, configuration.

@@ -25,6 +25,11 @@ def results(path: str) -> str:
     return f"<results>/{path}"
 
 
+def memory(gigabytes: float, attempt: int) -> str:
+    """Return the memory that a job asks for, from that of its models; it grows with every attempt."""
+    return f"{int(_LEAST_GB + _ROOM * gigabytes) * attempt}GB"
+
+
 class Stage:
     """What a rule knows of the study, as functions of the wildcards of its jobs.
 
@@ -81,9 +86,12 @@ class Stage:
         It grows with every attempt.
         """
         together = sum(map(self.nodes.gigabytes, set(self.living(wildcards))))
-        learning = [(self.nodes.parameters(name) or 0) * _TRAINED_BYTES / 1e9 for name in self.learning(wildcards)]
-        largest = max([together, *map(self.nodes.gigabytes, self.running(wildcards)), *learning])
-        return f"{int(_LEAST_GB + _ROOM * largest) * attempt}GB"
+        learning = map(self.trained_gigabytes, self.learning(wildcards))
+        return memory(max([together, *map(self.nodes.gigabytes, self.running(wildcards)), *learning]), attempt)
+
+    def trained_gigabytes(self, model: str) -> float:
+        """Return the memory that a model takes while all of its weights are trained."""
+        return (self.nodes.parameters(model) or 0) * _TRAINED_BYTES / 1e9
 
     def batch(self, wildcards: Wildcards) -> Batch:
         """Return the batch of a job."""
@@ -98,7 +106,8 @@ class Stage:
         needed: dict[str, None] = {}
         for name in models:
             if name in self.matrix.students:
-                student = self.matrix.students[name]
+                student, base = self.matrix.students[name], self.nodes.base(name)
+                needed.update(dict.fromkeys(self.weights([base] if base else [])))
                 needed[results(paths.students(student.run.name, student.round))] = None
                 continue
             # A merge of one adapter is that adapter, and runs on its base: any of its parts may be the one.

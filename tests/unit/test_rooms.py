@@ -11,7 +11,7 @@ LAYERS = (
     {"tasks", "prompts", "scoring", "zoo"},
     {"models"},
     {"store", "engines", "decoding", "bundle", "fetching"},
-    {"training", "merging"},
+    {"training", "merging", "evolution"},
     {"methods"},
     {"jobs"},
     {"workflow", "machine"},

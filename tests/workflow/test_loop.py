@@ -4,11 +4,12 @@ import pytest
 from support.projects import Project, new_project
 
 from moco import paths
-from moco.records import ALL_SCORES, CALLS, read_frame, read_json, read_rows
+from moco.records import ALL_SCORES, CALLS, MIXTURE, read_frame, read_json, read_rows
 
 pytestmark = pytest.mark.slow
 
 RUN = "loop-text_majority_vote-mixed-supervised-s1"
+NULL = "nothing-text_majority_vote-still-multi_student-s1"
 SOUP = "pair--mixed--weight_greedy_soup--s1--soup"
 
 
@@ -21,7 +22,7 @@ def loop(tmp_path_factory, zoo_cache, warm) -> Project:
 
 def scores(project: Project, part: str):
     rows = read_frame(project.results / paths.collected(part, "scores"), ALL_SCORES)
-    return rows[rows["kind"] == "method"]
+    return rows[(rows["kind"] == "method") & (rows["task"] == "mixed")]
 
 
 def test_the_rounds_are_pools_of_the_evolution_and_round_0_is_the_row_of_the_benchmark(loop):
@@ -50,6 +51,42 @@ def test_students_say_what_they_were_trained_from(loop):
     assert len(set(fingerprints.values())) == 6
 
 
+def test_adapters_of_later_rounds_rest_on_the_first_models_and_grow(loop):
+    for number, rank in ((1, 4), (2, 8)):
+        for place, member in ((1, "add"), (2, "recall")):
+            info = read_json(loop.results / paths.model_json(f"{RUN}--r{number}--{place}"))
+            folder = loop.results / paths.students(RUN, number) / str(place)
+            assert info["base"]["name"] == member
+            assert read_json(folder / "adapter_config.json")["r"] == rank
+
+
+def test_a_mixture_has_the_collaborations_answers_and_disjoint_replies_of_the_best_student(loop):
+    rows = read_frame(loop.results / paths.mixture(NULL, 1), MIXTURE)
+    counts = rows.groupby("student")["source"].value_counts().unstack(fill_value=0)
+    assert counts.to_dict("index") == {f"{NULL}--r1--{place}": {"teach": 4, "self": 2, "best": 2} for place in (1, 2)}
+    own = rows[rows["source"] != "teach"]
+    best = own[own["source"] == "best"]["models"].iloc[0][0]
+    mine = own[
+        own["models"].map(lambda names: list(names) == [best])
+        & own["student"].str.endswith(f"--{1 + ['add', 'recall'].index(best)}")
+    ]
+    assert mine["uid"].nunique() == 4
+    assert rows["split"].unique().tolist() == ["distill"]
+    assert rows["score"].notna().all()
+
+
+def test_who_learns_nothing_says_and_scores_the_same_in_every_round(loop):
+    rows = read_frame(loop.results / paths.collected(paths.EVOLUTION, "scores"), ALL_SCORES)
+    rows = rows[rows["task"] == "still"]
+    compared = ["uid", "score", "parsed", "status"]
+    for before, after in (("add", "1"), ("recall", "2"), (None, None)):
+        name = before or "text_majority_vote"
+        first = rows[(rows["pool"] == "pair") & (rows["name"] == name)]
+        second = rows[(rows["pool"] == f"{NULL}--r1") & (rows["name"] == (f"{NULL}--r1--{after}" if after else name))]
+        assert len(first) == 8
+        assert first[compared].to_dict("records") == second[compared].to_dict("records")
+
+
 def test_a_merged_model_is_a_member_of_a_pool(loop):
     batch = loop.batch("mixed")
     calls = read_rows(loop.results / paths.calls("with-soup", batch, "text_majority_vote", 1, "test"), CALLS)
@@ -71,8 +108,8 @@ def test_one_more_round_plans_that_round_only(loop, tmp_path):
         "resolve": 2,
         "generate": 4,  # the students of round 2 on what they teach, those of round 3 on test
         "answer": 2,
-        "score": 3,  # the pool, and each student alone
+        "score": 4,  # the pool, each student alone, and what is taught
     }
     third = [message for message in planned.messages if "-s1--r" in message]
     assert {message.partition("-s1--r")[2][0] for message in third} == {"2", "3"}
-    assert all("r3" in message or "(distill)" in message or " answers with " in message for message in third)
+    assert all("r3" in message or "distill" in message or " answers with " in message for message in third)

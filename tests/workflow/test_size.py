@@ -171,6 +171,8 @@ def test_a_study_of_945_pools_of_rounds(tmp_path):
         "answer": len(teachers) * tasks * 2 + runs * (2 * rounds - 1),
         "score": len(teachers) * tasks
         + runs * rounds
+        + len(teachers) * tasks
+        + runs * (rounds - 1)  # of what is taught
         + members * tasks * 2
         + students
         + learning * of_one * rounds * members,

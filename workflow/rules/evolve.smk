@@ -2,7 +2,9 @@ rule mix:
     input:
         questions=PLAN.mix.questions,
         answers=PLAN.mix.answers,
-        models=PLAN.mix.models,
+        own=PLAN.mix.own,
+        scores=PLAN.mix.scores,
+        references=PLAN.mix.references,
     output:
         "<results>/evolution/{run}/r{round}/mix.parquet",
     log:

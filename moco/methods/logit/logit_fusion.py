@@ -6,7 +6,18 @@ from typing import Literal
 
 from moco.config.fields import identity
 from moco.decoding.fusion import WeightedSum, mean_of_logits
-from moco.methods.base import Answer, AnswerNeeds, JointRequest, Method, MethodParams, Needs, PoolInfo, State, method
+from moco.methods.base import (
+    Answer,
+    AnswerNeeds,
+    JointRequest,
+    Method,
+    MethodParams,
+    Needs,
+    PoolInfo,
+    State,
+    TokenTeacher,
+    method,
+)
 from moco.methods.context import AnswerContext
 from moco.tasks.item import Question
 
@@ -80,14 +91,19 @@ class LogitFusion(Method):
             return
         requests = [JointRequest(question.uid, question.prompt, "fuse") for question in ctx.questions]
         live = ctx.live([member.index for member in ctx.pool])
-        for question, reply in zip(ctx.questions, live.run(self._fusion(ctx), requests), strict=True):
+        for question, reply in zip(ctx.questions, live.run(self._fusion(len(ctx.pool)), requests), strict=True):
             yield Answer(question.uid, reply.text, models=models)
 
-    def _fusion(self, ctx: AnswerContext) -> WeightedSum:
-        return mean_of_logits(len(ctx.pool)) if self.params.weights is None else WeightedSum(self.params.weights)
+    def token_teacher(self, pool: PoolInfo) -> TokenTeacher | None:
+        """Return all members with their weights; options are chosen without a distribution over tokens."""
+        size = len(pool)
+        return TokenTeacher(tuple(range(size)), self._fusion(size)) if self.params.mode == "average" else None
+
+    def _fusion(self, members: int) -> WeightedSum:
+        return mean_of_logits(members) if self.params.weights is None else WeightedSum(self.params.weights)
 
     def _choose(self, ctx: AnswerContext, question: Question, models: tuple[str, ...]) -> Answer:
-        weights = self._fusion(ctx).weights
+        weights = self._fusion(len(ctx.pool)).weights
         members = [ctx.logits(member.index, "options")[question.uid] for member in ctx.pool]
         of_members = [each.label_logprobs if self.params.options == "label" else each.text_logprobs for each in members]
         labels = members[0].labels

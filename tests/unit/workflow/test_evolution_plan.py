@@ -1,0 +1,190 @@
+"""What the rules of the loop read: by variant, lineage and protocol."""
+
+import pytest
+from support.plans import job, plan
+
+from moco.errors import RequestError
+from moco.methods.base import PoolInfo
+from moco.methods.catalogue import make_method
+from moco.workflow.downstream import RULES
+from moco.workflow.stage import results
+
+TASK = {"source": {"kind": "synthetic", "skills": ["add"], "items": {"dev": 8, "test": 4}}}
+LORA = {
+    "base": {"kind": "zoo"},
+    "a": {"kind": "zoo", "recipe": "lora_add"},
+    "b": {"kind": "zoo", "recipe": "lora_recall"},
+}
+
+
+METHODS = {name: {} for name in ("text_majority_vote", "logit_logit_fusion", "weight_greedy_soup")}
+
+
+def loop(task=None, models=None, pools=None, **entry):
+    entry = {"pool": "p", "methods": ["text_majority_vote"], "tasks": ["t"], "rounds": 2, **entry}
+    return plan(
+        seeds=[1],
+        **({"models": models} if models else {}),
+        **({"pools": pools} if pools else {}),
+        tasks={"t": {**TASK, "distill": 0.5, **(task or {})}},
+        methods=METHODS,
+        compare=[{"methods": ["text_majority_vote"]}],
+        evolution={"e": entry},
+    )
+
+
+def of_round(made, number):
+    [name] = made.matrix.runs
+    return job(run=name, round=str(number))
+
+
+def inputs(made, stage, number):
+    """Return the inputs of a rule of a round, by name."""
+    found = {}
+    for name in RULES[stage][1]:
+        files = getattr(getattr(made, stage), name)(of_round(made, number))
+        found[name] = [path.removeprefix("<results>/") for path in ([files] if isinstance(files, str) else files)]
+    return found
+
+
+def mixing(made, number=1):
+    return [path for files in inputs(made, "mix", number).values() for path in files]
+
+
+def test_supervised_students_read_the_collaborations_answers_and_their_scores():
+    made = loop()
+    [run] = made.matrix.runs.values()
+    first = inputs(made, "mix", 1)
+    assert first["answers"] == [
+        f"answers/p/{made.matrix.round_batch(run, 0).name}/text_majority_vote/seed1/{file}.parquet"
+        for file in ("distill", "distill_calls")
+    ]
+    assert first["scores"] == [f"scores/strict/{first['answers'][0]}"]
+    assert first["own"] == first["references"] == []
+    assert f"answers/{run.pool(1)}/" in inputs(made, "mix", 2)["answers"][0]
+
+
+def test_a_mixture_reads_the_replies_of_all_students_and_the_scores_of_their_dev_replies():
+    made = loop(variants=["multi_student"])
+    [run] = made.matrix.runs.values()
+    found = inputs(made, "mix", 2)
+    students = run.models(1)
+    assert [path.split("/")[1:4:2] for path in found["own"]] == [[name, "distill"] for name in students]
+    chosen = [path for path in found["scores"] if "/dev/" in path]
+    assert [path.split("/")[3] for path in chosen] == list(students)
+    assert len(found["scores"]) == 1 + 2 + 2
+
+
+@pytest.mark.parametrize("variant", ["supervised", "multi_student"])
+def test_nothing_of_the_test_split_is_learnt_from(variant):
+    made = loop(variants=[variant], mix={"gold": 1.0})
+    assert [path for number in (1, 2) for path in mixing(made, number) if "test" in path.split("/")[-3:]] == []
+    assert not any("test" in path for number in (1, 2) for path in mixing(made, number))
+
+
+def test_upstream_teaches_on_dev_and_learns_and_chooses_from_test():
+    made = loop(variants=["multi_student"], protocol="upstream", task={"distill": 0.0})
+    found = inputs(made, "mix", 1)
+    assert found["answers"][0].endswith("seed1/dev.parquet")
+    assert all("/test/" in path for path in found["own"])
+    assert [path for path in found["scores"] if "/dev/" in path] == []
+    assert made.mix.slice(of_round(made, 1))["protocol"] == "upstream"
+
+
+def test_references_are_read_where_they_are_taught_and_the_collaboration_where_it_teaches():
+    made = loop(variants=["multi_student"], mix={"teach": 0, "self": 0, "best": 0, "gold": 1})
+    assert mixing(made) == ["tasks/t/distill/questions.parquet", "tasks/t/distill/references.parquet"]
+
+
+def test_copies_of_a_model_learn_from_samples_of_their_own():
+    made = loop(variants=["multi_student"], pools={"p": ["a", "a"]})
+    own = made.mix.slice(of_round(made, 1))["own"]
+    assert [(path.rpartition("/")[2], sample) for path, sample in own] == [("s0.parquet", 0), ("s1-4.parquet", 1)]
+    assert len(inputs(made, "mix", 2)["own"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("lineage", "parents"),
+    [
+        ("continue", [["a", "b"], ["r1--1", "r1--2"]]),
+        ("continue_same", [["a", "b"], ["r1--1", "r1--2"]]),
+        ("reset", [["base", "base"], ["base", "base"]]),
+    ],
+)
+def test_what_a_round_trains_follows_from_the_lineage(lineage, parents):
+    made = loop(models=LORA, lineage=lineage, training={"rank": 4})
+    slices = [made.distill.slice(of_round(made, number)) for number in (1, 2)]
+    assert [[name.partition("-s1--")[2] or name for name in each["parents"]] for each in slices] == parents
+    assert {each["lineage"] for each in slices} == {lineage}
+    for number, each in enumerate(slices, start=1):
+        names = each["students"]
+        assert [made.matrix.students[name].parent for name in names] == each["parents"]
+        assert results("checkpoints/base") in made.distill.checkpoints(of_round(made, number))
+
+
+def test_reset_starts_at_the_model_itself_where_it_is_no_adapter():
+    made = loop(lineage="reset")
+    assert made.distill.slice(of_round(made, 2))["parents"] == ["a", "b"]
+
+
+def test_adapters_of_students_rest_on_the_base_of_the_first_model():
+    made = loop(models=LORA, training={"rank": 4})
+    student = made.matrix.runs[next(iter(made.matrix.runs))].models(2)[0]
+    assert made.matrix.nodes.base(student) == "base"
+    assert made.generate.weights([student])[0] == results("checkpoints/base")
+    assert made.resolve.checkpoint(job(model=student))[0].endswith("r2/students")
+    whole = loop(models=LORA)
+    assert whole.matrix.nodes.base(student) is None
+
+
+def test_settings_that_change_what_is_learnt_change_the_jobs_of_rounds():
+    def digests(**entry):
+        made = loop(variants=["multi_student"], **entry)
+        return [made.mix.digest(of_round(made, 1)), made.distill.digest(of_round(made, 1))]
+
+    plain = digests()
+    for change in ({"filter": "correct"}, {"dedupe": True}, {"mix": {"teach": 0.5}}):
+        assert digests(**change)[0] != plain[0], change
+    assert digests(lineage="reset")[1] != plain[1]
+
+
+# Variant on_policy
+
+
+def test_on_policy_students_get_prompts_and_the_logits_of_all_members():
+    made = loop(variants=["on_policy"], methods=["logit_logit_fusion"], on_policy={"rank": 4})
+    [run] = made.matrix.runs.values()
+    assert mixing(made, 2) == ["tasks/t/distill/questions.parquet"]
+    found = made.distill.slice(of_round(made, 2))
+    assert found["teacher"] == {"models": list(run.models(1)), "weights": [0.5, 0.5]}
+    assert (found["kind"], found["training"]["max_new_tokens"]) == ("on_policy", 512)
+    assert inputs(made, "distill", 2)["models"] == [f"models/{name}/model.json" for name in run.models(1)]
+
+
+def test_a_merge_teaches_as_the_model_that_it_is_with_the_pool_of_the_round():
+    made = loop(variants=["on_policy"], methods=["weight_greedy_soup"])
+    [run] = made.matrix.runs.values()
+    soups = ["p--t--weight_greedy_soup--s1--soup", f"{run.pool(1)}--t--weight_greedy_soup--s1--soup"]
+    for number, soup in enumerate(soups, start=1):
+        assert made.distill.slice(of_round(made, number))["teacher"] == {"models": [soup], "weights": [1.0]}
+        assert results(f"checkpoints/{soup}") in made.distill.checkpoints(of_round(made, number))
+        assert f"models/{soup}/model.json" in inputs(made, "distill", number)["models"]
+
+
+def test_a_method_without_a_distribution_of_its_own_is_refused_in_one_line():
+    with pytest.raises(RequestError) as error:
+        loop(variants=["supervised", "on_policy"]).matrix.round_cells  # noqa: B018
+    assert "text_majority_vote cannot teach pool p: it has no next-token distribution" in str(error.value)
+    chooser = make_method("logit_logit_fusion", {"mode": "options"}, where="methods.fuse")
+    assert chooser.token_teacher(PoolInfo.of_size(2)) is None
+
+
+def test_a_student_needs_memory_for_itself_and_its_teachers():
+    models = {name: {"kind": "hub", "repo": f"x/{name}", "parameters": 1e9} for name in ("a", "b")}
+    alone, taught = (
+        loop(models=models, variants=[variant], methods=["logit_logit_fusion"])
+        for variant in ("supervised", "on_policy")
+    )
+    assert alone.distill.mem(of_round(alone, 1), 1) == "28GB"  # 4 + 1.5 x 16
+    bytes_of_teacher = taught.matrix.nodes.gigabytes("a")
+    assert taught.distill.mem(of_round(taught, 1), 1) == f"{int(4 + 1.5 * (16 + 2 * bytes_of_teacher))}GB"
