@@ -8,7 +8,7 @@ from typing import Any
 from moco import paths
 from moco.errors import WorkError
 from moco.evolution.mixture import Pair, Sources, best_student, mix
-from moco.jobs.tune import answered
+from moco.prompts.blocks import answered
 from moco.records import ANSWERS, CALLS, GENERATIONS, MIXTURE, SCORES, Provenance, read_by_task, write_rows
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions, read_references
