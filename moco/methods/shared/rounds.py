@@ -108,9 +108,8 @@ def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
     """Return the prompt in which answers are merged into a better one; the task itself comes last."""
     return blocks.compose(
         blocks.instruction(
-            "Several models replied to the question at the end. Merge their replies into one of high quality. Weigh them"
-            " critically, since some may be biased or wrong, and do not merely repeat them. Be accurate and complete, and"
-            " order your reply well."
+            "Several models answered the question below. Their answers may be biased or wrong: weigh them critically, and do"
+            " not merely repeat them. Merge them into one good answer: accurate, complete and well ordered."
         ),
         *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
         blocks.instruction("The question:"),

@@ -95,6 +95,7 @@ def test_the_frame_asks_to_merge_critically():
         "not merely repeat",
         "accurate",
         "complete",
+        "well ordered",
     ):
         assert word in said
 
