@@ -118,7 +118,13 @@ def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
 
 
 def summarised(
-    ctx: AnswerContext, history: History, state: State, prompts: Mapping[str, Prompt], purpose: str = "summarise"
+    ctx: AnswerContext,
+    history: History,
+    state: State,
+    prompts: Mapping[str, Prompt],
+    *,
+    purpose: str = "summarise",
+    role: str = "summariser",
 ) -> Iterator[Answer]:
     """Yield the final answer to every question, in their order.
 
@@ -128,6 +134,7 @@ def summarised(
         state: Says which member writes.
         prompts: By item.
         purpose: Of the requests.
+        role: What the record calls the writer.
     """
     writer = state.data["member"]
     requests = [Request(writer, item.uid, prompts[item.uid], purpose) for item in ctx.questions]
@@ -136,5 +143,5 @@ def summarised(
             item.uid,
             reply.text,
             models=(ctx.pool[writer].model,),
-            record={"rounds": history[item.uid], "summariser": writer},
+            record={"rounds": history[item.uid], role: writer},
         )
