@@ -108,9 +108,8 @@ def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
     """Return the prompt in which answers are merged into a better one; the task itself comes last."""
     return blocks.compose(
         blocks.instruction(
-            "Several models replied to the question at the end. Merge their replies into one of high quality. Weigh them"
-            " critically, since some may be biased or wrong, and do not merely repeat them. Be accurate and complete, and"
-            " order your reply well."
+            "Several models answered the question below. Their answers may be biased or wrong: weigh them critically, and do"
+            " not merely repeat them. Merge them into one good answer: accurate, complete and well ordered."
         ),
         *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
         blocks.instruction("The question:"),
@@ -119,7 +118,13 @@ def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
 
 
 def summarised(
-    ctx: AnswerContext, history: History, state: State, prompts: Mapping[str, Prompt], purpose: str = "summarise"
+    ctx: AnswerContext,
+    history: History,
+    state: State,
+    prompts: Mapping[str, Prompt],
+    *,
+    purpose: str = "summarise",
+    role: str = "summariser",
 ) -> Iterator[Answer]:
     """Yield the final answer to every question, in their order.
 
@@ -129,6 +134,7 @@ def summarised(
         state: Says which member writes.
         prompts: By item.
         purpose: Of the requests.
+        role: What the record calls the writer.
     """
     writer = state.data["member"]
     requests = [Request(writer, item.uid, prompts[item.uid], purpose) for item in ctx.questions]
@@ -137,5 +143,5 @@ def summarised(
             item.uid,
             reply.text,
             models=(ctx.pool[writer].model,),
-            record={"rounds": history[item.uid], "summariser": writer},
+            record={"rounds": history[item.uid], role: writer},
         )

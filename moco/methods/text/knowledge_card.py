@@ -40,10 +40,10 @@ def knowledge_prompt(item: Question, *, whole_task: bool = False) -> Prompt:
 def informed_prompt(item: Question, passages: Sequence[str]) -> Prompt:
     """Return the prompt in which the answerer has all passages in view."""
     return blocks.compose(
-        blocks.instruction("Answer a question. Some knowledge about it was gathered beforehand."),
+        blocks.instruction("Several assistants wrote down what they know about a question."),
         blocks.question(item),
         *(blocks.block(f"knowledge {number}", text) for number, text in enumerate(passages, 1)),
-        blocks.instruction("Use of it what helps. It may be wrong or beside the point. Write a full answer."),
+        blocks.instruction("Use what helps. Some of it may be wrong. Write a full answer."),
         blocks.answer_format(item.type),
     )
 

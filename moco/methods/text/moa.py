@@ -64,7 +64,8 @@ class MixtureOfAgents(Method):
             prompts = self._prompts(ctx, history)
             asked = {(uid, member.index): prompt for uid, prompt in prompts.items() for member in ctx.pool}
             next_round(ctx, history, asked, f"propose {number}")
-        yield from summarised(ctx, history, state, self._prompts(ctx, history), "aggregate")
+        last = self._prompts(ctx, history)
+        yield from summarised(ctx, history, state, last, purpose="aggregate", role="aggregator")
 
     def _prompts(self, ctx: AnswerContext, history: History) -> dict[str, Prompt]:
         texts = {

@@ -33,12 +33,13 @@ def review_prompt(item: Question, answer: str) -> Prompt:
 
 def rewrite_prompt(item: Question, own: str, reviews: Sequence[str]) -> Prompt:
     """Return the prompt in which a member rewrites its own answer after reading reviews of it."""
+    # A request that speaks of feedback has small models write some.
     return blocks.compose(
-        blocks.instruction("Several assistants work on one question. Improve your answer with their feedback."),
+        blocks.instruction("Several assistants work on one question. Improve your answer with what they say about it."),
         blocks.question(item),
         blocks.block("your answer", own),
         *(blocks.feedback(number, text) for number, text in enumerate(reviews, 1)),
-        blocks.instruction("The feedback may be wrong. Write your improved answer."),
+        blocks.instruction("Some of it may be wrong. Write your improved answer."),
         blocks.answer_format(item.type),
     )
 

@@ -18,7 +18,8 @@ class SlmMux(Method):
     """Answers with the majority answer of the member whose samples agree most with each other.
 
     Every member answers several times. Its confidence is the share of its samples that give its most frequent answer;
-    one consistent member can overrule all others.
+    one consistent member can overrule all others. With one sample, or greedy ones, every readable member is equally sure:
+    then the rule for ties decides, and `tied` in the records says how often.
 
     Papers:
         2510.05077 SLM-MUX: Orchestrating Small Language Models for Reasoning

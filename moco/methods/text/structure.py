@@ -54,12 +54,12 @@ def wanted(sees: Sequence[Sequence[int]], node: int, rounds: int) -> list[set[in
 def update_prompt(item: Question, own: str, others: Sequence[str]) -> Prompt:
     """Return the prompt in which a node updates its answer after reading its neighbours'."""
     return blocks.compose(
-        blocks.instruction("This is the task:"),
+        blocks.instruction("A task for several assistants:"),
         blocks.question(item),
-        blocks.instruction("Update your answer, given what you and other assistants wrote before."),
+        blocks.instruction("Your last answer and those of others:"),
         blocks.block("your answer", own),
         *(blocks.candidate(number, text) for number, text in enumerate(others, 1)),
-        blocks.instruction("Consider all of it with care, then write your updated answer."),
+        blocks.instruction("Consider all of them with care. Write your updated answer."),
         blocks.answer_format(item.type),
     )
 

@@ -112,10 +112,8 @@ def test_two_participants_must_conclude_where_two_must_and_the_second_ends_it(se
 
 def test_another_action_lets_standing_conclusions_fall():
     plan = ["FINALISE", "EXECUTE", "FINALISE", "FINALISE"]
-    answers, engine, _ = run(
-        script(lambda _, board: plan[len(board)]), models=("a", "b"), stops=2, cooldown=1, max_iterations=4
-    )
-    # Without the fall the third action would have ended it: it is the other one's conclusion, or the first one's again.
+    answers, engine, _ = run(script(lambda _, board: plan[len(board)]), stops=2, cooldown=2, max_iterations=4)
+    # All three take turns: without the fall the third action, another one's conclusion, would have ended it.
     assert [one["action"] for one in answers[0].record["board"]] == plan
     assert answers[0].record["stop"] == "agreed"
     (vote, *_) = by_purpose(engine, "vote")

@@ -95,6 +95,7 @@ def test_the_frame_asks_to_merge_critically():
         "not merely repeat",
         "accurate",
         "complete",
+        "well ordered",
     ):
         assert word in said
 
@@ -114,7 +115,7 @@ def test_the_record_holds_every_round_and_who_aggregates():
         first, second = answer.record["rounds"]
         assert first["answers"] == [f"{model}0 in round 1" for model in MODELS]
         assert second["answers"] == [f"{model}0 in round 2" for model in MODELS]
-        assert answer.record["summariser"] == 2
+        assert answer.record["aggregator"] == 2
 
 
 def test_the_best_on_dev_aggregates_and_the_first_of_equals():

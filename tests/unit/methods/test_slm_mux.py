@@ -68,3 +68,15 @@ def test_a_consistent_member_overrules_the_majority_of_answers():
 def test_dev_is_read_only_where_it_breaks_ties():
     assert make_method(ID, {}).needs(PoolInfo.of_size(3)).fit.dev_scores
     assert make_method(ID, {"tie": "order"}).needs(PoolInfo.of_size(3)).fit is None
+
+
+def test_more_samples_extend_what_fewer_have_read_and_never_redraw_it():
+    def read(count):
+        ctx = answer_context(models=["a", "b", "a"], questions=questions(2, "multiple_choice"), method=ID)
+        list(make_method(ID, {"samples_per_model": count, "tie": "order"}).answer(ctx, State()))
+        assert {call["kind"] for call in ctx.calls} == {"plain"}
+        return {(call["uid"], call["model"], call["sample"], call["key"], call["text"]) for call in ctx.calls}
+
+    assert len(read(3)) == 2 * 3 * 3
+    assert len(read(5)) == 2 * 3 * 5
+    assert read(3) < read(5)

@@ -201,10 +201,11 @@ def test_prompts_begin_with_the_task_and_end_with_the_answer_format(kind):
     items = {item.uid: item for item in ctx.questions}
     for asked in engine.requests:
         item = items[asked.uid]
-        assert asked.prompt.startswith(f"This is the task:\n\n{blocks.question(item)}\n\n")
+        assert asked.prompt.startswith(f"A task for several assistants:\n\n{blocks.question(item)}\n\n")
         assert asked.prompt.count(blocks.question(item)) == 1
         assert asked.prompt.endswith(blocks.answer_format(kind))
-        assert "care" in asked.prompt
+        assert "with care" in asked.prompt
+        assert "your updated answer" in asked.prompt
 
 
 def test_answers_of_several_lines_stay_in_their_blocks():
