@@ -268,3 +268,25 @@ def test_without_a_pair_to_learn_from_the_model_as_it_is_ranks_and_every_answer_
     assert not state.data["ranker"]["learned"]
     rows = world.answer(method, state, engine)
     assert {row["fallback"] for row in rows.values()} == {"no dev item to learn from: ranker"}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"fuser": "writes", "train_fuser": True, "train_ranker": True},
+        {"fuse": False, "train_ranker": True},
+        {"fuse": False, "train_ranker": True, "held_out": 0.0},
+        {"fuse": False, "fuser": "writes"},
+        {"fuser_member": "first", "train_fuser": True, "held_out": 0.0},
+        {"fuser_member": "first", "fuser": "writes", "train_ranker": True},
+    ],
+)
+def test_settings_together_declare_what_they_use(params):
+    method = make_method(ID, params)
+    world = World(("a", "b", "c"), items=10, dev_scores={"a": 0.25, "b": 0.75, "c": 0.5})
+    engine = Engine(world.replies)
+    state = world.fit(method, engine)
+    assert set(state.models) == set(method.needs(world.pool).models)
+    assert len(world.answer(method, state, engine)) == 10
+    made = {name for _, _, name, _, _ in engine.trained}
+    assert ("fuser" in made, "ranker" in made) == ("train_fuser" in params, "train_ranker" in params)
