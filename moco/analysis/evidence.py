@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
+from moco.analysis.expectations import Point, cascade_curve, expectations
 from moco.analysis.origin import commit, machine
 from moco.analysis.render import Cell, Table, number_text, to_markdown
 from moco.analysis.results import Spec
@@ -85,6 +86,7 @@ def page(spec: Spec, results: Path, shapes: str = "") -> str:
     for pool in spec["pools"]:
         for task in comparison.tasks(pool):
             parts += _section(comparison, pool, task)
+            parts += _expected(comparison, results, pool, task)
     return "\n\n".join([*parts, shapes] if shapes else parts) + "\n"
 
 
@@ -108,8 +110,31 @@ def _section(comparison: Comparison, pool: str, task: str) -> list[str]:
     return [
         f"## Pool {pool}, task {task}",
         f"{items} test items. **{title}{named}.** (Controls do not count, variants of a method count once.)",
-        to_markdown(Table("", columns, tuple(rows))).partition("\n\n")[2].strip(),
+        _markdown(columns, rows),
     ]
+
+
+def _expected(comparison: Comparison, results: Path, pool: str, task: str) -> list[str]:
+    """Return what was expected beforehand with what was found, and the curve of a cascade where it was swept."""
+    points, found = cascade_curve(comparison, pool, task), list(expectations(comparison, results, pool, task))
+    parts = []
+    if len(points) > 1:
+        second = comparison.models(pool)[-1]
+        reach, share = f"items that reach {second} (%)", f"of {second}'s score (%)"
+        columns = ("cascade", reach, "mean (%)", share, "above random deferral, points")
+        parts.append(_markdown(columns, [_point(point) for point in points]))
+    if found:
+        rows: list[tuple[Cell, ...]] = [(each.what, each.found, each.limit, each.verdict) for each in found]
+        parts.append(_markdown(("expected beforehand", "found (%)", "at least (%)", "verdict"), rows))
+    return parts
+
+
+def _point(point: Point) -> tuple[Cell, ...]:
+    return point.variant, point.calls, point.score, point.share, signed(point.gain)
+
+
+def _markdown(columns: tuple[str, ...], rows: Sequence[tuple[Cell, ...]]) -> str:
+    return to_markdown(Table("", columns, tuple(rows))).partition("\n\n")[2].strip()
 
 
 def _interval(outcome: Outcome) -> Cell:

@@ -22,6 +22,13 @@ METHODS = {
         "samples": 1,
         "training": {**SMALL, "batch": 4, "group": 2, "micro_batch": 2},
     },
+    "text_llm_blender": {
+        "ranker": "tutor",
+        "train_ranker": True,
+        "train_fuser": True,
+        "ranker_training": SMALL,
+        "fuser_training": SMALL,
+    },
     "text_multiagent_finetuning": {"agreement": 0.0, "iterations": 2, "training": SMALL},
     "text_sparta": {"num_iterations": 2, "judge_tokens": 8, "training": SMALL},
     "text_sparta_stackelberg": {"num_iterations": 1, "judge_tokens": 8, "training": SMALL},

@@ -26,6 +26,8 @@ ASK = blocks.instruction(
     "Answer as well as you can. If you doubt your answer, write one more line after it that says: I am unconfident."
 )
 
+_ECHO = re.compile(r"\s+".join(map(re.escape, ASK.split())), re.I)
+
 _REMARK = re.compile(
     r"\b(?P<no>not|isn't|never)?\s*(?:very\s+|really\s+|fully\s+|at\s+all\s+|so\s+)?(?P<doubt>un)?confident\b", re.I
 )
@@ -167,8 +169,9 @@ class Cascade(Method):
 def read_remark(reply: str) -> tuple[bool, str]:
     """Return whether a reply says that its author doubts it, and the reply without the lines that speak of that.
 
-    The last remark counts. "Not confident" is doubt, "not unconfident" is none.
+    The last remark counts. "Not confident" is doubt, "not unconfident" is none. The instruction is no remark.
     """
+    reply = _ECHO.sub("", reply)
     remarks = list(_REMARK.finditer(reply))
     if not remarks:
         return False, reply

@@ -5,8 +5,11 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from moco.config.fields import identity
 from moco.config.training import SftRecipe
+from moco.errors import RequestError
 from moco.methods.base import (
     Answer,
     AnswerNeeds,
@@ -48,12 +51,12 @@ class LlmBlender(Method):
         2306.02561 LLM-Blender: Ensembling Large Language Models with Pairwise Ranking and Generative Fusion
 
     Cost:
-        At most `members * (members - 1) + 1` calls per item: log-probabilities of both orders of every pair of
+        At most `members * (members - 1) + fuse` calls per item: log-probabilities of both orders of every pair of
         unequal answers, and the fused answer. One plain response of every member; dev scores. Where ranker or fuser are
         tuned, the fit compares pairs and writes fused answers on dev.
 
     Records:
-        Per item each member's `points`, the best as `fused`, and the `verdicts`, each with its `pair`, the `margins` of
+        Per item each member's `points`, the best as `ranked`, and the `verdicts`, each with its `pair`, the `margins` of
         both orders and the `winner`; how many verdicts were `inconsistent` between both orders. Of the fit all members'
         `dev_means`, the `fuser_member`, and for a tuned `ranker` and `fuser` the number of `examples`, whether it
         `learned`, and on `held_out` `items` or `pairs` the `score` or `accuracy` from `before` to `after`.
@@ -76,6 +79,7 @@ class LlmBlender(Method):
         fuser_member: Literal["best", "first"] = identity(
             "Which member writes where no model is named: the best on dev, or the first.", "best"
         )
+        fuse: bool = identity("Let the fuser write; otherwise the answer that is ranked first is the answer.", True)
         top_k: int = identity("Best answers that the fuser reads.", 3, ge=1)
         train_ranker: bool = identity("Tune the ranker on pairs of dev answers.", False)
         train_fuser: bool = identity("Tune the fuser on dev.", False)
@@ -88,13 +92,17 @@ class LlmBlender(Method):
         ranker_training: SftRecipe = identity("How the ranker learns.", factory=SftRecipe)
         fuser_training: SftRecipe = identity("How the fuser learns.", factory=SftRecipe)
 
+        @model_validator(mode="after")
+        def _a_fuser_that_learns_is_used(self) -> "LlmBlender.Params":
+            if self.train_fuser and not self.fuse:
+                raise RequestError("a fuser that writes nothing is trained", remedy="set train_fuser or fuse")
+            return self
+
     def needs(self, pool: PoolInfo) -> Needs:
         """Plain responses and two models that are asked; dev data to choose the fuser or to tune."""
         params = self.params
-        chooses, trains = (
-            params.fuser is None and params.fuser_member == "best",
-            params.train_ranker or params.train_fuser,
-        )
+        of_pool = params.fuse and params.fuser is None
+        chooses, trains = of_pool and params.fuser_member == "best", params.train_ranker or params.train_fuser
         fit = FitNeeds(
             plain=int(trains),
             dev_scores=chooses or trains,
@@ -105,13 +113,13 @@ class LlmBlender(Method):
         ranks = frozenset({"logits", "weights"}) if params.train_ranker else frozenset({"logits"})
         writes = frozenset({"generate", "weights"}) if params.train_fuser else frozenset({"generate"})
         helpers = {"judge": Helper(params.ranker, ranks)}
-        if params.fuser is not None:
+        if params.fuse and params.fuser is not None:
             helpers["writer"] = Helper(params.fuser, writes)
         return Needs(
             fit=fit if chooses or trains else None,
             answer=AnswerNeeds(plain=1, generates=True),
             min_models=2,
-            capabilities=writes - {"generate"} if params.fuser is None else frozenset(),
+            capabilities=writes - {"generate"} if of_pool else frozenset(),
             models=("ranker",) * params.train_ranker + ("fuser",) * params.train_fuser,
             helpers=helpers,
         )
@@ -196,33 +204,45 @@ class LlmBlender(Method):
         """Rank every item's answers, then fuse the best ones."""
         params = self.params
         ranker: Model = "ranker" if params.train_ranker else "judge"
-        fuser: Model = "writer" if params.fuser is not None else state.data.get("fuser_member", 0)
-        if params.train_fuser:
-            fuser = "fuser"
         plain = [ctx.plain(member.index) for member in ctx.pool]
         texts = [[of_member[item.uid].text for of_member in plain] for item in ctx.questions]
         verdicts = compared(ctx, ranker, ctx.questions, texts)
-        requests = [
-            Request(fuser, item.uid, fusion_prompt(item, self._best(shown, of_item)), "fuse")
-            for item, shown, of_item in zip(ctx.questions, texts, verdicts, strict=True)
-        ]
-        author = ctx.pool[fuser].model if isinstance(fuser, int) else params.fuser if fuser == "writer" else fuser
+        written = self._fused(ctx, state, texts, verdicts) if params.fuse else {}
         untrained = [name for name in ("ranker", "fuser") if not state.data.get(name, {}).get("learned", True)]
-        replies = ctx.generate(requests) if requests else []
-        for item, shown, of_item, reply in zip(ctx.questions, texts, verdicts, replies, strict=True):
+        for item, shown, of_item in zip(ctx.questions, texts, verdicts, strict=True):
             won = points(of_item, len(shown))
+            ranked = by_points(won)
+            text, author = written.get(item.uid, (shown[ranked[0]], ctx.pool[ranked[0]].model))
             yield Answer(
                 item.uid,
-                reply.text,
-                models=(str(author),),
+                text,
+                models=(author,),
                 record={
                     "points": won,
-                    "fused": by_points(won)[: params.top_k],
+                    "ranked": ranked[: params.top_k],
                     "verdicts": [verdict.as_json() for verdict in of_item],
                     "inconsistent": sum(not verdict.consistent for verdict in of_item),
                 },
                 fallback=f"no dev item to learn from: {', '.join(untrained)}" if untrained else None,
             )
+
+    def _fused(
+        self, ctx: AnswerContext, state: State, texts: Sequence[Sequence[str]], verdicts: Sequence[Sequence[Verdict]]
+    ) -> dict[str, tuple[str, str]]:
+        """Return what the fuser writes, and who that is, by item."""
+        place: int = state.data.get("fuser_member", 0)
+        fuser: Model = place
+        author = ctx.pool[place].model
+        if self.params.fuser is not None:
+            fuser, author = "writer", self.params.fuser
+        if self.params.train_fuser:
+            fuser = author = "fuser"
+        requests = [
+            Request(fuser, item.uid, fusion_prompt(item, self._best(shown, of_item)), "fuse")
+            for item, shown, of_item in zip(ctx.questions, texts, verdicts, strict=True)
+        ]
+        replies = ctx.generate(requests) if requests else []
+        return {request.uid: (reply.text, author) for request, reply in zip(requests, replies, strict=True)}
 
 
 class _Dev:

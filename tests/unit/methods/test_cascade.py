@@ -167,6 +167,25 @@ def test_a_threshold_may_rest_on_the_items_that_reach_the_member():
     ]
 
 
+def test_empty_responses_have_no_confidence_and_a_threshold_of_zero_keeps_them():
+    empty = ResponseLogits((), (), 5, (), (), ())
+
+    class Silent(Engine):
+        def logits(self, _model, _kind, _sample, items):
+            return {item.uid: empty for item in items}
+
+    def context(make, split):
+        return make(
+            models=["small", "large"], questions=questions(3, split=split), replies=Silent({"small": "", "large": "x"})
+        )
+
+    method = make_method(ID, {})
+    state = method.fit(context(fit_context, "dev"))
+    assert state.data["thresholds"] == [0.0]
+    answers = list(method.answer(context(answer_context, "test"), state))
+    assert [(each.record["level"], each.text) for each in answers] == [(0, "")] * 3
+
+
 def test_a_member_is_asked_only_for_what_reaches_it():
     replies = {
         "small": {
@@ -202,6 +221,9 @@ def test_a_member_is_asked_only_for_what_reaches_it():
         ("I was unconfident at first.\n42\nNow I am confident.", False, "42"),
         ("The unconfidently told story", False, "The unconfidently told story"),
         ("It is 42, though I am not very confident", True, "It is 42, though I am not very confident"),
+        (f"{ASK}\n42", False, "\n42"),
+        (f"{ASK.upper()} 42\nI am unconfident.", True, "42"),
+        (f"{ASK}\n42\nI am not unconfident.", False, "42"),
         ("", False, ""),
     ],
 )

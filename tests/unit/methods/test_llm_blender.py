@@ -7,6 +7,7 @@ from support.contexts import World, answer_context, fit_context
 from support.engines import Engine
 from support.items import questions, right_reply, wrong_reply
 
+from moco.errors import RequestError
 from moco.methods.base import State
 from moco.methods.catalogue import make_method
 from moco.methods.shared.pairwise import NAMES, Verdict, by_points, pair_prompt, points
@@ -46,7 +47,7 @@ def answer(models=("a", "b", "c"), measure=longer, replies=None, state=None, ite
 def test_a_ranker_that_likes_long_answers_gives_the_order_of_length_for_any_order_of_members(models):
     found, engine, _ = answer(models)
     for each in found:
-        assert [models[place] for place in each.record["fused"]] == ["b", "a", "c"]
+        assert [models[place] for place in each.record["ranked"]] == ["b", "a", "c"]
         assert sorted(each.record["points"]) == [0, 1, 2]
         assert each.record["inconsistent"] == 0
     fused = [asked for asked in engine.requests if asked.purpose == "fuse"]
@@ -57,7 +58,7 @@ def test_a_ranker_that_always_names_the_first_prefers_nobody():
     found, _, _ = answer(measure=always_first)
     for each in found:
         assert each.record["points"] == [1.0, 1.0, 1.0]
-        assert each.record["fused"] == [0, 1, 2]
+        assert each.record["ranked"] == [0, 1, 2]
         assert each.record["inconsistent"] == 3
         assert [verdict["winner"] for verdict in each.record["verdicts"]] == [None] * 3
 
@@ -96,9 +97,17 @@ def test_a_single_member_is_fused_without_a_ranker():
 @pytest.mark.parametrize(("top_k", "kept"), [(1, "b"), (2, "ba"), (3, "bac"), (9, "bac")])
 def test_the_best_are_kept(top_k, kept):
     found, engine, _ = answer(top_k=top_k)
-    assert ["abc"[place] for place in found[0].record["fused"]] == list(kept)
+    assert ["abc"[place] for place in found[0].record["ranked"]] == list(kept)
     fused = next(one for one in engine.requests if one.purpose == "fuse")
     assert shown(fused.prompt) == [LENGTHS[name] for name in kept]
+
+
+def test_the_ranker_alone_answers_with_the_response_that_it_ranks_first():
+    found, engine, _ = answer(("a", "b", "c"), fuse=False, state=State())
+    assert {(each.text, *each.models) for each in found} == {(LENGTHS["b"], "b")}
+    assert {one.purpose for one in engine.requests} == {"compare"}
+    with pytest.raises(RequestError, match="writes nothing"):
+        make_method(ID, {"fuse": False, "train_fuser": True})
 
 
 def test_points_add_up_to_the_number_of_pairs_and_equal_ones_keep_their_order():
@@ -259,3 +268,25 @@ def test_without_a_pair_to_learn_from_the_model_as_it_is_ranks_and_every_answer_
     assert not state.data["ranker"]["learned"]
     rows = world.answer(method, state, engine)
     assert {row["fallback"] for row in rows.values()} == {"no dev item to learn from: ranker"}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"fuser": "writes", "train_fuser": True, "train_ranker": True},
+        {"fuse": False, "train_ranker": True},
+        {"fuse": False, "train_ranker": True, "held_out": 0.0},
+        {"fuse": False, "fuser": "writes"},
+        {"fuser_member": "first", "train_fuser": True, "held_out": 0.0},
+        {"fuser_member": "first", "fuser": "writes", "train_ranker": True},
+    ],
+)
+def test_settings_together_declare_what_they_use(params):
+    method = make_method(ID, params)
+    world = World(("a", "b", "c"), items=10, dev_scores={"a": 0.25, "b": 0.75, "c": 0.5})
+    engine = Engine(world.replies)
+    state = world.fit(method, engine)
+    assert set(state.models) == set(method.needs(world.pool).models)
+    assert len(world.answer(method, state, engine)) == 10
+    made = {name for _, _, name, _, _ in engine.trained}
+    assert ("fuser" in made, "ranker" in made) == ("train_fuser" in params, "train_ranker" in params)

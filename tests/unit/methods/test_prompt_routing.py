@@ -5,7 +5,7 @@ from support.contexts import answer_context, fit_context
 from support.engines import Engine
 from support.items import questions
 
-from moco.methods.api.prompt_routing import parse_choice
+from moco.methods.api.prompt_routing import numbers, parse_choice
 from moco.methods.base import State
 from moco.methods.catalogue import make_method
 
@@ -13,7 +13,7 @@ ID = "api_prompt_routing"
 DESCRIPTIONS = {"a": "adds numbers", "b": "writes words backwards", "c": "knows capitals"}
 
 
-def route(reply, *, models=("a", "b", "c"), router=0, items=3, engine=None):
+def route(reply, *, models=("a", "b", "c"), router=0, items=3, engine=None, **params):
     """Answers by item when the router's reply is a function of its prompt; plain replies are `<model> <item>`."""
     asked = questions(items)
 
@@ -25,7 +25,7 @@ def route(reply, *, models=("a", "b", "c"), router=0, items=3, engine=None):
     ctx = answer_context(
         models=models, questions=asked, replies=engine, descriptions=[DESCRIPTIONS[name] for name in models]
     )
-    return {each.uid: each for each in make_method(ID, {}).answer(ctx, State({"router": router}))}, ctx, engine
+    return {each.uid: each for each in make_method(ID, params).answer(ctx, State({"router": router}))}, ctx, engine
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,45 @@ def test_the_router_is_the_member_best_on_dev():
         models=["a", "b", "c"], questions=questions(4, split="dev"), dev_scores={"a": 0.5, "b": 0.75, "c": 0.75}
     )
     assert make_method(ID, {}).fit(ctx).data == {"router": 1, "dev_means": [0.5, 0.75, 0.75]}
+
+
+def test_an_answer_is_the_plain_response_of_a_member_whatever_the_router_says():
+    for reply in ("1", "3", "?", "2 or 3"):
+        answers, _, _ = route(lambda _prompt, reply=reply: reply)
+        for uid, each in answers.items():
+            assert each.text in {f"{model} {uid}" for model in "abc"}
+            assert each.text.startswith(each.models[0])
+
+
+def test_the_likeliest_number_is_the_choice_and_nothing_is_parsed():
+    engine = Engine(
+        lambda model, _prompt, _: f"{model} said", measure=lambda _m, _p, option: (-abs(float(option) - 2),)
+    )
+    answers, _, _ = route(None, engine=engine, choice="likeliest")
+    assert all(each.models == ("b",) and each.fallback is None for each in answers.values())
+    assert all(each.record["logprobs"] == [-1, 0, -1] for each in answers.values())
+    assert all(asked.decoding is None for asked in engine.requests)
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 120])
+def test_no_number_begins_another(count):
+    names = numbers(count)
+    assert len(set(names)) == count
+    assert not [(one, other) for one in names for other in names if one != other and other.startswith(one)]
+
+
+def test_rotations_tell_a_router_that_reads_from_one_that_goes_by_place():
+    def reads(prompt):
+        line = next(line for line in prompt.splitlines() if line.endswith(DESCRIPTIONS["b"]))
+        return line.split(")")[0]
+
+    answers, _, engine = route(reads, rotations=2)
+    assert len(engine.rounds) == 1
+    assert len(engine.requests) == 9
+    for each in answers.values():
+        assert each.models == ("b",)
+        assert (each.record["rotated"], each.record["flipped"]) == ([1, 1], False)
+    answers, _, _ = route(lambda _prompt: "1", rotations=2)
+    for each in answers.values():
+        assert each.models == ("a",)
+        assert (each.record["rotated"], each.record["flipped"]) == ([1, 2], True)
