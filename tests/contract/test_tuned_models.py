@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.real_study import RealStudy
+from support.training_files import check_training_files
 
 from moco import paths
 from moco.cli import main
@@ -179,3 +180,21 @@ def test_it_is_tuned_once_and_comes_from_the_store_after_that(real):
     before = read_json(folder / "training.json"), (folder / "adapter_model.safetensors").read_bytes()
     assert main(["tune", "--results", str(real.results), "--model", "expert"]) == 0
     assert before == (read_json(folder / "training.json"), (folder / "adapter_model.safetensors").read_bytes())
+
+
+def test_it_learns_the_part_of_dev_that_its_task_cuts_off_and_nothing_of_the_test(tmp_path, tiny_checkpoint):
+    lines = {
+        split: [{"input": f"{split} number {n}?", "output": f"{split}{n}"} for n in range(10)]
+        for split in ("dev", "test")
+    }
+    (tmp_path / "t.json").write_text(json.dumps(lines))
+    base = {"kind": "local", "family": "llama", "tokenizer": "zoo", "path": str(tiny_checkpoint("base"))}
+    training = {"steps": 1, "batch": 2, "micro_batch": 2, "rank": 4, "layers": "linear"}
+    task = {"source": {"kind": "moco", "path": str(tmp_path / "t.json")}, "type": "exact_match", "train": 0.4}
+    models = {"base": base, "expert": {**TUNED, "tasks": ["t"], "training": training}}
+    made = RealStudy(tmp_path, study(models=models, tasks={"t": task}))
+    task_folder = made.results / paths.task_folder("t")
+    learnt = check_training_files(tmp_path, made.results, ["t"])
+    assert {row["uid"] for row in learnt} == {item.uid for item in read_questions(task_folder, "train")}
+    assert len(read_questions(task_folder, "dev")) == 6
+    assert {row["reply"] for row in learnt} <= {f"\\box{{dev{n}}}" for n in range(10)}
