@@ -17,7 +17,31 @@ from moco.analysis.results import Spec
 from moco.analysis.statistics import Interval
 from moco.records.files import replace_file, versions
 
-_VERDICTS = {1: "above", 0: "not separable", -1: "below"}
+VERDICTS = {1: "above", 0: "not separable", -1: "below"}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says of itself.
+
+    Attributes:
+        title: Its heading.
+        command: What makes it.
+        words: What its numbers are and are not.
+    """
+
+    title: str
+    command: str
+    words: str
+
+
+EVIDENCE = About(
+    "Evidence",
+    "make evidence",
+    "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
+    " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
+    " another size.",
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +64,13 @@ class Claim:
 
     @property
     def sign(self) -> int:
-        """1 where the whole interval is above zero, -1 where it is below, else 0."""
-        return int(self.gain.low > 0) - int(self.gain.high < 0)
+        """As `sign_of` its gain."""
+        return sign_of(self.gain)
+
+
+def sign_of(gain: Interval) -> int:
+    """Return 1 where the whole interval is above zero, -1 where it is below, else 0."""
+    return int(gain.low > 0) - int(gain.high < 0)
 
 
 def claims(comparison: Comparison, pool: str, task: str) -> list[Claim]:
@@ -61,23 +90,22 @@ def methods_above(found: Sequence[Claim]) -> list[str]:
     return sorted(dict.fromkeys(above))
 
 
-def page(spec: Spec, results: Path, shapes: str = "") -> str:
+def page(spec: Spec, results: Path, shapes: str = "", about: About = EVIDENCE) -> str:
     """Return the page as Markdown.
 
     Args:
         spec: What was compared.
         results: The results folder.
         shapes: Text on the models, placed after the results.
+        about: What it says of itself.
     """
     comparison = Comparison(spec, results)
     seeds, used = ", ".join(map(str, spec["seeds"])), versions()
     parts = [
-        "# Evidence",
-        f"Made by `make evidence` on {datetime.now(UTC):%Y-%m-%d} at commit {commit()}, on {machine()}, Python"
+        f"# {about.title}",
+        f"Made by `{about.command}` on {datetime.now(UTC):%Y-%m-%d} at commit {commit()}, on {machine()}, Python"
         f" {used['python']}, torch {used.get('torch', '-')}.",
-        "Every sentence of this project of the form *X beats Y* is read from here. The models are tiny and trained by the"
-        " workflow itself: the numbers say that the methods work as they should, not how much they help models of"
-        " another size.",
+        about.words,
         f"Seeds: {seeds}. An item's score is its mean over seeds. Intervals are 95 % percentile bootstraps over items,"
         " or score intervals where scores have no variation (docs/architecture.md); gains are paired: the same items, resampled together. *Best single* is the best model on the test items"
         " themselves, which nobody can know beforehand. Settings of the methods were fixed before the test split was"
@@ -97,7 +125,7 @@ def _section(comparison: Comparison, pool: str, task: str) -> list[str]:
         (model, "single", _interval(comparison.single(model, task)), "", "") for model in comparison.models(pool)
     ]
     rows.append(("oracle router", "oracle", _interval(oracle), "", ""))
-    rows += [(c.variant, c.level, c.mean, signed(c.gain), _VERDICTS[c.sign]) for c in found]
+    rows += [(c.variant, c.level, c.mean, signed(c.gain), VERDICTS[c.sign]) for c in found]
     for level, variant in comparison.variants(pool):
         outcome = comparison.method(pool, variant, task)
         if outcome.estimate is None and outcome is not NOT_COMPARED:

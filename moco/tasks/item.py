@@ -68,7 +68,8 @@ class Reference:
             return None
         if self.gold_kind == "option":
             position = self.gold["index"]
-            return None if position is None else LETTERS[position]
+            # Options that are part of the question's text have no positions: their label is the answer.
+            return str(self.gold["key"]) if position is None else LETTERS[position]
         if isinstance(self.gold, dict):
             return None
         if isinstance(self.gold, list):

@@ -1,6 +1,7 @@
 import pytest
 
 from moco.errors import RequestError
+from moco.tasks.item import Reference
 from moco.tasks.sources.gold import Gold, open_gold
 
 LISTED = "Which one?\nOptions:\n(A) red\n(B) blue\n(C) green"
@@ -49,6 +50,11 @@ def test_kinds_by_form(text, kind):
 @pytest.mark.parametrize("text", ["B", "(B)", "b"])
 def test_letter_is_an_option_where_the_question_lists_options(text):
     assert gold("exact_match", text, LISTED) == Gold({"index": None, "key": text}, "option")
+
+
+def test_a_reply_to_listed_options_is_their_letter():
+    made = gold("exact_match", "B", LISTED)
+    assert Reference("u", made.value, made.kind).text() == "B"
 
 
 def test_letter_outside_the_listed_options_is_text():

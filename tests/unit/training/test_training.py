@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+import trl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from moco.config.engine import EngineSettings
@@ -103,6 +104,22 @@ def test_the_first_loss_is_the_mean_over_reply_tokens_alone(taught):
             logprobs = network(torch.tensor([[*each.prompt, *each.reply]])).logits[0].log_softmax(-1)
         losses += [-float(logprobs[len(each.prompt) - 1 + at, token]) for at, token in enumerate(each.reply)]
     assert curve(made, "loss") == [pytest.approx(sum(losses) / len(losses), rel=1e-5)]
+
+
+def test_the_output_layer_reads_what_is_learnt_alone(taught, monkeypatch):
+    read = []
+
+    class Counted:
+        @staticmethod
+        def apply(hidden, *rest):
+            read.append(len(hidden))
+            return fused.apply(hidden, *rest)
+
+    fused = trl.trainer.utils._ChunkedLogProbFunction
+    monkeypatch.setattr("trl.trainer.utils._ChunkedLogProbFunction", Counted)
+    folder = taught("sft", TAUGHT, steps=2, batch=2)
+    rows = read_rows(folder / "examples.parquet", EXAMPLES)
+    assert read == [sum(row["reply_tokens"] for row in rows)] * 2
 
 
 def test_parts_of_a_step_change_the_result_by_rounding_alone(taught):
