@@ -55,8 +55,7 @@ endif
 	touch $@
 
 demo: install
-	$(BIN)/snakemake --profile profiles/local --cores $(CORES)
-	@echo "open results/demo/report.html, or read results/demo/tables/moco_main.md"
+	$(BIN)/moco run -- --cores $(CORES)
 
 tour: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/tour.yaml

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from moco.errors import RequestError
+from moco.errors import MocoError, RequestError
 from moco.project import project
 
 
@@ -18,10 +18,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Become Snakemake, so that signals and the exit code are its own."""
-    if find_spec("torch") is None or find_spec("transformers") is None:
+    if (find_spec("torch") is None or find_spec("transformers") is None) and not _all_are_served(options.study):
         remedy = "install the same package with its extra: pip install 'PACKAGE[run]'"
         raise RequestError("no torch and transformers here, which run models", remedy=remedy)
     become_snakemake(options.study, options.snakemake)
+
+
+def _all_are_served(study: Path | None) -> bool:
+    """Return whether all models of a study stand behind endpoints, so that none runs here; a faulty study has none."""
+    from moco.config.load import load_study
+
+    try:
+        return study is not None and all(model.kind == "server" for model in load_study(study).models.values())
+    except MocoError:
+        return False
 
 
 def become_snakemake(study: Path | None, arguments: list[str]) -> None:

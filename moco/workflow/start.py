@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from snakemake.logging import logger
 from snakemake.utils import update_config
 
 from moco.config.expand import wildcard_in
@@ -45,6 +46,17 @@ def start(config: dict[str, Any], workflow: Any) -> Plan:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["PYTHONHASHSEED"] = "0"
     return plan
+
+
+def name_report(workflow: Any) -> None:
+    """Say where the report lies, where a run was to make it.
+
+    Args:
+        workflow: Snakemake's workflow object, whose jobs are done.
+    """
+    paths = {Path(path) for job in workflow.dag.targetjobs for path in (*job.input, *job.output)}
+    for report in sorted(path for path in paths if path.name == "report.html"):
+        logger.info(f"open {report}, or read the tables in {report.parent / 'tables'}")
 
 
 def _read_as_check_does(path: Path, config: dict[str, Any]) -> None:

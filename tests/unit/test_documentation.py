@@ -1,5 +1,6 @@
 """What the documentation shows is what the code says."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_the_readme_lists_all_methods_by_level():
     rows = re.findall(r"^\| (\w+) \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     listed = {level: re.findall(r"`(\w+)`", ids) for level, ids in rows}
     assert listed == {level: sorted(id for id in method_ids() if id.startswith(f"{level}_")) for level in LEVELS}
+
+
+def test_the_calls_of_joint_decoding_are_those_of_a_batch():
+    """Read as text, since the module brings torch."""
+    source = ast.parse((ROOT / "moco/decoding/in_turn.py").read_text(encoding="utf-8"))
+    (batch,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "InTurn")
+    calls = set()
+    for node in batch.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            needed = [each.arg for each in node.args.args[: len(node.args.args) - len(node.args.defaults)]]
+            calls.add(f"{node.name}({', '.join(name for name in needed if name != 'self')})")
+    page = (ROOT / "docs/joint-decoding.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `batch\.(.*?)` \|", page, flags=re.MULTILINE)) == calls
 
 
 def test_the_pages_of_methods_are_those_that_the_code_gives():

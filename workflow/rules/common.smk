@@ -1,6 +1,6 @@
 from moco.workflow.forks import fork_jobs
 from moco.workflow.plan import WILDCARDS
-from moco.workflow.start import start
+from moco.workflow.start import name_report, start
 
 SPLITS = ("train", "dev", "distill", "test")
 # What rules ask: PLAN.{rule}.{name} is a function of the wildcards (moco/workflow/plan.py).

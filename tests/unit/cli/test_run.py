@@ -72,6 +72,26 @@ def test_without_the_extra_a_run_says_what_to_install_and_a_plan_does_not_need_i
     assert became("plan")[-1] == "--dry-run"
 
 
+SERVED = """\
+study: s
+models:
+  far: {kind: server, endpoint: "http://127.0.0.1:8000/v1", name: wise-1, date: 2026-01-31}
+  further: {kind: server, endpoint: "http://127.0.0.1:8000/v1", name: wise-2, date: 2026-01-31}
+pools: {two: [far, further]}
+tasks: {sums: {source: {kind: synthetic, skills: [add]}}}
+methods: {text_majority_vote: {}}
+"""
+
+
+def test_a_study_whose_models_are_all_served_runs_without_the_extra(became, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("moco.cli.run.find_spec", lambda _: None)
+    (tmp_path / "served.yaml").write_text(SERVED)
+    assert became("run", "served.yaml") == [*SNAKEFILE, *LOCAL, "--configfile", "served.yaml"]
+    (tmp_path / "mixed.yaml").write_text(SERVED.replace("pools:", "  here: {kind: zoo}\npools:"))
+    assert main(["run", "mixed.yaml"]) == 2
+    assert "pip install 'PACKAGE[run]'" in capsys.readouterr().err
+
+
 def test_init_writes_a_study_that_is_ready_and_a_profile(tmp_path, capsys):
     assert main(["init", str(tmp_path / "mine")]) == 0
     assert main(["check", str(tmp_path / "mine/study.yaml")]) == 0
