@@ -35,7 +35,7 @@ class MixtureOfAgents(Method):
 
     Records:
         Per item all `rounds`, each with the `answers` in pool order and what was `extracted` from them, and the
-        `summariser`, the position of the member that merges. Of the fit that `member` and all members' `dev_means`.
+        `aggregator`, the position of the member that merges. Of the fit that `member` and all members' `dev_means`.
 
     Deviations:
         * Answers stand in delimited blocks: in a bare list one answer's own list looks like further answers.
