@@ -12,7 +12,7 @@ import pandas as pd
 from moco import paths
 from moco.analysis.comparison import Comparison
 from moco.analysis.results import load_scores
-from moco.analysis.statistics import Estimate, Interval, estimate
+from moco.analysis.statistics import Estimate, Interval, estimate, paired_difference
 from moco.records import ANSWERS, read_rows
 
 ROUTERS = {"api_graph_routing": 0.9, "api_trained_router": 0.9}
@@ -117,6 +117,27 @@ def expectations(comparison: Comparison, results: Path, pool: str, task: str) ->
             kind = "tuned" if _learns(results, pool, variant) else "untuned"
             what = f"the {kind} ranker of {variant} names the better of two answers in {RANKED_RIGHT:.0%} of the pairs"
             yield Expectation(what, ranked.interval(), RANKED_RIGHT)
+
+
+def above_random(comparison: Comparison) -> list[Expectation]:
+    """Return for every text method where it gains most over answering with a random member's response.
+
+    Of several variants, pools and tasks the one counts whose interval begins highest; those without that control have no say.
+    """
+    best: dict[str, Expectation] = {}
+    for entry in comparison.spec["methods"]:
+        method, variant, pool, task = (entry[name] for name in ("method", "variant", "pool", "task"))
+        ours = comparison.method(pool, variant, task)
+        if entry["level"] != "text" or ours.scores is None or ours.estimate is None or not comparison.averaged(task):
+            continue
+        for control in _variants(comparison, pool, task, "control_random"):
+            drawn = comparison.method(pool, control, task)
+            if drawn.scores is not None:
+                gain = paired_difference(ours.scores, drawn.scores, task, seeds=ours.estimate.seeds).interval()
+                what = f"{method} beats random choice somewhere: {variant} with {pool} on {task}"
+                if method not in best or gain.low > best[method].found.low:
+                    best[method] = Expectation(what, gain, 0.0)
+    return [best[method] for method in sorted(best)]
 
 
 def _of_curve(points: Sequence[Point], task: str) -> Iterator[Expectation]:
