@@ -31,17 +31,21 @@ class Expectation:
         what: As a sentence without its end.
         found: What was measured.
         limit: What it shall be at least.
+        is_gain: It is a gain, of which a mean says nothing that is not separable from none.
     """
 
     what: str
     found: Interval
     limit: float
+    is_gain: bool = False
 
     @property
     def verdict(self) -> str:
         """Whether it holds: with the whole interval, in the mean, or not."""
         if self.found.low > self.limit:
             return "holds with its whole interval"
+        if self.is_gain:
+            return "not separable" if self.found.high >= self.limit else "does not hold"
         return "holds in the mean" if self.found.mean >= self.limit else "does not hold"
 
 
@@ -136,7 +140,7 @@ def above_random(comparison: Comparison) -> list[Expectation]:
                 gain = paired_difference(ours.scores, drawn.scores, task, seeds=ours.estimate.seeds).interval()
                 what = f"{method} beats random choice somewhere: {variant} with {pool} on {task}"
                 if method not in best or gain.low > best[method].found.low:
-                    best[method] = Expectation(what, gain, 0.0)
+                    best[method] = Expectation(what, gain, 0.0, is_gain=True)
     return [best[method] for method in sorted(best)]
 
 
@@ -149,7 +153,7 @@ def _of_curve(points: Sequence[Point], task: str) -> Iterator[Expectation]:
     gains = pd.concat([point.gains for point in points], axis=1).mean(axis=1)
     seeds = points[0].score.seeds
     what = f"the curve of {len(points)} cascades lies above random deferral"
-    yield Expectation(what, estimate(gains, task, seeds=seeds, accuracy=False).interval(), 0.0)
+    yield Expectation(what, estimate(gains, task, seeds=seeds, accuracy=False).interval(), 0.0, is_gain=True)
 
 
 def ranked_right(comparison: Comparison, results: Path, pool: str, variant: str, task: str) -> Estimate | None:

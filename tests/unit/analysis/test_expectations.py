@@ -100,6 +100,19 @@ def test_verdicts(low, mean, verdict):
     assert Expectation("x", Interval(mean, low, 0.9, 10), 0.75).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.2, "holds with its whole interval"),
+        (-0.1, 0.2, "not separable"),
+        (0.0, 0.0, "not separable"),
+        (-0.3, -0.1, "does not hold"),
+    ],
+)
+def test_a_gain_holds_with_its_whole_interval_only(low, high, verdict):
+    assert Expectation("x", Interval((low + high) / 2, low, high, 10), 0.0, is_gain=True).verdict == verdict
+
+
 def judged(study, seed, verdicts):
     """Let variant `blend` have these winners for the three pairs of each item."""
     pairs = [[0, 1], [0, 2], [1, 2]]
