@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
-from moco.analysis.expectations import Point, cascade_curve, expectations
+from moco.analysis.expectations import Expectation, Point, above_random, cascade_curve, expectations
 from moco.analysis.origin import commit, machine
 from moco.analysis.render import Cell, Table, number_text, to_markdown
 from moco.analysis.results import Spec
@@ -115,6 +115,8 @@ def page(spec: Spec, results: Path, shapes: str = "", about: About = EVIDENCE) -
         for task in comparison.tasks(pool):
             parts += _section(comparison, pool, task)
             parts += _expected(comparison, results, pool, task)
+    if found := above_random(comparison):
+        parts += ["## Text methods and random choice", _table_of(found)]
     return "\n\n".join([*parts, shapes] if shapes else parts) + "\n"
 
 
@@ -152,9 +154,13 @@ def _expected(comparison: Comparison, results: Path, pool: str, task: str) -> li
         columns = ("cascade", reach, "mean (%)", share, "above random deferral, points")
         parts.append(_markdown(columns, [_point(point) for point in points]))
     if found:
-        rows: list[tuple[Cell, ...]] = [(each.what, each.found, each.limit, each.verdict) for each in found]
-        parts.append(_markdown(("expected beforehand", "found (%)", "at least (%)", "verdict"), rows))
+        parts.append(_table_of(found))
     return parts
+
+
+def _table_of(found: Sequence[Expectation]) -> str:
+    rows: list[tuple[Cell, ...]] = [(each.what, each.found, each.limit, each.verdict) for each in found]
+    return _markdown(("expected beforehand", "found (%)", "at least (%)", "verdict"), rows)
 
 
 def _point(point: Point) -> tuple[Cell, ...]:

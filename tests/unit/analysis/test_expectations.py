@@ -8,7 +8,7 @@ from support.studies import Study, cost
 from moco import paths
 from moco.analysis.comparison import Comparison
 from moco.analysis.evidence import page
-from moco.analysis.expectations import Expectation, cascade_curve, expectations, ranked_right
+from moco.analysis.expectations import Expectation, above_random, cascade_curve, expectations, ranked_right
 from moco.analysis.statistics import Interval
 from moco.records import ANSWERS, Provenance, write_rows
 
@@ -100,6 +100,19 @@ def test_verdicts(low, mean, verdict):
     assert Expectation("x", Interval(mean, low, 0.9, 10), 0.75).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.2, "holds with its whole interval"),
+        (-0.1, 0.2, "not separable"),
+        (0.0, 0.0, "not separable"),
+        (-0.3, -0.1, "does not hold"),
+    ],
+)
+def test_a_gain_holds_with_its_whole_interval_only(low, high, verdict):
+    assert Expectation("x", Interval((low + high) / 2, low, high, 10), 0.0, is_gain=True).verdict == verdict
+
+
 def judged(study, seed, verdicts):
     """Let variant `blend` have these winners for the three pairs of each item."""
     pairs = [[0, 1], [0, 2], [1, 2]]
@@ -154,3 +167,27 @@ def test_the_page_has_the_curve_and_what_was_expected(ladder, ranked):
     assert "| the curve of 2 cascades lies above random deferral | 18.8 [" in text
     assert "| 0.0 | holds with its whole interval |" in text
     assert "curve" not in page(ranked.spec, ranked.results)
+
+
+def test_a_text_method_counts_where_it_gains_most_over_random_choice(tmp_path):
+    study = Study(tmp_path)
+    study.spec["pools"] = {"pair": ["a", "b"]}
+    for task in ("one", "two", "three"):
+        study.task(task)
+        for model in ("a", "b"):
+            study.single(model, task, [1.0, 0.0] * 20)
+    for task in ("one", "two"):
+        study.method("pair", "drawn", "control", task, [1.0, 0.0] * 20, method="control_random")
+    study.method("pair", "plain", "text", "one", [1.0, 0.0, 1.0, 0.0] * 10, method="text_x")
+    study.method("pair", "better", "text", "two", [1.0, 0.0, 1.0, 1.0] * 10, method="text_x")
+    study.method("pair", "best", "text", "three", [1.0] * 40, method="text_x")
+    study.method("pair", "worse", "text", "one", [0.0] * 40, method="text_y")
+    study.method("pair", "router", "api", "one", [1.0] * 40, method="api_z")
+    good, bad = above_random(Comparison(study.spec, study.results))
+    # Nothing was drawn on task three, and routers are no text methods.
+    assert good.what == "text_x beats random choice somewhere: better with pair on two"
+    assert good.found.mean == pytest.approx(0.25)
+    assert good.verdict == "holds with its whole interval"
+    assert bad.what.startswith("text_y")
+    assert (bad.found.mean, bad.verdict) == (-0.5, "does not hold")
+    assert "## Text methods and random choice" in page(study.spec, study.results)
