@@ -16,7 +16,7 @@ from moco.engines.transformers import load_model
 from moco.errors import RequestError, WorkError
 from moco.models.resolve import _adapter, describe_student
 from moco.records import CURVE, EXAMPLES, read_json, read_rows
-from moco.training import trainers
+from moco.training import network, trainers
 from moco.training.encoding import encode
 from moco.training.examples import Example
 from moco.training.run import train
@@ -209,6 +209,25 @@ def test_an_adapter_that_goes_on_keeps_what_it_had(taught, adapter):
     near = logits(describe_student("next", adapter, made, taught.root), taught.root)
     parent, base = logits(adapter, taught.root), logits(taught.info, taught.root)
     assert 0 < (near - parent).abs().max() < 0.01 * (base - parent).abs().max()
+
+
+def test_an_adapter_that_went_on_twice_gives_from_disk_what_it_gave_in_the_end(taught, adapter, monkeypatch):
+    seen = []
+    save = network.save_network
+
+    def saved(trained, *others):
+        trained.eval()
+        with torch.inference_mode():
+            seen.append(trained(input_ids=torch.tensor([[5, 9, 2, 30, 4]])).logits.float())
+        save(trained, *others)
+
+    monkeypatch.setattr(network, "save_network", saved)
+    info = adapter
+    for name in ("first", "second"):
+        made = taught("dpo", PREFERRED, name, info, steps=2, batch=2, rank=4, learning_rate=1e-3)
+        info = describe_student(name, info, made, taught.root)
+        assert torch.allclose(logits(info, taught.root), seen[-1], atol=1e-5)
+    assert not torch.allclose(*seen, atol=1e-5)
 
 
 # Exactness
