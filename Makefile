@@ -3,6 +3,7 @@
 # make demo      a first look: compares methods on tiny models, writes results/demo/report.html
 # make tour      everything that exists
 # make evidence  the larger study on the tiny models that docs/evidence.md reports
+# make real      experts of a real small model, and a method of every level on real questions: docs/real.md, an hour
 # make zoo       trains the tiny models anew (they come trained) and prints what they can do
 # make test      all tests
 PYTHON ?= python3
@@ -24,7 +25,7 @@ TORCH ?= torch==2.13.0
 VLLM ?= vllm==0.32.0
 endif
 
-.PHONY: install install-vllm demo tour evidence zoo zoo-weights zoo-shape test lint reference lock lock-vllm clean
+.PHONY: install install-vllm demo tour evidence real zoo zoo-weights zoo-shape test lint reference lock lock-vllm clean
 
 install: $(VENV)/installed
 
@@ -65,6 +66,11 @@ evidence: install
 	for seed in $(SEEDS); do $(SHAPE) --seed $$seed > results/evidence/zoo_$$seed.md || exit 1; done
 	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md \
 	  --append $(foreach seed,$(SEEDS),results/evidence/zoo_$(seed).md)
+
+real: install
+	$(BIN)/moco fetch moco-data smollm2-135m
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/real.yaml
+	$(BIN)/python -m moco.analysis.real config/real.yaml docs/real.md --append config/real.md
 
 test: install
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 10
