@@ -1,5 +1,6 @@
 """The distribution is `moco-bench`; `moco` on the package index is somebody else's, and nothing installs it."""
 
+import ast
 import re
 import tomllib
 from importlib.metadata import PackageNotFoundError
@@ -55,6 +56,18 @@ def test_the_environment_of_jobs_is_the_checkout_from_where_snakemake_reads_it(f
     assert Path("/a/checkout", folder, constraints.removeprefix("--constraint ")).resolve() == Path(
         "/a/checkout/constraints.txt"
     )
+
+
+def test_asking_a_served_model_needs_nothing_of_the_extra():
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["run"]
+    imported = set()
+    for path in (ROOT / "moco/engines/served").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.partition(".")[0] for name in names}
+    assert "httpx2" in imported
+    assert not imported & {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in extra}
 
 
 def test_remedies_of_the_doctor_install_the_checkout(tmp_path, monkeypatch):

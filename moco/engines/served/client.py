@@ -73,7 +73,7 @@ class Client:
     """
 
     def __init__(self, where: str, address: str, requests: ServerRequests) -> None:
-        from huggingface_hub.utils import httpx
+        import httpx2 as httpx
 
         self._errors: Any = httpx
         self._where, self._address, self._requests = where, address, requests

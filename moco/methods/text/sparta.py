@@ -29,8 +29,8 @@ class Sparta(Method):
 
     Cost:
         `0` calls per item. One plain response of the chosen model. The fit reads plain dev responses; every round makes
-        2 replies per instruction and 2 short verdicts of every other member on them, and trains every member; in the
-        end all models answer the held-out dev items.
+        2 replies per instruction and on each of them `judge_rounds` short verdicts of every other member, and trains
+        every member; in the end all models answer the held-out dev items.
 
     Records:
         Nothing per item. Of the fit for all `iterations` the number of `duels`, of those in which no verdict could be

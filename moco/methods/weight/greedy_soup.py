@@ -28,8 +28,8 @@ class GreedySoup(Method):
             inference time
 
     Cost:
-        `0` calls per item. One plain response of the soup. The fit reads dev scores, and at most as many candidates as
-        there are members answer dev.
+        `0` calls per item. One plain response of the soup. The fit reads dev scores, and as many candidates as there
+        are members answer dev, and the average of all where it was none of them.
 
     Records:
         Nothing per item. Of the fit the `kept` members in order, their `models`, all members' `dev_means`, all `steps`
