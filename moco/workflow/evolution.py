@@ -76,6 +76,15 @@ class Mix(RoundStage):
             "source": self.matrix.source("moco.jobs.mix"),
         }
 
+    def spent(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what says what a round's teaching cost: files of costs, and files of replies by model."""
+        run, number = self.run_of(wildcards)
+        where = (run.pool(number - 1), self.matrix.round_batch(run, number - 1).name, run.method, run.seed)
+        read = {"answers": paths.costs(*where, run.teaches_on)} if run.shares.get("teach") else {}
+        own = self._own(run, number, run.own_split) if self._reads_own(run) else []
+        own += self._own(run, number, _chooses_on(run)) if run.shares.get("best") else []
+        return {"read": read, "own": {path: path.split("/")[1] for path, _ in own}}
+
     def _taught(self, wildcards: Wildcards) -> dict[str, str]:
         run, number = self.run_of(wildcards)
         batch = self.matrix.round_batch(run, number - 1).name
