@@ -130,8 +130,8 @@ def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
     of_task = {"tasks": [each["task"]]}
     for path in each["read"].values():
         yield _of_entry(read_table(results / path, COSTS), of_task)
-    for path, model in each["own"].items():
-        yield _of_entry(_single_costs(model, results / path, results), of_task)
+    for model, path, sample in each["own"]:
+        yield _of_entry(_single_costs(model, results / path, results, sample), of_task)
     rows = []
     for place, model in enumerate(each["models"], start=1):
         note = results / each["students"] / str(place) / TRAINED
@@ -146,9 +146,10 @@ def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
     yield pa.Table.from_pylist(rows, schema=COSTS.columns)
 
 
-def _single_costs(model: str, path: Path, results: Path) -> pa.Table:
-    """Return what the plain responses in a file cost, one row per task."""
-    replies = read_table(path, GENERATIONS, ["task", "uid", "status", *_TOKENS])
+def _single_costs(model: str, path: Path, results: Path, sample: int | None = None) -> pa.Table:
+    """Return what the plain responses in a file, or those of one sample, cost, one row per task."""
+    replies = read_table(path, GENERATIONS, ["task", "uid", "sample", "status", *_TOKENS])
+    replies = replies if sample is None else replies.filter(pc.equal(replies["sample"], sample))
     made = replies.filter(pc.equal(replies["status"], "ok"))
     size, served = _size(results / paths.model_json(model)) if len(made) else (0, False)
     sums = made.group_by("task").aggregate(

@@ -64,15 +64,15 @@ class Collect(Stage):
         """Return the students of all rounds, and what else says what rounds cost."""
         if wildcards.part != paths.EVOLUTION:
             return []
-        files = (path for each in self.rounds for path in (each["students"], *each["read"].values(), *each["own"]))
+        files = (path for each in self.rounds for path in (each["students"], *each["read"].values(), *_files(each)))
         return [results(path) for path in dict.fromkeys(files)]
 
     @cached_property
     def rounds(self) -> list[dict[str, Any]]:
         """Return what each round of each run cost: what taught it, and its students.
 
-        `read` has the costs of the collaboration's answers, `own` the models and files of replies that were learnt or
-        by which the best student was chosen.
+        `read` has the costs of the collaboration's answers, `own` model, file and sample of the replies that were learnt
+        or by which the best student was chosen.
         """
         mix = Mix(self.matrix)
         found = []
@@ -215,6 +215,10 @@ class Work:
     def _note(self, path: str, pool: str, name: str, level: str, part: str) -> None:
         path = paths.job_perf(path)
         self._found.setdefault(path, {"path": path, "pool": pool, "name": name, "level": level, "part": part})
+
+
+def _files(of_round: Mapping[str, Any]) -> list[str]:
+    return [path for _, path, _ in of_round["own"]]
 
 
 def _below(path: str) -> str:

@@ -65,6 +65,13 @@ def test_supervised_students_read_the_collaborations_answers_and_their_scores():
     assert f"answers/{run.pool(1)}/" in inputs(made, "mix", 2)["answers"][0]
 
 
+def test_a_job_names_no_files_that_it_does_not_read():
+    supervised = loop().mix.slice(of_round(loop(), 1))
+    assert supervised["own"] == supervised["chosen"] == []
+    tokens = loop(variants=["on_policy"], methods=["logit_logit_fusion"])
+    assert "answers" not in tokens.mix.slice(of_round(tokens, 1))
+
+
 def test_a_mixture_reads_the_replies_of_all_students_and_the_scores_of_their_dev_replies():
     made = loop(variants=["multi_student"])
     [run] = made.matrix.runs.values()
@@ -232,8 +239,8 @@ def test_rounds_name_what_they_cost():
     made = loop(variants=["multi_student"])
     first = made.collect.rounds[0]
     assert first["read"]["answers"].endswith("/text_majority_vote/seed1/distill_costs.parquet")
-    assert sorted((path.split("/")[3], model) for path, model in first["own"].items()) == [
-        (split, model) for split in ("dev", "distill") for model in ("a", "b")
+    assert sorted((path.split("/")[3], model, sample) for model, path, sample in first["own"]) == [
+        (split, model, 0) for split in ("dev", "distill") for model in ("a", "b")
     ]
     students = [path for path in made.collect.learnt(job(part="evolution")) if path.endswith("/students")]
     assert len(students) == 2
