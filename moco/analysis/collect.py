@@ -1,6 +1,7 @@
 """From the files of many jobs to a few long ones per part of a study, which all tables and figures are made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ from moco.records import (
 )
 from moco.records.costs import flops
 
+ROUND = "round"
+"""Kind of what the rounds of the loop cost, under the pool that they make and the name of their run."""
+
+TRAINED = "training.json"
+"""What a student's folder says of its training."""
+
 _ABOUT = ("kind", "pool", "name", "level", "seed")
 
 
@@ -34,8 +41,8 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     """Write all scores, costs and accounts of a part of a study.
 
     Args:
-        spec: What is collected, as `moco.workflow.analysis.Collect` lists it: `entries` and `work`, and the study's own
-            rule set, `scorer`.
+        spec: What is collected, as `moco.workflow.analysis.Collect` lists it: `entries` and `work`, the study's own rule
+            set, `scorer`, and of the loop what its `rounds` cost.
         results: The results folder.
         part: Name of the part.
 
@@ -59,7 +66,12 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     )
     write_table(results / paths.collected(part, "scores"), ALL_SCORES, scores, provenance)
     costs = (_described(_of_entry(_costs(entry, results), entry), _about(entry), ALL_COSTS) for entry in entries)
-    write_table(results / paths.collected(part, "costs"), ALL_COSTS, costs, provenance)
+    learning = (
+        _described(table, {"kind": ROUND, "level": ROUND, **_named(each, "pool", "name", "seed")}, ALL_COSTS)
+        for each in spec.get("rounds", ())
+        for table in _round_costs(each, results)
+    )
+    write_table(results / paths.collected(part, "costs"), ALL_COSTS, chain(costs, learning), provenance)
     replies = (
         _described(
             _of_entry(cut_replies(entry, entry["scores"][spec["scorer"]], results), entry), _about(entry), ALL_REPLIES
@@ -90,7 +102,11 @@ def _of_entry(table: pa.Table, entry: Mapping[str, Any]) -> pa.Table:
 
 
 def _about(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: entry[name] for name in _ABOUT}
+    return _named(entry, *_ABOUT)
+
+
+def _named(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: entry[name] for name in names}
 
 
 def _described(table: pa.Table, about: Mapping[str, Any], schema: Schema) -> pa.Table:
@@ -109,9 +125,31 @@ def _costs(entry: Mapping[str, Any], results: Path) -> pa.Table:
     return read_table(path, COSTS) if entry["kind"] == "method" else _single_costs(entry["name"], path, results)
 
 
-def _single_costs(model: str, path: Path, results: Path) -> pa.Table:
-    """Return what the plain responses in a file cost, one row per task."""
-    replies = read_table(path, GENERATIONS, ["task", "uid", "status", *_TOKENS])
+def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
+    """Yield what a round of the loop cost: answers and replies that were learnt, and the training of its students."""
+    of_task = {"tasks": [each["task"]]}
+    for path in each["read"].values():
+        yield _of_entry(read_table(results / path, COSTS), of_task)
+    for model, path, sample in each["own"]:
+        yield _of_entry(_single_costs(model, results / path, results, sample), of_task)
+    rows = []
+    for place, model in enumerate(each["models"], start=1):
+        note = results / each["students"] / str(place) / TRAINED
+        if not note.is_file():  # a recorded failure
+            continue
+        learnt, size = read_json(note), read_json(results / paths.model_json(model))["parameters"]
+        read, written = int(learnt["tokens"]), int(learnt["written"])
+        spent = (flops("train", size, read) or 0.0) + (flops("fit", size, written) or 0.0) + learnt["teacher_flops"]
+        about = {"task": each["task"], "stage": "train", "scope": "task", "role": "member", "model": model}
+        counts = {"calls": 1, "items": learnt["examples"], "prompt_tokens": read, "completion_tokens": written}
+        rows.append({**about, "parameters": size, **counts, "flops": spent, "loads": 1})
+    yield pa.Table.from_pylist(rows, schema=COSTS.columns)
+
+
+def _single_costs(model: str, path: Path, results: Path, sample: int | None = None) -> pa.Table:
+    """Return what the plain responses in a file, or those of one sample, cost, one row per task."""
+    replies = read_table(path, GENERATIONS, ["task", "uid", "sample", "status", *_TOKENS])
+    replies = replies if sample is None else replies.filter(pc.equal(replies["sample"], sample))
     made = replies.filter(pc.equal(replies["status"], "ok"))
     size, served = _size(results / paths.model_json(model)) if len(made) else (0, False)
     sums = made.group_by("task").aggregate(

@@ -44,11 +44,12 @@ class Cost:
         return self.learning + self.shared_learning
 
 
-def load_costs(results: Path) -> pd.DataFrame:
+def load_costs(results: Path, part: str = paths.BENCHMARK) -> pd.DataFrame:
     """Return the attributed cost of every single model and method.
 
     Args:
         results: The results folder.
+        part: Of the study.
 
     Returns:
         A long frame: kind, pool, name, level, task and seed of the result, and the columns of a cost file. A single
@@ -57,7 +58,7 @@ def load_costs(results: Path) -> pd.DataFrame:
     Raises:
         WorkError: A file is missing or damaged.
     """
-    frame = read_frame(results / paths.collected(paths.BENCHMARK, "costs"), ALL_COSTS)
+    frame = read_frame(results / paths.collected(part, "costs"), ALL_COSTS)
     return frame.astype(_NUMBERS)[_COLUMNS]
 
 

@@ -13,6 +13,7 @@ from moco import paths
 from moco.analysis import style
 from moco.analysis.comparison import Comparison, Wins
 from moco.analysis.drawing import SMALL, Drawing, finish_layout, level_place, short_name
+from moco.analysis.evolution_figures import evo_diversity, evo_new_solved, evo_rounds, evo_single_multi
 from moco.analysis.frontier import moco_cost_frontier
 from moco.analysis.notes import study_notes, whose
 from moco.analysis.render import number_text
@@ -124,8 +125,17 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
 FIGURES: dict[str, Callable[[Spec, Path], Drawing]] = {
     "moco_win_rate": moco_win_rate,
     "moco_cost_frontier": moco_cost_frontier,
+    "evo_rounds": evo_rounds,
+    "evo_single_multi": evo_single_multi,
+    "evo_new_solved": evo_new_solved,
+    "evo_diversity": evo_diversity,
 }
 """Figures by name."""
+
+
+def figures_of(spec: Spec) -> list[str]:
+    """Return the names of the figures that a study has; those of the loop need runs of it."""
+    return [name for name in FIGURES if "evolution" in spec or not name.startswith("evo_")]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, Comparison
 from moco.analysis.evidence import claims, signed
-from moco.analysis.figures import FIGURES, make_figure
+from moco.analysis.figures import figures_of, make_figure
 from moco.analysis.notes import whose
 from moco.analysis.overview import gain_map
 from moco.analysis.quality import has_items
@@ -258,7 +258,7 @@ def write_report(spec: Spec, results: Path, path: Path, provenance: Mapping[str,
         configuration=configuration,
         tables=[_table(name, make_table(name, spec, results)) for name in tables if name not in _COSTS],
         costs=[_table(name, make_table(name, spec, results)) for name in tables if name in _COSTS],
-        figures=[_figure(name, spec, results) for name in FIGURES],
+        figures=[_figure(name, spec, results) for name in figures_of(spec)],
         failures=[
             _table(name, replace(table, notes=(*table.notes, whose(spec))))
             for name, table in (

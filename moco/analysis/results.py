@@ -5,7 +5,7 @@ only the collected files are read.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,29 @@ _DESCRIBED = ["kind", "pool", "name", "level", "task", "seed"]
 _FROM_FILE = ["uid", "status", "reason", "score"]
 
 
-def load_scores(spec: Spec, results: Path) -> pd.DataFrame:
-    """Return every score row of a study under its rule set.
+def load_scores(spec: Spec, results: Path, part: str = paths.BENCHMARK, further: Sequence[str] = ()) -> pd.DataFrame:
+    """Return every score row of a part of a study under its rule set.
 
     Args:
         spec: What was compared.
         results: The results folder.
+        part: Of the study.
+        further: Further columns of the collected scores.
 
     Returns:
-        One row per answer: kind, pool, name, level, task, domain, seed, uid, status, reason, score.
+        One row per answer: kind, pool, name, level, task, domain, seed, uid, status, reason, score, and what is further
+        asked for.
 
     Raises:
         WorkError: The collected scores are missing or damaged.
     """
     frame = read_frame(
-        results / paths.collected(paths.BENCHMARK, "scores"), ALL_SCORES, [*_DESCRIBED, "scorer", *_FROM_FILE]
+        results / paths.collected(part, "scores"), ALL_SCORES, [*_DESCRIBED, "scorer", *_FROM_FILE, *further]
     )
     frame = frame.loc[frame["scorer"] == spec["scorer"]].reset_index(drop=True)
     named = {name: pd.Categorical(frame[name], categories=pd.unique(frame[name])) for name in _DESCRIBED}
     domains = frame["task"].map({task: about["domain"] for task, about in spec["tasks"].items()})
-    order = ["kind", "pool", "name", "level", "task", "domain", "seed", *_FROM_FILE]
+    order = ["kind", "pool", "name", "level", "task", "domain", "seed", *_FROM_FILE, *further]
     described: pd.DataFrame = frame.assign(**named, domain=pd.Categorical(domains))[order]
     return described
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from moco import paths
 from moco.analysis.comparison import BEST_SINGLE, MEAN_SINGLE, NOT_SCORED, Comparison, Line, Outcome
 from moco.analysis.cost_tables import GIGA, moco_cost, moco_jobs, moco_paid
+from moco.analysis.evolution_tables import evo_baselines, evo_domains, evo_main, evo_variants
 from moco.analysis.measures import MEASURES, moco_measures
 from moco.analysis.notes import ATTRIBUTED, UNKNOWN_SIZE, listed, study_notes, whose
 from moco.analysis.quality import data_quality
@@ -125,6 +126,10 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
     "moco_measures": moco_measures,
     "scorer_difference": scorer_difference,
     "data_quality": data_quality,
+    "evo_main": evo_main,
+    "evo_variants": evo_variants,
+    "evo_baselines": evo_baselines,
+    "evo_domains": evo_domains,
 }
 """Tables by name; one whose name ends in `_perf` holds measurements, which differ from run to run."""
 
@@ -132,11 +137,14 @@ TABLES: dict[str, Callable[[Spec, Path], Table]] = {
 def tables_of(spec: Spec) -> list[str]:
     """Return the names of the tables that a study has.
 
-    A comparison of rule sets needs a second one, and further measures need a task of a type that has some.
+    A comparison of rule sets needs a second one, further measures need a task of a type that has some, and tables of the
+    loop need runs of it.
     """
     absent = set() if spec.get("also_score") else {"scorer_difference"}
     if not any(about["type"] in MEASURES for about in spec["tasks"].values()):
         absent.add("moco_measures")
+    if "evolution" not in spec:
+        absent |= {name for name in TABLES if name.startswith("evo_")}
     return [name for name in TABLES if name not in absent]
 
 

@@ -39,6 +39,9 @@ class EvolutionEntry(Section):
 
     pool: Slug = identity("Pool of round 0.")
     methods: tuple[Slug, ...] = identity("Method variants that teach, each in a run of its own.", min_length=1)
+    baselines: tuple[Slug, ...] = identity(
+        "Method variants that learn by themselves, asked with the pool of round 0 on the same tasks for comparison.", ()
+    )
     tasks: tuple[Slug, ...] = identity(
         "Tasks, each in a run of its own; with a distill split, but in protocol upstream.", min_length=1
     )

@@ -272,7 +272,10 @@ CURVE = _schema(
 )
 
 _RESULT = {"kind": _TEXT, "pool": _TEXT, "name": _TEXT, "level": _TEXT}
-"""What a result is of: `single` or `method`, its pool (empty for a single model), model or variant, and level."""
+"""What a result is of: `single` or `method`, its pool (empty for a single model), model or variant, and level.
+
+Costs are of a `round` of the loop too: its pool, and its run for a name.
+"""
 
 ALL_SCORES = _schema(
     "all_scores",

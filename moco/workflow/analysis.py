@@ -7,6 +7,7 @@ from typing import Any
 
 from moco import paths
 from moco.workflow.collaboration import Answer, Fit
+from moco.workflow.evolution import Mix
 from moco.workflow.matrix import Cell, Matrix
 from moco.workflow.scores import Score
 from moco.workflow.stage import Stage, Wildcards, results
@@ -17,6 +18,11 @@ _MEASURED = frozenset({"ifeval", "smdd"})
 """Task types with further measures than the score."""
 
 _FIGURES = ("moco_win_rate", "moco_cost_frontier")
+_OF_ROUNDS = "evo_"
+"""How names of tables and figures of the loop begin."""
+
+_EVO_TABLES = ("evo_main", "evo_variants", "evo_baselines", "evo_domains")
+_EVO_FIGURES = ("evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity")
 COLLECTED = ("scores", "costs", "replies", "jobs_perf")
 """Files of a collected part."""
 
@@ -41,7 +47,8 @@ class Collect(Stage):
     def models(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of single models, whose sizes are costs."""
         entries = self.entries(wildcards.part)
-        return self.model_files(entry["name"] for entry in entries if entry["kind"] == "single")
+        students = self.matrix.students if wildcards.part == paths.EVOLUTION else ()
+        return self.model_files([*(entry["name"] for entry in entries if entry["kind"] == "single"), *students])
 
     def measured(self, wildcards: Wildcards) -> list[str]:
         """Return what every job really did."""
@@ -50,7 +57,32 @@ class Collect(Stage):
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what is collected."""
         part = wildcards.part
-        return {"scorer": self.study.scorer, "entries": self.entries(part), "work": self.work(part)}
+        found = {"scorer": self.study.scorer, "entries": self.entries(part), "work": self.work(part)}
+        return {**found, "rounds": self.rounds} if part == paths.EVOLUTION else found
+
+    def learnt(self, wildcards: Wildcards) -> list[str]:
+        """Return the students of all rounds, and what else says what rounds cost."""
+        if wildcards.part != paths.EVOLUTION:
+            return []
+        files = (path for each in self.rounds for path in (each["students"], *each["read"].values(), *_files(each)))
+        return [results(path) for path in dict.fromkeys(files)]
+
+    @cached_property
+    def rounds(self) -> list[dict[str, Any]]:
+        """Return what each round of each run cost: what taught it, and its students.
+
+        `read` has the costs of the collaboration's answers, `own` model, file and sample of the replies that were learnt
+        or by which the best student was chosen.
+        """
+        mix = Mix(self.matrix)
+        found = []
+        for run in self.matrix.runs.values():
+            for number in range(1, run.entry.rounds + 1):
+                job = SimpleNamespace(run=run.name, round=number)
+                about = {"pool": run.pool(number), "name": run.name, "seed": run.seed, "task": run.task}
+                students = {"students": paths.students(run.name, number), "models": list(run.models(number))}
+                found.append({**about, **students, **mix.spent(job)})
+        return found
 
     def entries(self, part: str) -> list[dict[str, Any]]:
         """Return every result: who (kind, pool, name, level), task, seed, its score files by rule set, and what it cost."""
@@ -87,6 +119,8 @@ class Collect(Stage):
                     tasks = found.setdefault(key, {**entry, "tasks": []})["tasks"]
                     tasks += [] if run.task in tasks else [run.task]
         yield from found.values()
+        for cell, task in self.matrix.baseline_cells.items():
+            yield {**self._method(cell, cell.seeds[0]), "tasks": [task]}
 
     def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
         plain = paths.generation(model, batch, "test", seed, "s0")
@@ -183,6 +217,10 @@ class Work:
         self._found.setdefault(path, {"path": path, "pool": pool, "name": name, "level": level, "part": part})
 
 
+def _files(of_round: Mapping[str, Any]) -> list[str]:
+    return [path for _, path, _ in of_round["own"]]
+
+
 def _below(path: str) -> str:
     return path.removeprefix("<results>/")
 
@@ -196,12 +234,21 @@ class Tabulate(Stage):
         """Return what a table reads: the data's own table needs no model."""
         if wildcards.table == "data_quality":
             return self.task_files
-        return self.collected
+        return self._part(wildcards.table)
+
+    def drawn(self, wildcards: Wildcards) -> list[str]:
+        """Return what a figure reads."""
+        return self._part(wildcards.figure)
+
+    def _part(self, name: str) -> list[str]:
+        part = paths.EVOLUTION if name.startswith(_OF_ROUNDS) else paths.BENCHMARK
+        return [results(paths.collected(part, file)) for file in COLLECTED]
 
     @cached_property
     def collected(self) -> list[str]:
         """All that is collected."""
-        return [results(paths.collected(paths.BENCHMARK, name)) for name in COLLECTED]
+        parts = (paths.BENCHMARK, paths.EVOLUTION) if self.study.evolution else (paths.BENCHMARK,)
+        return [results(paths.collected(part, name)) for part in parts for name in COLLECTED]
 
     @cached_property
     def task_files(self) -> list[str]:
@@ -226,15 +273,51 @@ class Tabulate(Stage):
             *_TABLES,
             *(("moco_measures",) if measured else ()),
             *(("scorer_difference",) if len(self.matrix.scorers) > 1 else ()),
+            *(_EVO_TABLES if self.study.evolution else ()),
         )
 
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures."""
-        return _FIGURES
+        return (*_FIGURES, *(_EVO_FIGURES if self.study.evolution else ()))
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the study as tables and figures see it."""
+        """Return the study as tables and figures see it; rounds of the loop as those of the loop see them."""
+        names = (getattr(wildcards, kind, None) for kind in ("table", "figure", "name"))
+        name = next(filter(None, names), _OF_ROUNDS)  # the report has all
+        return {**self._compared(), **(self._evolution if name.startswith(_OF_ROUNDS) else {})}
+
+    @cached_property
+    def _evolution(self) -> dict[str, Any]:
+        """The runs of the loop and what they are compared with; nothing where the study has none."""
+        matrix = self.matrix
+        if not matrix.runs:
+            return {}
+        runs = [
+            {
+                "entry": run.declared,
+                "run": run.name,
+                "pool": run.entry.pool,
+                "method": run.method,
+                "level": matrix.variants[run.method].level,
+                "variant": run.variant,
+                "task": run.task,
+                "seed": run.seed,
+                "protocol": run.entry.protocol,
+                "rounds": [
+                    {"pool": run.pool(number), "models": list(run.models(number))}
+                    for number in range(run.entry.rounds + 1)
+                ],
+            }
+            for run in matrix.runs.values()
+        ]
+        baselines = [
+            {"pool": cell.pool, "method": cell.variant, "level": matrix.variants[cell.variant].level, "task": task}
+            for cell, task in matrix.baseline_cells.items()
+        ]
+        return {"evolution": {"runs": runs, "baselines": [dict(each) for each in _distinct(baselines)]}}
+
+    def _compared(self) -> dict[str, Any]:
         matrix = self.matrix
         return {
             "study": self.study.study,
@@ -269,6 +352,10 @@ class Tabulate(Stage):
                 for task in matrix.batch(entry.batch).tasks
             ],
         }
+
+
+def _distinct(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    return list({tuple(row.items()): row for row in rows}.values())
 
 
 class Report(Tabulate):

@@ -299,11 +299,13 @@ def _evolution(study: Study) -> Iterator[Problem]:
         for key, named, known in (
             ("pool", (entry.pool,), study.pools),
             ("methods", entry.methods, study.methods),
+            ("baselines", entry.baselines, study.methods),
             ("tasks", entry.tasks, study.tasks),
         ):
             for name in named:
                 if name not in known:
-                    what = f"unknown {key.removesuffix('s')} {name!r}"
+                    kind = {"pool": "pool", "tasks": "task"}.get(key, "method")
+                    what = f"unknown {kind} {name!r}"
                     yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
 
 

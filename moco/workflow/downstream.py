@@ -34,7 +34,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "score": ("scores/{scorer}/{replies}", ("questions", "references", "replies", "models", "checkpoints")),
     "mix": ("evolution/{run}/r{round}/mix", ("questions", "answers", "own", "scores", "references")),
     "distill": ("evolution/{run}/r{round}/students", ("mixture", "models", "checkpoints")),
-    "collect": ("analysis/{part}", ("scores", "costs", "replies", "models", "measured")),
+    "collect": ("analysis/{part}", ("scores", "costs", "replies", "models", "measured", "learnt")),
 }
 """For every stage of the plan what its outputs' paths begin with, and its functions that name inputs below results."""
 

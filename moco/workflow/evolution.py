@@ -67,14 +67,24 @@ class Mix(RoundStage):
             "scorer": self.study.scorer,
             "seed": [run.seed, run.task, number],
             "teaches_on": run.teaches_on,
-            **self._taught(wildcards),
+            **(self._taught(wildcards) if run.shares.get("teach") else {}),
             "own_split": run.own_split,
-            "own": self._own(run, number, run.own_split),
-            "chosen": self._own(run, number, _chooses_on(run)),
+            "own": self._own(run, number, run.own_split) if self._reads_own(run) else [],
+            "chosen": self._own(run, number, _chooses_on(run)) if run.shares.get("best") else [],
             "parents": list(run.models(number - 1)),
             "students": list(run.models(number)),
             "source": self.matrix.source("moco.jobs.mix"),
         }
+
+    def spent(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what says what a round's teaching cost: files of costs, and model, file and sample of replies."""
+        run, number = self.run_of(wildcards)
+        where = (run.pool(number - 1), self.matrix.round_batch(run, number - 1).name, run.method, run.seed)
+        read = {"answers": paths.costs(*where, run.teaches_on)} if run.shares.get("teach") else {}
+        own = self._own(run, number, run.own_split) if self._reads_own(run) else []
+        own += self._own(run, number, _chooses_on(run)) if run.shares.get("best") else []
+        replies = dict.fromkeys((path.split("/")[1], path, sample) for path, sample in own)
+        return {"read": read, "own": [list(each) for each in replies]}
 
     def _taught(self, wildcards: Wildcards) -> dict[str, str]:
         run, number = self.run_of(wildcards)

@@ -162,6 +162,7 @@ class Matrix:
         """Method variants that are used, with checked settings."""
         used = dict.fromkeys(name for block in self.study.compare for name in self.block_methods(block))
         used.update(dict.fromkeys(run.method for run in self.runs.values()))
+        used.update(dict.fromkeys(name for entry in self.study.evolution.values() for name in entry.baselines))
         return {name: self.make_variant(name) for name in used}
 
     def make_variant(self, name: str) -> Method:
@@ -356,26 +357,48 @@ class Matrix:
 
     @cached_property
     def round_cells(self) -> tuple[Cell, ...]:
-        """The teaching method of every run with the pool of every round, round 0 included.
+        """The teaching method of every run with the pool of every round, round 0 included, and the baselines of runs.
 
         Raises:
-            RequestError: It cannot work with that pool and task.
+            RequestError: A method cannot work with that pool and task.
         """
-        return tuple(
+        teaching = (
             Cell(run.pool(number), self.round_batch(run, number).name, run.method, (run.seed,))
             for run in self.runs.values()
             for number in range(run.entry.rounds + 1)
             if self._can_teach(run)
         )
+        return (*teaching, *self.baseline_cells)
+
+    @cached_property
+    def baseline_cells(self) -> dict[Cell, str]:
+        """What runs are compared with, and the task of each: methods that learn by themselves, with the pool of round 0.
+
+        Raises:
+            RequestError: A method cannot work with that pool and task.
+        """
+        found: dict[Cell, str] = {}
+        for name, entry in self.study.evolution.items():
+            for variant in entry.baselines:
+                for task in entry.tasks:
+                    batch = self._asked_batch(entry.pool, variant, task)
+                    reason = self.obstacle(entry.pool, variant, batch)
+                    if reason is not None:
+                        what = f"{variant} cannot be compared on task {task} with pool {entry.pool}: {reason}"
+                        raise RequestError(what, where=f"evolution.{name}.baselines", remedy="leave it out")
+                    found.update({Cell(entry.pool, batch.name, variant, (seed,)): task for seed in self.study.seeds})
+        return found
 
     def round_batch(self, run: Run, number: int) -> Batch:
         """Return the batch in which a round is asked; that of round 0 is the benchmark's, where it has the row."""
-        if number == 0:
-            for cell in self.cells:
-                found = self._batches.by_name[cell.batch]
-                if (cell.pool, cell.variant) == (run.entry.pool, run.method) and run.task in found.tasks:
-                    return found
-        return self.batch_of_one(run.task)
+        return self._asked_batch(run.entry.pool, run.method, run.task) if number == 0 else self.batch_of_one(run.task)
+
+    def _asked_batch(self, pool: str, variant: str, task: str) -> Batch:
+        for cell in self.cells:
+            found = self._batches.by_name[cell.batch]
+            if (cell.pool, cell.variant) == (pool, variant) and task in found.tasks:
+                return found
+        return self.batch_of_one(task)
 
     def round_singles(self, run: Run, number: int) -> Iterator[tuple[str, Batch]]:
         """Yield the models of a round, each with the batch in which it is asked."""

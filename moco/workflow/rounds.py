@@ -20,6 +20,7 @@ class Run:
 
     Attributes:
         name: Slug.
+        declared: Name of its entry.
         entry: As it is declared.
         method: Method variant that teaches.
         task: Task whose distill split is learnt from.
@@ -30,6 +31,7 @@ class Run:
     """
 
     name: str
+    declared: str
     entry: EvolutionEntry
     method: str
     task: str
@@ -116,5 +118,5 @@ def runs_of(study: Study, base: Callable[[str], str | None]) -> dict[str, Run]:
                         if slug in runs:
                             what = f"two runs of the loop would be called {slug}"
                             raise RequestError(what, where=f"evolution.{name}", remedy="rename one of them")
-                        runs[slug] = Run(slug, entry, method, task, variant, seed, members, roots)
+                        runs[slug] = Run(slug, name, entry, method, task, variant, seed, members, roots)
     return runs

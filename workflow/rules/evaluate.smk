@@ -81,6 +81,7 @@ rule collect:
         replies=PLAN.collect.replies,
         models=PLAN.collect.models,
         measured=PLAN.collect.measured,
+        learnt=PLAN.collect.learnt,
     output:
         "<results>/analysis/{part}/scores.parquet",
         "<results>/analysis/{part}/costs.parquet",

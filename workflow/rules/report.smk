@@ -34,7 +34,7 @@ rule tabulate:
 
 rule plot:
     input:
-        PLAN.tabulate.collected,
+        PLAN.tabulate.drawn,
     output:
         report(
             "<results>/figures/{figure}.pdf",

@@ -29,14 +29,15 @@ def shared_zoo(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    """The plan of a study with two rule sets, which has every table and figure."""
+    """The plan of a study with two rule sets and the loop, which has every table and figure."""
     source = {"kind": "synthetic", "skills": ["add"], "form": "exact", "items": {"dev": 1, "test": 1}}
     content = {
         "study": "s",
         "models": {"add": {"kind": "zoo"}},
         "pools": {"p": ["add"]},
-        "tasks": {"t": {"source": source}},
+        "tasks": {"t": {"source": source, "distill": 0.5}},
         "methods": {"control_best_single": {}},
+        "evolution": {"loop": {"pool": "p", "methods": ["control_best_single"], "tasks": ["t"], "rounds": 1}},
         "also_score": ["paper"],
     }
     return Plan(study_from(content, "test"))

@@ -8,7 +8,7 @@ from jinja2 import StrictUndefined, Template
 from markupsafe import escape
 from support.bundles import finished_study, results_of
 
-from moco.analysis.figures import FIGURES
+from moco.analysis.figures import FIGURES, figures_of
 from moco.analysis.report import write_report
 from moco.analysis.stories import Stories
 from moco.analysis.story_text import story_text
@@ -56,7 +56,7 @@ def page(shared_zoo):
 def test_page_is_well_formed_and_has_every_section(page, shared_zoo):
     parsed = Page(page)
     assert parsed.open == []
-    places = [parsed.ids.index(name) for name in (*SECTIONS, *tables_of(shared_zoo.spec), *FIGURES)]
+    places = [parsed.ids.index(name) for name in (*SECTIONS, *tables_of(shared_zoo.spec), *figures_of(shared_zoo.spec))]
     assert places[: len(SECTIONS)] == sorted(places[: len(SECTIONS)])
     assert len(parsed.ids) == len(set(parsed.ids))
 

@@ -226,3 +226,28 @@ def test_a_million_rows_are_collected_in_seconds(tmp_path):
     assert len(read_table(tmp_path / "analysis/benchmark/scores.parquet", ALL_SCORES, ["uid"])) == 4 * count
     costs = read_rows(tmp_path / "analysis/benchmark/costs.parquet", ALL_COSTS)
     assert [(row["calls"], row["prompt_tokens"]) for row in costs] == [(count // 50, 3 * count // 50)] * 100
+
+
+def test_a_round_costs_what_it_learns_from_and_the_training_of_its_students(results):
+    answers = "answers/p/both-0a1b2c/vote/seed7/distill_costs.parquet"
+    rows = [{"task": task, **cost(calls=4)} for task in ("t", "u")]
+    write_rows(results / answers, COSTS, rows, Provenance("answer"))
+    for place, note in ((1, {"tokens": 100, "written": 0}), (2, {"tokens": 60, "written": 40, "teacher_flops": 5})):
+        whole = {"examples": 8, "teacher_flops": 0, **note}
+        write_json(results / f"evolution/r/r1/students/{place}/training.json", whole)
+        write_json(results / paths.model_json(f"r--r1--{place}"), {"parameters": SIZE})
+    write_json(results / "evolution/r/r1/students/3/failed.json", {"reason": "x"})
+    made = {"pool": "r--r1", "name": "r", "seed": 7, "task": "t", "students": "evolution/r/r1/students"}
+    made |= {"models": ["r--r1--1", "r--r1--2", "r--r1--3"], "read": {"answers": answers}, "own": [["m", PLAIN, 0]]}
+    collect({"scorer": "strict", "entries": ENTRIES, "work": WORK, "rounds": [made]}, results, "evolution")
+    rows = [row for row in read_rows(results / "analysis/evolution/costs.parquet", ALL_COSTS) if row["kind"] == "round"]
+    assert {(row["pool"], row["name"], row["level"], row["seed"], row["task"]) for row in rows} == {
+        ("r--r1", "r", "round", 7, "t")
+    }
+    assert [(row["stage"], row["model"], row["calls"]) for row in rows] == [
+        ("answer", cost()["model"], 4),
+        ("answer", "m", 1),  # of two samples, the one that was learnt
+        ("train", "r--r1--1", 1),
+        ("train", "r--r1--2", 1),
+    ]
+    assert [row["flops"] for row in rows[1:]] == [2 * SIZE * 12, 6 * SIZE * 100, 6 * SIZE * 60 + 2 * SIZE * 40 + 5]

@@ -17,6 +17,7 @@ LORA = {
 }
 
 
+MODELS = {"a": {"kind": "zoo", "recipe": "add"}, "b": {"kind": "zoo", "recipe": "recall"}}
 METHODS = {name: {} for name in ("text_majority_vote", "logit_logit_fusion", "weight_greedy_soup")}
 
 
@@ -62,6 +63,13 @@ def test_supervised_students_read_the_collaborations_answers_and_their_scores():
     assert first["scores"] == [f"scores/strict/{first['answers'][0]}"]
     assert first["own"] == first["references"] == []
     assert f"answers/{run.pool(1)}/" in inputs(made, "mix", 2)["answers"][0]
+
+
+def test_a_job_names_no_files_that_it_does_not_read():
+    supervised = loop().mix.slice(of_round(loop(), 1))
+    assert supervised["own"] == supervised["chosen"] == []
+    tokens = loop(variants=["on_policy"], methods=["logit_logit_fusion"])
+    assert "answers" not in tokens.mix.slice(of_round(tokens, 1))
 
 
 def test_a_mixture_reads_the_replies_of_all_students_and_the_scores_of_their_dev_replies():
@@ -188,3 +196,63 @@ def test_a_student_needs_memory_for_itself_and_its_teachers():
     assert alone.distill.mem(of_round(alone, 1), 1) == "28GB"  # 4 + 1.5 x 16
     bytes_of_teacher = taught.matrix.nodes.gigabytes("a")
     assert taught.distill.mem(of_round(taught, 1), 1) == f"{int(4 + 1.5 * (16 + 2 * bytes_of_teacher))}GB"
+
+
+# What is collected
+
+
+def test_baselines_are_asked_with_the_pool_of_round_0_and_collected_with_the_rounds():
+    made = loop(baselines=["weight_greedy_soup"])
+    [cell] = made.matrix.baseline_cells
+    assert (cell.pool, cell.variant, made.matrix.batch(cell.batch).tasks) == ("p", "weight_greedy_soup", ("t",))
+    collected = made.collect.entries("evolution")
+    assert [(each["name"], each["pool"], each["tasks"]) for each in collected][-1] == ("weight_greedy_soup", "p", ["t"])
+    assert {each["method"] for each in made.tabulate.slice(job(table="evo_main"))["evolution"]["baselines"]} == {
+        "weight_greedy_soup"
+    }
+
+
+def test_a_baseline_that_cannot_be_compared_is_refused_in_one_line():
+    with pytest.raises(RequestError, match="weight_greedy_soup cannot be compared on task t with pool p"):
+        loop(baselines=["weight_greedy_soup"], models={**MODELS, "b": {"kind": "zoo", "recipe": "neox"}})
+
+
+def test_runs_that_share_round_0_are_collected_once_there():
+    made = loop(variants=["supervised", "multi_student"])
+    collected = [(each["kind"], each["pool"], each["name"]) for each in made.collect.entries("evolution")]
+    assert len(collected) == len(set(collected)) == 3 + 2 * 2 * 3
+    assert collected.count(("single", "p", "a")) == 1
+
+
+def test_no_round_is_the_benchmark_and_asks_for_nothing_else():
+    made = loop(rounds=0)
+    compared, rounds = (made.collect.entries(part) for part in ("benchmark", "evolution"))
+    files = [
+        {(each["kind"], each["name"], each["replies"], *each["scores"].values()) for each in part}
+        for part in (compared, rounds)
+    ]
+    assert files[1] == files[0]
+    assert made.collect.rounds == []
+
+
+def test_rounds_name_what_they_cost():
+    made = loop(variants=["multi_student"])
+    first = made.collect.rounds[0]
+    assert first["read"]["answers"].endswith("/text_majority_vote/seed1/distill_costs.parquet")
+    assert sorted((path.split("/")[3], model, sample) for model, path, sample in first["own"]) == [
+        (split, model, 0) for split in ("dev", "distill") for model in ("a", "b")
+    ]
+    students = [path for path in made.collect.learnt(job(part="evolution")) if path.endswith("/students")]
+    assert len(students) == 2
+    assert made.collect.learnt(job(part="benchmark")) == []
+
+
+def test_tables_of_the_benchmark_know_nothing_of_the_loop():
+    short, long = loop(rounds=1), loop(rounds=2)
+    for table in ("moco_main", "moco_cost"):
+        assert "evolution" not in short.tabulate.slice(job(table=table))
+        assert all("/benchmark/" in path for path in short.tabulate.inputs(job(table=table)))
+    assert all("/evolution/" in path for path in short.tabulate.inputs(job(table="evo_main")))
+    assert all("/evolution/" in path for path in short.tabulate.drawn(job(figure="evo_rounds")))
+    assert short.tabulate.digest(job(table="evo_main")) != long.tabulate.digest(job(table="evo_main"))
+    assert "evolution" in short.report.slice(job())
