@@ -78,17 +78,15 @@ class OnPolicy(Training):
     top_p: float = identity("Nucleus of the student's replies.", 1.0, gt=0, le=1)
 
 
-class SftRecipe(Sft):
-    """How methods tune by default: a LoRA adapter of the attention, at a rate that rises and falls."""
+class _Recipe(Training):
+    """What methods' trainings have in common: a LoRA adapter of the attention, at a rate that rises and falls."""
 
-    epochs: float = identity("Times that all examples are read, where steps are left out.", 3.0, gt=0)
     batch: int = identity("Examples per step.", 16, ge=1)
     micro_batch: int | None = identity(
         "Examples in memory at once, a divisor of the batch; all of a step when left out. Dropout falls by them.",
         1,
         ge=1,
     )
-    learning_rate: float = identity("Highest learning rate.", 1e-5, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = identity(
         "How the learning rate goes on after the warm-up: as it is, or to zero.", "cosine"
     )
@@ -99,35 +97,35 @@ class SftRecipe(Sft):
         ge=1,
     )
     alpha: int | None = identity("Scale of the adapter times its rank; twice the rank when left out.", 16, ge=1)
+    layers: Literal["linear", "attention"] = identity(
+        "Layers of the adapter: all linear ones, or the query, key, value and output projections.", "attention"
+    )
+
+
+class SftRecipe(_Recipe, Sft):
+    """How methods tune by default."""
+
+    epochs: float = identity("Times that all examples are read, where steps are left out.", 3.0, gt=0)
+    learning_rate: float = identity("Highest learning rate.", 1e-5, ge=0)
     dropout: float = identity(
         "Dropout of the adapter's input; other kinds compare probabilities, so have none.", 0.1, ge=0, lt=1
     )
-    layers: Literal["linear", "attention"] = identity(
-        "Layers of the adapter: all linear ones, or the query, key, value and output projections.", "attention"
-    )
 
 
-class DpoRecipe(Dpo):
-    """How methods learn from preferences by default: as `SftRecipe`, in one pass."""
+class DpoRecipe(_Recipe, Dpo):
+    """How methods learn from preferences by default: in one pass."""
 
-    batch: int = identity("Examples per step.", 16, ge=1)
-    micro_batch: int | None = identity(
-        "Examples in memory at once, a divisor of the batch; all of a step when left out.", 1, ge=1
-    )
     learning_rate: float = identity("Highest learning rate.", 2e-5, ge=0)
-    schedule: Literal["constant", "linear", "cosine"] = identity(
-        "How the learning rate goes on after the warm-up: as it is, or to zero.", "cosine"
+
+
+class GrpoRecipe(_Recipe, Grpo):
+    """How methods learn from rewards by default."""
+
+    batch: int = identity("Replies per step, a multiple of the group.", 4, ge=1)
+    micro_batch: int | None = identity(
+        "Replies in memory at once, a divisor of the batch; all of a step when left out.", None, ge=1
     )
-    warmup: float = identity("Share of the steps in which the learning rate rises from zero.", 0.1, ge=0, lt=1)
-    rank: int | None = identity(
-        "Rank of a new LoRA adapter; all weights when left out. An adapter that is trained further keeps its own.",
-        64,
-        ge=1,
-    )
-    alpha: int | None = identity("Scale of the adapter times its rank; twice the rank when left out.", 16, ge=1)
-    layers: Literal["linear", "attention"] = identity(
-        "Layers of the adapter: all linear ones, or the query, key, value and output projections.", "attention"
-    )
+    weight_decay: float = identity("Decay of the weights (AdamW).", 1e-5, ge=0)
 
 
 KINDS: dict[str, type[Training]] = {"sft": Sft, "dpo": Dpo, "grpo": Grpo}

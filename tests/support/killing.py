@@ -19,10 +19,17 @@ _PAUSE = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """A running `moco` command."""
+    """A running `moco` command.
+
+    Attributes:
+        pid: Its process.
+        verb: What it does.
+        work: The verb; of a fit with the variant that it fits.
+    """
 
     pid: int
     verb: str
+    work: str
 
     def wait_until_it_used(self, cpu_seconds: float, seconds: float = 600) -> None:
         """Return once it has computed that long, which other work on this machine does not change, or is over."""
@@ -95,17 +102,17 @@ class Command:
                 continue
             verbs = [word for before, word in pairwise(words) if Path(before).name == "moco"]
             # The shell that starts a job has the whole command in one word.
-            found += [Job(pid, verb) for verb in verbs[:1]]
+            found += [Job(pid, verb, _work(verb, words)) for verb in verbs[:1]]
         return found
 
-    def wait_for_job(self, verbs: Sequence[str], seconds: float = 600) -> Job | None:
-        """Return a job once there is one with any of these verbs, rather the first; None if the command ends before."""
+    def wait_for_job(self, wanted: Sequence[str], seconds: float = 600) -> Job | None:
+        """Return a job once there is one of any of these works, rather the first; None if the command ends before."""
         deadline = time.monotonic() + seconds
         while self.exit_code is None:
-            for job in sorted(self.jobs(), key=lambda job: [*verbs, job.verb].index(job.verb)):
-                if job.verb in verbs:
+            for job in sorted(self.jobs(), key=lambda job: [*wanted, job.work].index(job.work)):
+                if job.work in wanted:
                     return job
-            assert time.monotonic() < deadline, f"no job of {', '.join(verbs)} within {seconds} seconds"
+            assert time.monotonic() < deadline, f"no job of {', '.join(wanted)} within {seconds} seconds"
             time.sleep(_PAUSE)
         return None
 
@@ -116,6 +123,11 @@ class Command:
                 kill(pid)
             self._process.poll()
         self._process.wait()
+
+
+def _work(verb: str, words: Sequence[str]) -> str:
+    variant = next((word for before, word in pairwise(words) if before == "--method"), None)
+    return f"{verb} {variant}" if verb == "fit" and variant else verb
 
 
 def kill(pid: int) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from moco.config.fields import identity
-from moco.config.training import Grpo
+from moco.config.training import GrpoRecipe
 from moco.methods.base import (
     Answer,
     AnswerNeeds,
@@ -27,23 +27,6 @@ from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
 from moco.training.examples import Example
-
-
-class AggregatorTraining(Grpo):
-    """How the aggregator learns."""
-
-    batch: int = identity("Replies per step, a multiple of the group.", 4, ge=1)
-    learning_rate: float = identity("Highest learning rate.", 1e-4, ge=0)
-    schedule: Literal["constant", "linear", "cosine"] = identity(
-        "How the learning rate goes on after the warm-up: as it is, or to zero.", "cosine"
-    )
-    warmup: float = identity("Share of the steps in which the learning rate rises from zero.", 0.1, ge=0, lt=1)
-    weight_decay: float = identity("Decay of the weights (AdamW).", 1e-5, ge=0)
-    rank: int | None = identity("Rank of a new LoRA adapter; all weights when left out.", 64, ge=1)
-    alpha: int | None = identity("Scale of the adapter times its rank; twice the rank when left out.", 16, ge=1)
-    layers: Literal["linear", "attention"] = identity(
-        "Layers of the adapter: all linear ones, or the query, key, value and output projections.", "attention"
-    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +89,7 @@ class AggLM(Method):
         samples: int = identity("Sets of candidates per dev item: samples of every member.", 2, ge=1)
         right: float = identity("Score from which an answer counts as right.", 1.0, gt=0)
         held_out: float = identity("Share of dev on which it is compared, trained and untrained.", 0.2, ge=0, lt=1)
-        training: AggregatorTraining = identity("How the aggregator learns.", factory=AggregatorTraining)
+        training: GrpoRecipe = identity("How the aggregator learns.", factory=GrpoRecipe)
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Samples on dev with references; plain responses and the trained aggregator on test."""

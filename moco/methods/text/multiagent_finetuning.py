@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from moco.config.fields import identity
@@ -56,7 +57,7 @@ class Debate:
 class MultiagentFinetuning(Method):
     """Every member becomes a generator and a critic, tuned on debates that ended in agreement; they debate and vote.
 
-    Members debate dev questions without any label. What most of them agree on in the end is taken for right: a generator
+    Members debate dev questions, and no label decides what is learnt. What most of them agree on in the end is taken for right: a generator
     learns its member's own first answers that say so, a critic its member's own last ones, after the prompt that it read.
 
     Papers:
@@ -100,13 +101,13 @@ class MultiagentFinetuning(Method):
         training: SpecialistTraining = identity("How specialists are tuned.", factory=SpecialistTraining)
 
     def needs(self, pool: PoolInfo) -> Needs:
-        """Plain dev responses and debates; on test the specialists, or plain responses where nothing is tuned."""
+        """Plain dev responses and debates, and references for the record; on test the specialists, or plain responses."""
         if not self.params.iterations:
             debates = self.params.rounds > 1
             return Needs(answer=AnswerNeeds(plain=1, generates=debates, extracts=True), min_models=2)
         debates = self.params.rounds > 1 or self.params.iterations > 1
         return Needs(
-            fit=FitNeeds(plain=1, generates=debates, trains=True),
+            fit=FitNeeds(plain=1, references=True, generates=debates, trains=True),
             answer=AnswerNeeds(generates=True, extracts=True),
             min_models=2,
             capabilities=frozenset({"weights"}),
@@ -147,8 +148,24 @@ class MultiagentFinetuning(Method):
                         tuned[name] = ctx.train("sft", now[name], examples, name, **how)
             made.update(tuned)
             now.update({name: name for name in tuned})
-            record.append({"items": len(items), "agreed": len(agreed), "examples": sizes})
+            right = self._right(ctx, items, debates, agreed)
+            record.append({"items": len(items), "agreed": len(agreed), "right": right, "examples": sizes})
         return State({"iterations": record}, models=made)
+
+    def _right(
+        self, ctx: FitContext, items: Sequence[Question], debates: Mapping[str, Debate], agreed: Mapping[str, str]
+    ) -> float | None:
+        """Return the mean score of what was agreed on; it is recorded, and decides nothing."""
+        said = [
+            (
+                item.uid,
+                next(text for text in debates[item.uid].rounds[-1] if _form(ctx, item, text) == agreed[item.uid]),
+            )
+            for item in items
+            if item.uid in agreed
+        ]
+        scores = [score for score in ctx.score(said) if score is not None] if said else []
+        return fmean(scores) if scores else None
 
     def _first(
         self, ctx: AnswerContext | FitContext, items: Sequence[Question], models: Sequence[Model], *, plain: bool

@@ -1,9 +1,11 @@
 """What generators and critics learn from debates, and how the specialists answer."""
 
+from dataclasses import replace
+
 import pytest
 from support.contexts import World, answer_context, fit_context
 from support.engines import Engine
-from support.items import questions, right_reply, wrong_reply
+from support.items import questions, references, right_reply, wrong_reply
 
 from moco.methods.catalogue import make_method
 from moco.methods.text.multiagent_finetuning import agreement, shares
@@ -28,10 +30,10 @@ def script(first, last):
     return reply
 
 
-def fitted(first, last, **params):
+def fitted(first, last, gold=None, **params):
     method = make_method(ID, params)
     engine = Engine(script(first, last))
-    ctx = fit_context(models=MODELS, questions=ITEMS, replies=engine, method=ID)
+    ctx = fit_context(models=MODELS, questions=ITEMS, replies=engine, references=gold, method=ID)
     state = method.fit(ctx)
     return state, engine, {name: examples for _, _, name, examples, _ in engine.trained}
 
@@ -152,3 +154,18 @@ def test_debated_items_are_a_share_of_dev_drawn_by_seed():
     _, _, data = fitted(ALL, ALL, training_ratio=0.5)
     assert len(data["generator0"]) == 3
     assert numbers(data["generator0"]) == numbers(data["generator1"])
+
+
+def test_labels_are_recorded_and_decide_nothing():
+    first = {"a": (1, 1, 0, 0, 1, 1), "b": (1, 0, 0, 1, 0, 1), "c": (0, 0, 0, 1, 1, 1)}
+    last = {"a": (1, 1, 0, 0, 1, 0), "b": (1, 1, 0, 0, 1, 0), "c": (1, 0, 0, 0, 1, 1)}
+    state, _, data = fitted(first, last)
+    about = state.data["iterations"][0]
+    assert (about["agreed"], about["right"]) == (6, 0.5)
+    right = references(ITEMS)
+    wrong = {item.uid: replace(right[item.uid], gold="none of these") for item in ITEMS}
+    other, _, same = fitted(first, last, wrong)
+    assert other.data["iterations"][0]["right"] == 0.0
+    assert same == data
+    nothing, _, _ = fitted(ALL, dict.fromkeys(MODELS, (None,) * 6))
+    assert nothing.data["iterations"][0]["right"] is None

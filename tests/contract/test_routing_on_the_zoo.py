@@ -1,4 +1,4 @@
-"""Graph routing with real models and a real encoder, on enough items to be measured."""
+"""Routers that learn, with real models, on enough items to be measured."""
 
 from statistics import fmean
 
@@ -15,10 +15,23 @@ EXPERTS = {
     "recall": "knows the capitals of countries",
 }
 ITEMS = 400
+TRAINED = {
+    "router": "base",
+    "ties": "first",
+    "undecided": "drop",
+    "training": {
+        "steps": 60,
+        "batch": 8,
+        "micro_batch": 8,
+        "learning_rate": 3e-4,
+        "rank": None,
+        "dropout": 0.0,
+    },
+}
 
 
-@pytest.fixture
-def study(tmp_path, zoo_cache):
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, zoo_cache):
     def local(recipe, **more):
         return {"kind": "local", "path": str(build(recipe, zoo_cache)), "description": recipe, **more}
 
@@ -29,14 +42,15 @@ def study(tmp_path, zoo_cache):
         "study": "s",
         "models": {
             **{name: local(name, **alike) | {"description": what} for name, what in EXPERTS.items()},
+            "base": local("base", **alike),
             "encoder": local("encoder", purpose="embed"),
         },
         "pools": {"experts": list(EXPERTS)},
         "tasks": {"mixed": {"source": source}},
         "decoding": {"default": {"max_new_tokens": 16, "temperature": 0.7, "top_p": 0.9}},
-        "methods": {"api_graph_routing": {}},
+        "methods": {"api_graph_routing": {}, "api_trained_router": TRAINED},
     }
-    return RealStudy(tmp_path, content)
+    return RealStudy(tmp_path_factory.mktemp("routing"), content)
 
 
 def scores(study, replies):
@@ -48,10 +62,15 @@ def scores(study, replies):
 
 
 @pytest.mark.slow
-def test_it_reaches_most_of_what_an_oracle_router_reaches(study):
-    study.run("experts", "api_graph_routing")
-    batch = study.batch("experts", "api_graph_routing", "mixed")
-    routed = scores(study, paths.answers("experts", batch, "api_graph_routing", 1, "test"))
+@pytest.mark.parametrize("method", ["api_graph_routing", "api_trained_router"])
+def test_it_reaches_most_of_what_an_oracle_router_reaches(study, method, clean_environment):
+    study.use(clean_environment)
+    study.fit("experts", method)
+    for name in study.plan.matrix.needs("experts", method).models:
+        study.make_model(f"experts--mixed--{method}--s1--{name}")
+    study.answer("experts", method)
+    batch = study.batch("experts", method, "mixed")
+    routed = scores(study, paths.answers("experts", batch, method, 1, "test"))
     singles = [scores(study, paths.generation(name, batch, "test", 1, "s0")) for name in EXPERTS]
     oracle = fmean(max(each[uid] for each in singles) for uid in routed)
     best = max(fmean(each.values()) for each in singles)
