@@ -9,6 +9,9 @@ STUDY = "MOCO_STUDY"
 FORK_SERVER = "MOCO_FORK_SERVER"
 """Environment variable with the socket of the process that forks jobs; `off`: every job is a process of its own."""
 
+FORK_NAME = "moco-{}"
+"""What a fork is called, with the number of the process whose command it runs."""
+
 
 def home(results: Path) -> Path:
     """Return the project folder of a results folder.

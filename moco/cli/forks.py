@@ -10,17 +10,18 @@ import atexit
 import gc
 import json
 import os
-import select
+import selectors
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
-from moco.home import FORK_SERVER
+from moco.home import FORK_NAME, FORK_SERVER
 
 _IMPORTED = (
     *("moco.jobs.generate", "moco.jobs.logits", "moco.jobs.fit", "moco.jobs.answer", "moco.jobs.score"),
@@ -33,8 +34,6 @@ READY = "ready"
 
 _WAITING = ("generate", "logits", "fit", "answer", "distill")
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_MESSAGE = 1 << 20
-_NUMBER = struct.Struct("i")
 
 
 def asks(arguments: Sequence[str]) -> bool:
@@ -42,9 +41,8 @@ def asks(arguments: Sequence[str]) -> bool:
     # Libraries read how many threads they may use when they are imported: all forks have one.
     one = os.environ.get("OMP_NUM_THREADS") == "1"
     address = os.environ.get(FORK_SERVER, "off")
-    if not one or "--digest" not in arguments or address in ("off", ""):
-        return False
-    return arguments[0] in _WAITING or Path(address).with_name(READY).exists()
+    forks = one and "--digest" in arguments and address not in ("off", "")
+    return forks and (arguments[0] in _WAITING or Path(address).with_name(READY).exists())
 
 
 def run_forked(arguments: Sequence[str]) -> int | None:
@@ -52,39 +50,33 @@ def run_forked(arguments: Sequence[str]) -> int | None:
 
     A signal that ends the fork ends this process too.
     """
-    asked = {"words": list(arguments), "folder": str(Path.cwd()), "environment": dict(os.environ)}
-    message = json.dumps(asked).encode() + b"\n"
-    with socket.socket(socket.AF_UNIX) as server:
+    with socket.socket(socket.AF_UNIX) as server, os.fdopen(os.memfd_create("asked"), "w+") as asked:
+        json.dump([list(arguments), str(Path.cwd()), dict(os.environ), os.getpid()], asked)
+        asked.seek(0)
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until it is known to whom they go
+        answers = server.makefile()
         try:
             server.connect(os.environ[FORK_SERVER])
-            sent = socket.send_fds(server, [message], [0, 1, 2])
-            server.sendall(message[sent:])
-            job = _received(server)
-        except OSError:
-            job = None
-        if job is not None:
-            for passed in _PASSED_ON:
-                signal.signal(passed, lambda number, _frame: _signal(job, number))
+            socket.send_fds(server, [b"?"], [asked.fileno(), 0, 1, 2])
+            job = int(answers.readline())
+        except (OSError, ValueError):
+            job = 0
+        for passed in _PASSED_ON if job else ():
+            signal.signal(passed, lambda number, _frame: _signal(job, number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        if job is None:
+        if not job:
             return None
-        code = _received(server)
-    if code is None:
+        answer = answers.readline()
+    if not answer:
         _signal(job, signal.SIGKILL)
         sys.stderr.write("moco: the process that forks jobs has ended\n")
         return 1
+    code = int(answer)
     if code < 0:
-        if code not in (-signal.SIGKILL, -signal.SIGSTOP):
+        with suppress(OSError):  # nobody can catch a kill, so it needs no default
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
-
-
-def _received(server: socket.socket) -> int | None:
-    """Return the next number, or None where the other side has ended."""
-    found = server.recv(_NUMBER.size, socket.MSG_WAITALL)
-    return int(_NUMBER.unpack(found)[0]) if len(found) == _NUMBER.size else None
 
 
 def _signal(job: int, number: int) -> None:
@@ -97,83 +89,75 @@ class Forks:
 
     Args:
         listening: Socket that commands connect to.
-        folder: A file in it, named by the process of a command, holds that of its fork.
         run: Runs a command's words in the fork and returns its exit code.
     """
 
-    def __init__(self, listening: socket.socket, folder: Path, run: Callable[[list[str]], int]) -> None:
-        self._listening, self._folder, self._run = listening, folder, run
-        self._events = select.poll()
-        self._events.register(self._listening, select.POLLIN)
-        self._events.register(0, select.POLLIN)
-        self._commands: dict[int, tuple[socket.socket, int, int, Path]] = {}
-        """Connection, number of the fork, its descriptor and its file, by either descriptor."""
+    def __init__(self, listening: socket.socket, run: Callable[[list[str]], int]) -> None:
+        self._listening, self._run = listening, run
+        self._events = selectors.PollSelector()
+        self._events.register(listening, selectors.EVENT_READ, self._fork)
+        self._events.register(0, selectors.EVENT_READ)
 
     def serve(self) -> None:
         """Fork for every command until standard input ends."""
         while True:
-            for ready, _ in self._events.poll():
-                if ready == 0:
+            for event, _ in self._events.select():
+                if event.data is None:
                     return
-                if ready == self._listening.fileno():
-                    self._fork()
-                elif ready in self._commands:
-                    self._close(*self._commands[ready], by_itself=ready == self._commands[ready][2])
+                event.data()
 
     def _fork(self) -> None:
         command, _ = self._listening.accept()
+        _, received, _, _ = socket.recv_fds(command, 1, 4)
+        if not received:
+            return command.close()  # it has ended before it could ask
         job = os.fork()
         if job == 0:
-            self._be_a_job(command)
-        caller, _, _ = struct.unpack("3i", command.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        note = self._folder / str(caller)
-        note.write_text(str(job), encoding="ascii")
+            self._be_a_job(command, *received)
+        for descriptor in received:
+            os.close(descriptor)
         end = os.pidfd_open(job)
-        self._events.register(end, select.POLLIN)
-        self._events.register(command, 0)  # the fork reads; here only the end of the command is seen
-        self._commands[end] = self._commands[command.fileno()] = command, job, end, note
-        with suppress(OSError):
-            command.sendall(_NUMBER.pack(job))
+        for watched in (end, command):
+            self._events.register(watched, selectors.EVENT_READ, partial(self._end, command, job, end))
+        self._tell(command, job)
 
-    def _close(self, command: socket.socket, job: int, end: int, note: Path, *, by_itself: bool) -> None:
-        if not by_itself:
-            os.kill(job, signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
-        with suppress(OSError):
-            command.sendall(_NUMBER.pack(code))
-        for descriptor in (command.fileno(), end):
-            self._events.unregister(descriptor)
-            del self._commands[descriptor]
-        note.unlink()
+    def _end(self, command: socket.socket, job: int, end: int) -> None:
+        """End what is left of a command and its fork, one of which has ended."""
+        if end not in self._events.get_map():
+            return  # both had
+        os.kill(job, signal.SIGKILL)
+        self._tell(command, os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+        self._events.unregister(command)
+        self._events.unregister(end)
         os.close(end)
         command.close()
 
-    def _be_a_job(self, command: socket.socket) -> None:
+    @staticmethod
+    def _tell(command: socket.socket, number: int) -> None:
+        with suppress(OSError):
+            command.sendall(b"%d\n" % number)
+
+    def _be_a_job(self, command: socket.socket, request: int, *streams: int) -> NoReturn:
         import tempfile
 
         code = 1
         try:
             os.setpgid(0, 0)
-            self._listening.close()
-            for descriptor in self._commands:
-                os.close(descriptor)
-            message, streams, _, _ = socket.recv_fds(command, _MESSAGE, 3)
-            while not message.endswith(b"\n"):
-                more = command.recv(_MESSAGE)
-                if not more:
-                    os._exit(1)
-                message += more
             command.close()
-            asked = json.loads(message)
+            for event in self._events.get_map().values():
+                os.close(event.fd)
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
-            os.chdir(asked["folder"])
+            with os.fdopen(request) as asked:
+                words, folder, environment, caller = json.load(asked)
+            Path("/proc/self/comm").write_text(FORK_NAME.format(caller), encoding="ascii")
+            os.chdir(folder)
             os.environ.clear()
-            os.environ.update(asked["environment"])
+            os.environ.update(environment)
             tempfile.tempdir = None
-            sys.argv[:] = ["moco", *asked["words"]]
-            code = self._run(asked["words"])
+            sys.argv[:] = ["moco", *words]
+            code = self._run(words)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         except BaseException:
@@ -201,7 +185,7 @@ def main(listening: socket.socket, folder: Path) -> None:
     gc.collect()
     gc.freeze()  # a look at each object would copy all memory into every fork
     (folder / READY).touch()
-    Forks(listening, folder, run_here).serve()
+    Forks(listening, run_here).serve()
 
 
 if __name__ == "__main__":

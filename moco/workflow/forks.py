@@ -3,13 +3,14 @@
 import atexit
 import os
 import socket
-import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
-from moco.home import FORK_SERVER
+from moco.home import FORK_NAME, FORK_SERVER
 from moco.workflow.plan import Plan
 
 _WORTH_IT = 8
@@ -29,40 +30,35 @@ def fork_jobs(workflow: Any, plan: Plan) -> None:
     """
     if os.environ.get(FORK_SERVER) or sys.platform != "linux" or len(workflow.dag) < _WORTH_IT:
         return
+    local = workflow.is_main_process and workflow.executor_plugin.common_settings.local_exec
+    if not local or workflow.touch or workflow.deployment_settings.deployment_method:
+        return
     # Which GPUs there are is settled when torch is imported. A replay makes tables alone.
-    if plan.bundle or plan.study.site.use_gpu or not _runs_here(workflow):
+    if plan.bundle or plan.study.site.use_gpu:
         return
     folder = tempfile.TemporaryDirectory(prefix="moco-")
     atexit.register(folder.cleanup)
     address = Path(folder.name, "socket")
-    _start(address)
+    _measure_forks(_start(address))
     os.environ[FORK_SERVER] = str(address)
-    _measure_forks(address.parent)
 
 
-def _runs_here(workflow: Any) -> bool:
-    """Return whether the jobs run on this machine, in the environment of Snakemake."""
-    local = workflow.is_main_process and workflow.executor_plugin.common_settings.local_exec
-    return bool(local and not workflow.touch and not workflow.deployment_settings.deployment_method)
-
-
-def _start(address: Path) -> None:
+def _start(address: Path) -> int:
+    """Start the process that listens at an address and return its number."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(address))
         listening.listen(64)
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moco.cli.forks", str(listening.fileno()), str(address.parent)],
-            env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        fd = listening.fileno()
+        command = [sys.executable, "-m", "moco.cli.forks", str(fd), str(address.parent)]
+        env = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        server = Popen(
+            command, env=env, pass_fds=[fd], stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
         )
     atexit.register(server.communicate)  # ends its input, by which it ends, also when Snakemake is killed
+    return server.pid
 
 
-def _measure_forks(folder: Path) -> None:
+def _measure_forks(server: int) -> None:
     """Let Snakemake's benchmarks see a job's fork, which is no child of its command."""
     import psutil
     from snakemake import benchmark
@@ -75,12 +71,11 @@ def _measure_forks(folder: Path) -> None:
 
         def children(recursive: bool = False) -> list[Any]:
             found = list(own(recursive=recursive))
-            for process in [timer.main, *found]:
-                try:
-                    job = psutil.Process(int((folder / str(process.pid)).read_text(encoding="ascii")))
-                    found += [job, *job.children(recursive=recursive)]
-                except (OSError, ValueError, psutil.NoSuchProcess):
-                    pass  # no command of a fork, or it has just begun or ended
+            callers = {FORK_NAME.format(process.pid) for process in (timer.main, *found)}
+            with suppress(psutil.NoSuchProcess):
+                for job in psutil.Process(server).children():
+                    if job.name() in callers:
+                        found += [job, *job.children(recursive=recursive)]
             return found
 
         timer.main.children = children

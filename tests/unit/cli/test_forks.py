@@ -32,7 +32,7 @@ listening.bind(sys.argv[1])
 listening.listen(64)
 folder = Path(sys.argv[1]).parent
 (folder / READY).touch()
-forks = Forks(listening, folder, run)
+forks = Forks(listening, run)
 print("ready", flush=True)
 forks.serve()
 """
@@ -209,7 +209,7 @@ def test_until_all_is_imported_only_jobs_wait_that_would_import_torch(monkeypatc
 def test_snakemake_measures_the_fork(served, monkeypatch):
     """A command alone takes no second of processor time and not these 300 megabytes."""
     monkeypatch.setattr(benchmark.BenchmarkTimer, "__init__", benchmark.BenchmarkTimer.__init__)
-    forks._measure_forks(served.folder)
+    forks._measure_forks(served.process.pid)
     code = """
         import time
         held = bytearray(b"1" * 300_000_000)
@@ -242,7 +242,7 @@ def started(monkeypatch):
     """Return the commands that would have been started."""
     found = []
     monkeypatch.setattr(forks, "_start", found.append)
-    monkeypatch.setattr(forks, "_measure_forks", lambda _folder: None)
+    monkeypatch.setattr(forks, "_measure_forks", lambda _server: None)
     monkeypatch.delenv(FORK_SERVER, raising=False)
     yield found
     os.environ.pop(FORK_SERVER, None)
