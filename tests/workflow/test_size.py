@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from itertools import count, cycle, islice
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from moco.workflow.plan import Plan
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 MODELS, TASKS, BATCHES = 10, 29, 6
 LEARNING = (
     "api_cascade",
@@ -180,4 +182,66 @@ def test_a_study_of_945_pools_of_rounds(tmp_path):
     assert ran.planned.counts["collect"] == 2
     assert len(teachers) * entries * tasks * rounds == 945
     assert ran.memory < 1e9
+    assert ran.seconds < 120
+
+
+def test_the_papers_loop(tmp_path):
+    """All of config/paper/evolution.yaml, with made-up items in the place of its datasets."""
+    study = yaml.safe_load((ROOT / "config/paper/evolution.yaml").read_text())
+    for model in study["models"].values():
+        model["revision"] = "0" * 40
+    for name, entry in study["tasks"].items():
+        about = yaml.safe_load((ROOT / f"moco/config/registry/{entry['source']}.yaml").read_text())
+        form = "choice" if about["type"] == "multiple_choice" else "exact"
+        study["tasks"][name] = {"source": {**SKILLS, "form": form}, "type": about["type"], "domain": about["domain"]}
+        study["tasks"][name] |= {"distill": 0.5}
+    _, ran = dry_run(tmp_path, study)
+
+    tasks, closed, rounds, members = 15, 14, 3, 3
+    batches, closed_batches = 10, 9  # by domain and type
+    # Runs by method: router, graph, refine with both pools; debates likewise; fusion and DARE with one, on policy too.
+    choosing, debating, tokens = 3 * 2 * tasks * 2, 2 * closed * 2, 2 * tasks * 3
+    runs, answered = choosing + debating + tokens, choosing + debating + tokens - 2 * tasks  # of the last, by prompts
+    mixed = 3 * 2 * tasks + 2 * closed + 2 * tasks
+    students = runs * rounds * members
+    begun = 3 * 2 * batches + 2 * closed_batches + 2 * batches  # answers to round 0: the benchmark's
+    baselines = 3 * 2 * closed
+    fits = {
+        "choosing": 3 * 2 * batches + choosing * rounds,
+        "debating": 2 * closed_batches + debating * rounds,
+        "dare": batches + tokens // 2 * rounds,
+        "baselines": 2 * 2 * closed,  # a debate alone learns nothing
+    }
+    made = {
+        "router": 2 * tasks + choosing // 3 * rounds,
+        "debating": 2 * members * (2 * closed + debating * rounds + 2 * closed),
+        "sparta": 2 * closed,
+        "dare": tasks + tokens // 2 * rounds,
+    }
+    singles = 2 * members * batches
+    counts = ran.planned.stages()
+    assert counts.pop("generate") > students
+    counts["score"] += counts.pop("judge")  # of the task that a reward model scores
+    assert counts == {
+        "prepare": tasks,
+        "mix": runs * rounds,
+        "distill": runs * rounds,
+        "fit": sum(fits.values()),
+        "merge": sum(made.values()),
+        "resolve": len(study["models"]) + students + sum(made.values()),
+        "answer": 2 * begun + runs * rounds + answered * (rounds - 1) + baselines,
+        "score": begun
+        + runs * rounds
+        + baselines  # answers to test
+        + begun
+        + answered * (rounds - 1)  # what is taught
+        + singles
+        + students  # each model alone
+        + singles
+        + mixed * (rounds - 1) * members  # own replies that are learnt
+        + singles
+        + choosing * rounds * members  # dev, by which methods choose, or by which the best student is chosen
+        + (mixed - choosing // 2) * (rounds - 1) * members,
+    }
+    assert ran.memory < 1.5e9
     assert ran.seconds < 120
