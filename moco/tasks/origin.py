@@ -52,6 +52,10 @@ def _places(entry: TaskEntry, split: str) -> Iterator[tuple[str, list[_Part]]]:
     match entry.source:
         case SyntheticSource(skills=skills, form=form, seed=seed):
             yield f"synthetic {skills} {form} {seed} {split}", []
+        case MocoSource(path=path, stratify=True) as source if entry.splits == "clean":
+            own = (digest("stratified", source.slice()), split)
+            for name in ("dev", "test"):
+                yield f"{Path(expand(path)).resolve()} {name}", [own]
         case MocoSource(path=path):
             yield f"{Path(expand(path)).resolve()} {split}", []
         case TableSource(paths=paths):

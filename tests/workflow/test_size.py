@@ -199,21 +199,22 @@ def test_the_papers_loop(tmp_path):
 
     tasks, closed, rounds, members = 15, 14, 3, 3
     batches, closed_batches = 10, 9  # by domain and type
-    # Runs by method: router, graph, refine with both pools; debates likewise; fusion and DARE with one, on policy too.
-    choosing, debating, tokens = 3 * 2 * tasks * 2, 2 * closed * 2, 2 * tasks * 3
+    # Runs by method: router, graph, refine, blender with both pools; debates likewise; fusion and DARE with one, on policy
+    # too.
+    choosing, debating, tokens = 4 * 2 * tasks * 2, 2 * closed * 2, 2 * tasks * 3
     runs, answered = choosing + debating + tokens, choosing + debating + tokens - 2 * tasks  # of the last, by prompts
-    mixed = 3 * 2 * tasks + 2 * closed + 2 * tasks
+    mixed = 4 * 2 * tasks + 2 * closed + 2 * tasks
     students = runs * rounds * members
-    begun = 3 * 2 * batches + 2 * closed_batches + 2 * batches  # answers to round 0: the benchmark's
+    begun = 4 * 2 * batches + 2 * closed_batches + 2 * batches  # answers to round 0: the benchmark's
     baselines = 3 * 2 * closed
     fits = {
-        "choosing": 3 * 2 * batches + choosing * rounds,
+        "choosing": 4 * 2 * batches + choosing * rounds,
         "debating": 2 * closed_batches + debating * rounds,
         "dare": batches + tokens // 2 * rounds,
         "baselines": 2 * 2 * closed,  # a debate alone learns nothing
     }
     made = {
-        "router": 2 * tasks + choosing // 3 * rounds,
+        "router": 2 * tasks + choosing // 4 * rounds,
         "debating": 2 * members * (2 * closed + debating * rounds + 2 * closed),
         "sparta": 2 * closed,
         "dare": tasks + tokens // 2 * rounds,
