@@ -50,7 +50,7 @@ class FitNeeds:
         generates: It asks models itself: for replies, log-probabilities of options, vectors or rewards.
         live: It steps several models jointly.
         merges: It makes candidates, models that it asks and drops again.
-        trains: It trains weights.
+        trains: It trains members or helpers that offer `trainable`, or models that it made.
         corpora: Names of outside corpora that it reads.
     """
 
@@ -110,15 +110,18 @@ class Helper:
 
     Attributes:
         model: Its name in the study, as the method's parameters give it, or `COMMON_BASE`.
-        capabilities: What it must offer, as for members: `generate` (it writes), `logits`, `embed`, `reward`, `weights`.
+        capabilities: What it must offer, as for members: `generate` (it writes), `logits`, `embed`, `reward`, `weights`,
+            `trainable`.
     """
 
     model: str
     capabilities: frozenset[str] = frozenset({"generate"})
 
     def __post_init__(self) -> None:
-        """Refuse a capability that no model has."""
+        """Refuse a capability that no model has; what is trained is read first."""
         _check_capabilities(self.capabilities, f"of helper {self.model}")
+        if "trainable" in self.capabilities:
+            object.__setattr__(self, "capabilities", self.capabilities | {"weights"})
 
 
 def _check_capabilities(wanted: frozenset[str], whose: str) -> None:
@@ -175,7 +178,6 @@ class Needs:
         implied = {"top_logits" if kind == "response" else "logits" for kind in logits}
         implied |= {"logits"} if self.answer.live or (fit is not None and fit.live) else set()
         implied |= {"weights"} if fit is not None and fit.merges else set()
-        implied |= {"trainable"} if fit is not None and fit.trains else set()
         return self.capabilities | implied
 
     def as_json(self) -> dict[str, Any]:

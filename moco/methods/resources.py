@@ -297,7 +297,7 @@ class FitGuard(Guard):
     ) -> Trained:
         """Require `trains`."""
         self._require(self._stage.trains, f"training ({kind})", "trains")
-        self._require_known(parent)
+        self._require_model(parent, "trainable")
         given = () if reward is None else (reward,)
         trained = self._resources.train(kind, parent, examples, name, settings, *given)
         self._made.add(name)

@@ -17,6 +17,7 @@ from moco.records import ANSWERS, CALLS, COSTS, GENERATIONS, read_json, read_row
 
 pytestmark = pytest.mark.usefixtures("registries", "clean_environment")
 
+TRAINABLE = frozenset({"trainable"})
 PAIRS = [("Say the word.", "7"), ("And the other one?", "b")]
 
 
@@ -184,7 +185,9 @@ def trains(needs=None, **settings):
         for item, reply in zip(ctx.questions, ctx.generate(requests), strict=True):
             yield Answer(item.uid, reply.text, models=("pupil",))
 
-    declared = Needs(AnswerNeeds(generates=True), FitNeeds(trains=True, generates=True), models=("pupil",))
+    declared = Needs(
+        AnswerNeeds(generates=True), FitNeeds(trains=True, generates=True), capabilities=TRAINABLE, models=("pupil",)
+    )
     register(replace(declared, **(needs or {})), fit, answer)
 
 
@@ -233,7 +236,7 @@ def test_tasks_of_one_job_may_train_the_same_and_one_model_twice(study):
             ctx.generate([Request("pupil", item.uid, item.prompt, "try") for item in ctx.questions])
         return State({"rounds": rounds}, models={"pupil": trained})
 
-    register(Needs(fit=FitNeeds(trains=True, generates=True), models=("pupil",)), fit)
+    register(Needs(fit=FitNeeds(trains=True, generates=True), capabilities=TRAINABLE, models=("pupil",)), fit)
     tasks = study("probe").content["tasks"]
     made = study(tasks={"t": tasks["t"], "u": {**tasks["u"], "decoding": "short"}})
     assert made.batch("p", "control_probe", "t") == made.batch("p", "control_probe", "u")
@@ -290,7 +293,7 @@ def test_training_says_what_it_cannot_do_in_one_line(study):
             each(ctx)
         return State({"tried": len(faults)})
 
-    register(Needs(fit=FitNeeds(trains=True)), fit)
+    register(Needs(fit=FitNeeds(trains=True), capabilities=TRAINABLE), fit)
     study().fit("p", "control_probe")
 
 
@@ -300,7 +303,7 @@ def test_a_helper_and_a_trained_model_are_trained_further_and_keep_their_origin(
         second = ctx.train("sft", "first", PAIRS, "pupil", steps=1)
         return State({"parents": [first.parent, second.parent]}, models={"pupil": second})
 
-    helper = Helper("third", frozenset({"weights"}))
+    helper = Helper("third", TRAINABLE)
     register(Needs(fit=FitNeeds(trains=True), models=("pupil",), helpers={"tutor": helper}), fit)
     made = study()
     made.fit("p", "control_probe")
@@ -330,7 +333,7 @@ def test_preferences_and_rewards_train_too_and_a_trained_adapter_goes_on(study):
             ctx.train("sft", "whole", PAIRS, "on whole", steps=1, rank=4)
         return State({}, models={"pupil": made})
 
-    register(Needs(fit=FitNeeds(trains=True), models=("pupil",)), fit)
+    register(Needs(fit=FitNeeds(trains=True), capabilities=TRAINABLE, models=("pupil",)), fit)
     made = study(tasks={"t": study("probe").content["tasks"]["t"]})
     made.fit("p", "control_probe")
     assert {uid.partition("/")[0] for uid, _ in seen} == {"t"}

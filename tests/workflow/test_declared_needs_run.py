@@ -33,7 +33,14 @@ class Pupil(Method):
     def needs(self, _pool: PoolInfo) -> Needs:
         fit = FitNeeds(generates=True, trains=True, corpora=(self.params.corpus,))
         helpers = {"encoder": Helper(self.params.encoder, frozenset({"embed"}))}
-        return Needs(AnswerNeeds(generates=True), fit, "pool", models=("pupil",), helpers=helpers)
+        return Needs(
+            AnswerNeeds(generates=True),
+            fit,
+            "pool",
+            capabilities=frozenset({"trainable"}),
+            models=("pupil",),
+            helpers=helpers,
+        )
 
     def fit(self, ctx: FitContext) -> State:
         pairs = [(row["prompt"], row["reply"]) for row in ctx.corpus(self.params.corpus)]

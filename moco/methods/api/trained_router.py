@@ -87,7 +87,7 @@ class TrainedRouter(Method):
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores to learn from, replies where they are rewarded; plain responses of the chosen members."""
-        helpers = {"base": Helper(self.params.router, frozenset({"generate", "logits", "weights"}))}
+        helpers = {"base": Helper(self.params.router, frozenset({"generate", "logits", "trainable"}))}
         rewards = self.params.ties == "reward"
         if rewards:
             helpers["judge"] = Helper(self.params.reward_model, frozenset({"reward"}))

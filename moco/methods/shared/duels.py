@@ -382,7 +382,7 @@ def tournament_needs() -> Needs:
         fit=FitNeeds(plain=1, references=True, generates=True, trains=True),
         answer=AnswerNeeds(fitted_plain=1),
         min_models=3,
-        capabilities=frozenset({"weights"}),
+        capabilities=frozenset({"trainable", "weights"}),
         models=("winner",),
     )
 

@@ -98,7 +98,7 @@ class AggLM(Method):
             answer=AnswerNeeds(plain=1, generates=True, extracts=True),
             min_models=2,
             models=("aggregate",),
-            helpers={"aggregator": Helper(self.params.aggregator, frozenset({"generate", "weights"}))},
+            helpers={"aggregator": Helper(self.params.aggregator, frozenset({"generate", "trainable"}))},
         )
 
     def fit(self, ctx: FitContext) -> State:

@@ -110,8 +110,8 @@ class LlmBlender(Method):
             generates=params.train_fuser or (params.train_ranker and params.held_out > 0),
             trains=trains,
         )
-        ranks = frozenset({"logits", "weights"}) if params.train_ranker else frozenset({"logits"})
-        writes = frozenset({"generate", "weights"}) if params.train_fuser else frozenset({"generate"})
+        ranks = frozenset({"logits", "trainable"}) if params.train_ranker else frozenset({"logits"})
+        writes = frozenset({"generate", "trainable"}) if params.train_fuser else frozenset({"generate"})
         helpers = {"judge": Helper(params.ranker, ranks)}
         if params.fuse and params.fuser is not None:
             helpers["writer"] = Helper(params.fuser, writes)

@@ -110,7 +110,7 @@ class MultiagentFinetuning(Method):
             fit=FitNeeds(plain=1, references=True, generates=debates, trains=True),
             answer=AnswerNeeds(generates=True, extracts=True),
             min_models=2,
-            capabilities=frozenset({"weights"}),
+            capabilities=frozenset({"trainable", "weights"}),
             models=tuple(name for place in range(len(pool)) for name in self._specialists(place)),
         )
 

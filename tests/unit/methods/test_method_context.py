@@ -521,7 +521,9 @@ class Tuned(Method):
 
     def needs(self, _pool):
         fit = FitNeeds(references=True, generates=True, trains=True)
-        return Needs(fit=fit, answer=AnswerNeeds(fitted_plain=1), models=("tuned",))
+        return Needs(
+            fit=fit, answer=AnswerNeeds(fitted_plain=1), capabilities=frozenset({"trainable"}), models=("tuned",)
+        )
 
     def fit(self, ctx):
         pairs = [(item.prompt, ctx.references()[item.uid].text()) for item in ctx.questions]
@@ -543,5 +545,8 @@ def test_what_a_scripted_fit_trains_is_asked_in_fit_and_answer_and_kept(tmp_path
     write_state(tmp_path, state, {})
     answers = world.answer(method, read_state(tmp_path))
     assert {row["text"] for row in answers.values()} == {"b*0"}
+    undeclared = replace(method.needs(world.pool), capabilities=frozenset())
+    with pytest.raises(RequestError, match="trainable of b that its `needs` does not declare"):
+        World(("a", "b"), replies=naming, needs=undeclared).fit(method)
     with pytest.raises(ValidationError):
         fit_context(models=["a"], questions=DEV).train("sft", 0, [("p", "r")], "tuned", stesp=3)
