@@ -150,7 +150,8 @@ class _Context(Generic[R]):
     ) -> Mapping[str, T]:
         """Return what is read of the named items, and of no others, where they happen to be there."""
         named = [question.uid for question in self.questions] if items is None else items
-        samples: dict[int, list[str]] = {}
+        # What is not declared is refused also where there is nothing to read.
+        samples: dict[int, list[str]] = {} if named else {self._sample(member, sample, ""): []}
         for uid in named:
             samples.setdefault(self._sample(member, sample, uid), []).append(uid)
         read_of = {index: read(member, index, uids) for index, uids in samples.items()}

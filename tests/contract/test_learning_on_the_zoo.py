@@ -11,8 +11,8 @@ from moco import paths
 from moco.config.engine import EngineSettings
 from moco.config.tasks import TaskEntry
 from moco.engines.transformers import load_model
-from moco.jobs.tune import answered
 from moco.models.resolve import describe_student
+from moco.prompts.blocks import answered
 from moco.records import SCORES, read_rows
 from moco.scoring import Case, score_cases, scorer_for
 from moco.tasks.prepare import prepare, read_questions, read_references

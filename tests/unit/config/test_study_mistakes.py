@@ -90,9 +90,9 @@ MISTAKES = {
         "unknown method 'text_majority_votes'; did you mean text_majority_vote?",
     ),
     "unknown method of a variant": (
-        changed(methods={"mine": {"method": "control_randon"}}),
+        changed(methods={"mine": {"method": "api_cascde"}}),
         "methods.mine",
-        "unknown method 'control_randon'; did you mean control_random?",
+        "unknown method 'api_cascde'; did you mean api_cascade?",
     ),
     "unknown model in a pool": (
         changed(pools__pair=["add", "recal"]),
