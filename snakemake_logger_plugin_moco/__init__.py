@@ -30,7 +30,8 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
                 )
             )
         else:
-            self._events = Events(screen_for(stream), dry_run=settings.dryrun, show_logs=settings.show_failed_logs)
+            how = {"dry_run": settings.dryrun, "show_logs": settings.show_failed_logs, "quiet": bool(settings.quiet)}
+            self._events = Events(screen_for(stream), **how)
 
     def emit(self, record: LogRecord) -> None:
         """Show one event of the workflow."""

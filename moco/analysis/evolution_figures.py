@@ -38,7 +38,7 @@ def evo_rounds(spec: Spec, results: Path) -> Drawing:
         f"{SINGLE_AND_MULTI} Filled marks: multi; hollow marks: single. Lines are averages over tasks whose scores are"
         " accuracies, bars their intervals.",
     )
-    return _panels(found, panel, "by round", notes)
+    return _panels(found, panel, "by round", notes, ("multi", "single"))
 
 
 def evo_diversity(spec: Spec, results: Path) -> Drawing:
@@ -80,7 +80,7 @@ def evo_new_solved(spec: Spec, results: Path) -> Drawing:
         " solved in round 0 and not after the round. Dotted: what would be new if nothing changed, from round 0 under one"
         " seed and another, where there are several. Without a change as many items are lost as are new.",
     )
-    return _panels(found, panel, "newly solved items", notes)
+    return _panels(found, panel, "newly solved items", notes, ("newly solved", "lost"))
 
 
 def evo_single_multi(spec: Spec, results: Path) -> Drawing:
@@ -109,7 +109,7 @@ def evo_single_multi(spec: Spec, results: Path) -> Drawing:
     axes.set_ylabel("gain of the system, percentage points")
     _plain(axes)
     if drawn:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=SMALL)
     finish_layout(figure, spec)
     notes = (
         SINGLE_AND_MULTI,
@@ -124,9 +124,19 @@ def _panels(
     draw: Callable[["Axes", Sequence[Sequence[Course]]], None],
     what: str,
     notes: tuple[str, ...],
+    marks: Sequence[str] = (),
 ) -> Drawing:
-    """Return a figure with a panel per entry and variant, over rounds, whose lines are methods."""
+    """Return a figure with a panel per entry and variant, over rounds, whose lines are methods.
+
+    Args:
+        found: Scores of all rounds.
+        draw: Draws a panel.
+        what: The panels show.
+        notes: About them.
+        marks: What filled marks stand for and what hollow ones do, where there are both.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     shown: dict[tuple[str, str], list[list[Course]]] = {}
     for (entry, _, variant), courses in found.groups.items():
@@ -150,8 +160,10 @@ def _panels(
     for axes in every[len(shown) :]:
         axes.set_visible(False)
     if names:
+        for name, hollow in zip(marks, (False, True), strict=False):
+            names[name] = Line2D([], [], marker="o", color=style.SOFT, **_look(style.SOFT, hollow=hollow))
         labels = [short_name(name) for name in names]
-        figure.legend(names.values(), labels, loc="outside upper left", ncols=3, frameon=False, fontsize=SMALL)
+        figure.legend(names.values(), labels, loc="outside upper left", ncols=4, frameon=False, fontsize=SMALL)
     finish_layout(figure, found.spec)
     title = f"Study {found.spec['study']}: the loop, {what}"
     return Drawing(figure, title, (*notes, *_notes(found)))
@@ -169,18 +181,13 @@ def _line(
     xs, means = [at + aside for at, _ in known], [100 * each.mean for _, each in known]
     lows, highs = ([100 * getattr(each, end) for _, each in known] for end in ("low", "high"))
     axes.vlines(xs, lows, highs, color=colour, linewidth=0.8, zorder=2)
-    look = {**_mark(colour), **({"markerfacecolor": "white"} if hollow else {})}
-    axes.plot(
-        xs,
-        means,
-        marker=marker,
-        color=colour,
-        linestyle=_LINES[1] if hollow else _LINES[0],
-        linewidth=1.0,
-        label=label or "_",
-        zorder=3,
-        **look,
-    )
+    look = _look(colour, hollow=hollow)
+    axes.plot(xs, means, marker=marker, color=colour, label=label or "_", zorder=3, **look)
+
+
+def _look(colour: str, *, hollow: bool) -> dict[str, Any]:
+    line = {"linestyle": _LINES[1] if hollow else _LINES[0], "linewidth": 1.0}
+    return {**_mark(colour), **line, **({"markerfacecolor": "white"} if hollow else {})}
 
 
 def _mark(colour: str) -> dict[str, Any]:

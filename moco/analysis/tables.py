@@ -75,7 +75,8 @@ def _cost_notes(comparison: Comparison) -> list[str]:
 def moco_main(spec: Spec, results: Path) -> Table:
     """Return the main table: models and methods of every pool on every task, with averages."""
     comparison = Comparison(spec, results)
-    tasks = list(spec["tasks"])
+    compared = {task for pool in spec["pools"] for task in comparison.tasks(pool)}
+    tasks = [task for task in spec["tasks"] if task in compared]
     averaged = [task for task in tasks if comparison.averaged(task)]
     domains = {spec["tasks"][task]["domain"] for task in averaged}
     averages: list[tuple[str, Callable[[Line], Outcome]]] = []

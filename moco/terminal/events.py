@@ -30,10 +30,11 @@ class Events:
         screen: Where they are shown.
         dry_run: Nothing runs; jobs are counted with their reasons and shown as a table at the end.
         show_logs: Show how the log of a failed job ends.
+        quiet: Say what failed and what Snakemake warns of, and no more; Snakemake then leaves out events of jobs.
     """
 
-    def __init__(self, screen: Screen, *, dry_run: bool, show_logs: bool) -> None:
-        self._screen, self._dry_run, self._show_logs = screen, dry_run, show_logs
+    def __init__(self, screen: Screen, *, dry_run: bool, show_logs: bool, quiet: bool = False) -> None:
+        self._screen, self._dry_run, self._show_logs, self._quiet = screen, dry_run, show_logs, quiet
         self._progress = Progress()
         self._reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._failed: dict[int, str] = {}
@@ -62,6 +63,8 @@ class Events:
             return
         if self._dry_run:
             self._table()
+        elif self._quiet:
+            pass
         elif progress.done == progress.total:
             self._screen.line(f"{progress.total} jobs done in {duration(progress.elapsed)}", "green")
         else:
@@ -75,7 +78,7 @@ class Events:
         if self._progress.jobs:
             return
         self._progress.plan({rule: count for rule, count in record.stats.items() if rule not in ("all", "total")})
-        if self._dry_run:
+        if self._dry_run or self._quiet:
             return
         counts = ", ".join(f"{count} {rule}" for rule, count in sorted(self._progress.jobs.items()))
         self._screen.line(cut(f"{self._progress.total} jobs: {counts}"))
@@ -117,7 +120,7 @@ class Events:
         text = record.getMessage()
         if record.levelno >= WARNING:
             self._screen.line(text, "red" if record.levelno > WARNING else "yellow")
-        elif not _UNSAID.match(text):
+        elif not self._quiet and not _UNSAID.match(text):
             self._screen.line(text)
 
     def _table(self) -> None:

@@ -59,6 +59,17 @@ def test_a_run_of_any_size_is_about_a_hundred_short_lines(count):
     assert max(map(len, lines)) <= 160
 
 
+def test_a_quiet_run_says_what_failed_and_nothing_else():
+    stream = io.StringIO()
+    events = Events(Lines(stream), dry_run=False, show_logs=True, quiet=True)
+    events.handle(record(event=LogEvent.RUN_INFO, stats={"generate": 2, "total": 2}))
+    events.handle(record("Complete log(s): .snakemake/log/1"))
+    events.handle(record("careful", level=logging.WARNING))
+    events.handle(record(event=LogEvent.JOB_ERROR, jobid=1, rule_name="generate", log=["a.log"]))
+    events.close()
+    assert stream.getvalue().splitlines() == ["careful", "failed: generate: see a.log"]
+
+
 def test_a_failed_job_is_told_with_the_end_of_its_log_at_once_and_again_at_the_end(tmp_path):
     log = tmp_path / "job.log"
     log.write_text("".join(f"line {number}\n" for number in range(40)) + "moco generate: no memory\n")
