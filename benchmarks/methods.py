@@ -122,6 +122,7 @@ def content(items: int, methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "models": {
             **{name: local(name, description=what, **alike) for name, what in EXPERTS.items()},
             "encoder": local("encoder", purpose="embed"),
+            "base": local("base", **alike),
         },
         "pools": {"experts": list(EXPERTS)},
         "tasks": {"mixed": {"source": source}},
