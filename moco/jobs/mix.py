@@ -9,7 +9,7 @@ from moco import paths
 from moco.errors import WorkError
 from moco.evolution.mixture import Pair, Sources, best_student, mix
 from moco.prompts.blocks import answered
-from moco.records import ANSWERS, CALLS, GENERATIONS, MIXTURE, SCORES, Provenance, read_by_task, write_rows
+from moco.records import ANSWERS, CALLS, GENERATIONS, MIXTURE, SCORES, Provenance, Schema, read_by_task, write_rows
 from moco.tasks.item import Question
 from moco.tasks.prepare import read_questions, read_references
 
@@ -65,6 +65,7 @@ class _Found:
     def __init__(self, results: Path, spec: Mapping[str, Any]) -> None:
         self._results, self._spec = results, spec
         self._task, self._shares = spec["task"], spec["shares"]
+        self._read: dict[str, Sequence[Row]] = {}
 
     def sources(self) -> Sources:
         """Return pairs of every source that has a share."""
@@ -89,7 +90,7 @@ class _Found:
         """Return how many answers the collaboration was asked for: several per item where the task says so."""
         if not self._shares.get("teach"):
             return 0
-        rows = read_by_task(self._results / self._spec["answers"], ANSWERS).get(self._task, [])
+        rows = self._rows(self._spec["answers"], ANSWERS)
         return items * (1 + max((row["answer"] for row in rows), default=0))
 
     def _questions(self, split: str) -> dict[str, Question]:
@@ -99,7 +100,7 @@ class _Found:
         spec = self._spec
         scores = {(row["uid"], row["answer"]): row["score"] for row in self._scores(spec["answers"])}
         keys: dict[str, dict[str, None]] = {}
-        for call in read_by_task(self._results / spec["calls"], CALLS).get(self._task, []):
+        for call in self._rows(spec["calls"], CALLS):
             keys.setdefault(call["uid"], {}).update({call["key"]: None} if call["key"] else {})
         return [
             Pair(
@@ -142,13 +143,17 @@ class _Found:
             if (text := references[uid].text()) is not None
         ]
 
-    def _said(self, path: str, schema: Any) -> list[Row]:
-        rows: Sequence[Row] = read_by_task(self._results / path, schema).get(self._task, [])
-        return [row for row in rows if row["status"] == "ok" and row["text"].strip()]
+    def _rows(self, path: str, schema: Schema) -> Sequence[Row]:
+        """Return the task's rows of a file, which is read once."""
+        if path not in self._read:
+            self._read[path] = read_by_task(self._results / path, schema).get(self._task, [])
+        return self._read[path]
+
+    def _said(self, path: str, schema: Schema) -> list[Row]:
+        return [row for row in self._rows(path, schema) if row["status"] == "ok" and row["text"].strip()]
 
     def _scores(self, path: str, sample: int | None = None) -> list[Row]:
-        scored = self._results / paths.scores(self._spec["scorer"], path)
-        rows: Sequence[Row] = read_by_task(scored, SCORES).get(self._task, [])
+        rows = self._rows(paths.scores(self._spec["scorer"], path), SCORES)
         return [row for row in rows if sample is None or row["sample"] == sample]
 
     def _mean(self, path: str, sample: int) -> float | None:
