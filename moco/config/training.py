@@ -1,6 +1,8 @@
 """How models are trained: one vocabulary for students of the loop, models of fits, and models that a study tunes."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from moco.config.fields import Section, identity
 
@@ -41,6 +43,13 @@ class Training(Section):
         "Number type of the passes; trained weights and their updates are float32.", "float32"
     )
 
+    @model_validator(mode="after")
+    def _whole_parts(self) -> Self:
+        """Refuse a step that does not consist of whole parts."""
+        if self.micro_batch and self.batch % self.micro_batch:
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide batch {self.batch}")
+        return self
+
 
 class Sft(Training):
     """Supervised fine-tuning: replies are learnt, prompts are masked."""
@@ -65,6 +74,15 @@ class Grpo(Training):
     top_p: float = identity("Nucleus of the replies.", 1.0, gt=0, le=1)
     clip: float = identity("Largest change of a token's probability ratio that still counts.", 0.2, gt=0)
     beta: float = identity("Weight of the distance from the model as it was; 0: none.", 0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        """Refuse a step that does not consist of whole groups."""
+        if self.batch % self.group:
+            raise ValueError(
+                f"group {self.group} does not divide batch {self.batch}, which counts replies; set a multiple of it"
+            )
+        return self
 
 
 class OnPolicy(Training):

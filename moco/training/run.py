@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from moco.config.training import KINDS, ON_POLICY, Grpo, OnPolicy, Training
 from moco.errors import RequestError, WorkError
@@ -109,14 +110,13 @@ def checked(kind: str, settings: Mapping[str, Any], info: ModelInfo) -> Training
     Raises:
         RequestError: They do not fit together.
     """
-    how = (OnPolicy if kind == ON_POLICY else KINDS[kind]).model_validate(dict(settings))
     where = f"training of {info.name}"
-    part = how.micro_batch or how.batch
-    if how.batch % part:
-        raise RequestError(f"micro_batch {part} does not divide batch {how.batch}", where=where)
-    if isinstance(how, Grpo) and how.batch % how.group:
-        what = f"group {how.group} does not divide batch {how.batch}, which counts replies"
-        raise RequestError(what, where=where, remedy=f"set batch to a multiple of {how.group}")
+    try:
+        how = (OnPolicy if kind == ON_POLICY else KINDS[kind]).model_validate(dict(settings))
+    except ValidationError as error:
+        raise RequestError(
+            "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors()), where=where
+        ) from None
     if isinstance(how, Grpo | OnPolicy) and how.max_new_tokens is None:
         raise RequestError("the longest reply is not said", where=where, remedy="set max_new_tokens")
     return how

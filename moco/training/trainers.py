@@ -24,6 +24,7 @@ from moco.engines.agreement import WAYS, way_of_stepping
 from moco.engines.stopping import stop_ids
 from moco.engines.thoughts import ReplyText, visible_text
 from moco.models.info import ModelInfo
+from moco.progress import Progress
 from moco.seeds import derive_seed, generator
 from moco.training.encoding import Encoded
 from moco.training.on_policy import OnPolicyTrainer, Teacher, on_policy_trainer
@@ -122,6 +123,19 @@ class _Checkpoints(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop |= not math.isfinite((logs or {}).get("loss", 0.0))
 
 
+class _Steps(TrainerCallback):  # type: ignore[misc]
+    """Shows how far a training is."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        self._progress = Progress(self._label, state.max_steps - state.global_step)
+
+    def on_step_end(self, _args: Any, _state: Any, _control: Any, **_kwargs: Any) -> None:
+        self._progress.advance()
+
+
 def run_trainer(
     kind: str,
     network: Any,
@@ -167,6 +181,7 @@ def run_trainer(
             trainer = make(network, info, root, encoded, order, how, common, tokenizer, seed, reward)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Checkpoints())
+        trainer.add_callback(_Steps(f"{info.name} learns, steps of {kind}"))
         trainer.train(resume_from_checkpoint=_last_checkpoint(scratch / "checkpoints"))
     network.to("cpu")
     for config, token in zip(configs, padding, strict=True):

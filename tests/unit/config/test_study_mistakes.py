@@ -64,6 +64,18 @@ SYNTHETIC = {"kind": "synthetic", "skills": ["add"]}
 
 MISTAKES = {
     "unknown top-level key": (changed(modles={}), "", "unknown key 'modles'; did you mean models or methods?"),
+    "a part of a training step that does not divide it": (
+        changed(
+            models__mine={"kind": "tuned", "base": "add", "tasks": ["t"], "training": {"batch": 4, "micro_batch": 3}}
+        ),
+        "models.mine.training",
+        "micro_batch 3 does not divide batch 4",
+    ),
+    "groups of a training step that do not divide it": (
+        changed(methods={"text_agglm": {"training": {"batch": 6, "group": 4}}}),
+        "methods.text_agglm.training",
+        "group 4 does not divide batch 6",
+    ),
     "unknown key of a model": (
         changed(models__add={"kind": "zoo", "recpie": "add"}),
         "models.add",
