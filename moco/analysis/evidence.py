@@ -5,12 +5,21 @@ python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
-from moco.analysis.expectations import Expectation, Point, above_random, cascade_curve, expectations
+from moco.analysis.evolution_tables import evo_baselines, evo_main, evo_variants
+from moco.analysis.expectations import (
+    Expectation,
+    Point,
+    above_best_single,
+    above_random,
+    cascade_curve,
+    expectations,
+)
+from moco.analysis.loop_expectations import of_loop, strategies_that_gain
 from moco.analysis.origin import commit, machine
 from moco.analysis.render import Cell, Table, number_text, to_markdown
 from moco.analysis.results import Spec
@@ -117,7 +126,34 @@ def page(spec: Spec, results: Path, shapes: str = "", about: About = EVIDENCE) -
             parts += _expected(comparison, results, pool, task)
     if found := above_random(comparison):
         parts += ["## Text methods and random choice", _table_of(found)]
+        best = above_best_single(comparison)
+        count = sum(each.found.low > 0 for each in best)
+        parts += [
+            "## Text methods and the best single model",
+            f"**{count} text methods are above the best single model somewhere with their whole interval.** For each, where"
+            " it gains most:",
+            _table_of(best),
+        ]
+    if spec.get("evolution"):
+        parts += _loop(spec, results)
     return "\n\n".join([*parts, shapes] if shapes else parts) + "\n"
+
+
+def _loop(spec: Spec, results: Path) -> list[str]:
+    """Return what the loop came to: by round, beside its baselines and controls, and by what was expected."""
+    found, better = list(of_loop(spec, results)), strategies_that_gain(spec, results)
+    named = f": {', '.join(f'`{name}`' for name in better)}" if better else ""
+    return [
+        "## The single-multi evolution loop",
+        f"**With {len(better)} strategies the single models gain over the rounds, with the whole interval above"
+        f" zero{named}.** What an entry is stands in the study's file.",
+        *(_plain(make(spec, results)) for make in (evo_main, evo_variants, evo_baselines)),
+        _table_of(found),
+    ]
+
+
+def _plain(table: Table) -> str:
+    return to_markdown(replace(table, notes=table.notes[:2])).strip()
 
 
 def _section(comparison: Comparison, pool: str, task: str) -> list[str]:

@@ -8,6 +8,7 @@ from moco import paths
 from moco.analysis.evolution import Evolution
 from moco.analysis.evolution_tables import evo_baselines, evo_domains, evo_main, evo_variants
 from moco.analysis.figures import figures_of, make_figure
+from moco.analysis.loop_expectations import of_loop, strategies_that_gain
 from moco.analysis.render import Quantity
 from moco.analysis.tables import make_table, tables_of
 from moco.records import ALL_COSTS, ALL_SCORES, Provenance, write_rows
@@ -254,3 +255,28 @@ def test_figures_are_the_same_bytes_whatever_the_order_of_rows(made, name):
     made.scores.reverse()
     assert make_figure(name, *made.written()).files == first.files
     assert all(make_table(table, *made.written()).rows for table in ("evo_main", "evo_baselines"))
+
+
+def test_what_is_expected_of_the_loop_is_said_of_every_course(made):
+    made.run(entry="still", before=BEFORE, after=BEFORE)
+    spec, results = made.written()
+    found = [(each.what.partition(":")[0], each.found.mean, each.limit) for each in of_loop(spec, results)]
+    single, multi = "single models gain over the rounds", "the system is not below that of round 0"
+    assert found == [
+        (single, pytest.approx(0.3125), 0.0),
+        (multi, pytest.approx(0.375), -0.03),
+        (single, 0.0, 0.0),
+        (multi, 0.0, -0.03),
+    ]
+
+
+def test_a_strategy_gains_where_some_course_of_it_does_with_its_whole_interval(tmp_path):
+    course = Course(tmp_path)
+    course.task("t")
+    none, all_ = [0] * 40, [1] * 40
+    course.run(before={1: (none, none, none)}, after={1: (all_, none, none)})
+    assert strategies_that_gain(*course.written()) == ["vote"]
+    course = Course(tmp_path / "other")
+    course.task("t")
+    course.run(before={1: (none, none, none)}, after={1: (none, none, all_)})
+    assert strategies_that_gain(*course.written()) == []

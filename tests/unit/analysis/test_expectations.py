@@ -8,7 +8,14 @@ from support.studies import Study, cost
 from moco import paths
 from moco.analysis.comparison import Comparison
 from moco.analysis.evidence import page
-from moco.analysis.expectations import Expectation, above_random, cascade_curve, expectations, ranked_right
+from moco.analysis.expectations import (
+    Expectation,
+    above_best_single,
+    above_random,
+    cascade_curve,
+    expectations,
+    ranked_right,
+)
 from moco.analysis.statistics import Interval
 from moco.records import ANSWERS, Provenance, write_rows
 
@@ -190,4 +197,25 @@ def test_a_text_method_counts_where_it_gains_most_over_random_choice(tmp_path):
     assert good.verdict == "holds with its whole interval"
     assert bad.what.startswith("text_y")
     assert (bad.found.mean, bad.verdict) == (-0.5, "does not hold")
-    assert "## Text methods and random choice" in page(study.spec, study.results)
+    text = page(study.spec, study.results)
+    assert "## Text methods and random choice" in text
+    # The best single model is right on every other item; text_x gains half of all items where nothing was drawn, too.
+    better, worse = above_best_single(Comparison(study.spec, study.results))
+    assert better.what == "text_x beats the best single model somewhere: best with pair on three"
+    assert better.found.mean == pytest.approx(0.5)
+    assert (worse.found.mean, worse.verdict) == (-0.5, "does not hold")
+    assert "**1 text methods are above the best single model somewhere" in text
+
+
+def test_tuned_methods_shall_not_make_things_worse(tmp_path):
+    study = Study(tmp_path)
+    study.task("one")
+    study.spec["pools"] = {"pair": ["a", "b"]}
+    for model in ("a", "b"):
+        study.single(model, "one", [1.0, 0.0] * 100)
+    study.method("pair", "same", "text", "one", [1.0, 0.0] * 100, method="text_sparta")
+    study.method("pair", "less", "text", "one", [1.0, 0.0, 0.0, 0.0] * 50, method="text_multiagent_finetuning")
+    expected = found(study, "pair", "one")
+    same, less = (expected[f"{name} is not below the best single model"] for name in ("same", "less"))
+    assert (same.limit, same.found.mean, same.verdict) == (-0.03, 0.0, "holds with its whole interval")
+    assert (less.found.mean, less.verdict) == (-0.25, "does not hold")
