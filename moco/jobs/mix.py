@@ -106,7 +106,7 @@ class _Found:
             Pair(
                 row["uid"],
                 questions[row["uid"]].prompt,
-                row["text"],
+                _as_reply(questions[row["uid"]], row),
                 spec["teaches_on"],
                 "teach",
                 tuple(row["models"]),
@@ -159,3 +159,9 @@ class _Found:
     def _mean(self, path: str, sample: int) -> float | None:
         known = [row["score"] for row in self._scores(path, sample) if row["score"] is not None]
         return fmean(known) if known else None
+
+
+def _as_reply(item: Question, row: Row) -> str:
+    """Return an answer as a reply; one that is the extracted answer alone in the form that its prompt asks for."""
+    alone = row["has_extracted"] and row["text"] == row["extracted"]
+    return answered(item.type, row["text"]) if alone else str(row["text"])

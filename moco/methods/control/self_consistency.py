@@ -62,11 +62,11 @@ class SelfConsistency(Method):
             if not cast.tied:
                 yield Answer(question.uid, "", record=record, has_extracted=True, fallback="no readable sample")
                 continue
-            spelling = cast.spelling(drawn(ctx, cast.tied, "tie", question.uid))
+            form = drawn(ctx, cast.tied, "tie", question.uid)
             yield Answer(
                 question.uid,
-                spelling,
-                extracted=spelling,
+                cast.reply(form),
+                extracted=cast.spelling(form),
                 has_extracted=True,
                 models=(ctx.pool[index].model,),
                 record=record,

@@ -15,10 +15,12 @@ class Ballot:
     Attributes:
         parsed: What was read out of each reply; None: no vote.
         forms: Normal form of each; None likewise.
+        replies: All of them.
     """
 
     parsed: tuple[str | None, ...]
     forms: tuple[str | None, ...]
+    replies: tuple[str, ...]
 
     @cached_property
     def voters(self) -> dict[str, list[int]]:
@@ -45,13 +47,17 @@ class Ballot:
         texts = [str(self.parsed[index]) for index in self.voters[form]]
         return max(texts, key=lambda text: (texts.count(text), -texts.index(text)))
 
+    def reply(self, form: str) -> str:
+        """Return the first reply that gives a form in its spelling."""
+        return self.replies[self.parsed.index(self.spelling(form))]
+
 
 def ballot(ctx: AnswerContext | FitContext, question: Question, replies: Sequence[str]) -> Ballot:
     """Read the answer out of every reply; blank answers have no vote."""
     parsed = [ctx.extract(question, reply).parsed for reply in replies]
     kept = [answer if answer is not None and answer.strip() else None for answer in parsed]
     forms = [None if answer is None else ctx.normal_form(question, answer) for answer in kept]
-    return Ballot(tuple(kept), tuple(forms))
+    return Ballot(tuple(kept), tuple(forms), tuple(replies))
 
 
 def drawn(ctx: AnswerContext, forms: Sequence[str], purpose: str, item: str) -> str:

@@ -21,7 +21,7 @@ class MajorityVote(Method):
     """Answers with the most frequent answer among the members' plain responses.
 
     Answers are compared in the metric's normal form; unreadable replies have no vote. Among equal variants of the
-    winning answer the most frequent spelling is given, the earliest on ties.
+    winning answer the most frequent spelling is given, the earliest on ties, with the first reply that has it.
 
     Papers:
         2203.11171 Self-Consistency Improves Chain of Thought Reasoning in Language Models
@@ -66,11 +66,10 @@ class MajorityVote(Method):
         if not cast.tied:
             return Answer(question.uid, "", record=record, has_extracted=True, fallback="no readable vote")
         winner = self._winner(ctx, state, question, cast)
-        spelling = cast.spelling(winner)
         return Answer(
             question.uid,
-            spelling,
-            extracted=spelling,
+            cast.reply(winner),
+            extracted=cast.spelling(winner),
             has_extracted=True,
             models=tuple(ctx.pool[index].model for index in cast.voters[winner]),
             record=record,

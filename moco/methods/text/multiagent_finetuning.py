@@ -234,13 +234,13 @@ class MultiagentFinetuning(Method):
             if not cast.tied:
                 yield Answer(item.uid, "", record=record, has_extracted=True, fallback="no readable vote")
                 continue
-            spelling = cast.spelling(cast.tied[0])
+            form = cast.tied[0]
             yield Answer(
                 item.uid,
-                spelling,
-                extracted=spelling,
+                cast.reply(form),
+                extracted=cast.spelling(form),
                 has_extracted=True,
-                models=tuple(names[place] for place in cast.voters[cast.tied[0]]),
+                models=tuple(names[place] for place in cast.voters[form]),
                 record={**record, "tied": len(cast.tied) > 1},
             )
 

@@ -84,11 +84,11 @@ class SlmMux(Method):
         if most == 0:
             return Answer(question.uid, "", record=record, has_extracted=True, fallback="no readable sample")
         chosen = self._break_tie(ctx, state, question, tied)
-        spelling = cast[chosen].spelling(str(forms[chosen]))
+        ours, form = cast[chosen], str(forms[chosen])
         return Answer(
             question.uid,
-            spelling,
-            extracted=spelling,
+            ours.reply(form),
+            extracted=ours.spelling(form),
             has_extracted=True,
             models=(ctx.pool[chosen].model,),
             record={**record, "member": chosen},

@@ -146,6 +146,16 @@ def test_references_are_taught_in_the_form_that_the_task_asks_for(results):
     assert len(rows) == 3 * 8
 
 
+def test_an_answer_that_is_no_reply_is_taught_in_the_form_that_the_task_asks_for(results):
+    """A vote gives the words of who won; a choice among options by their probabilities has none."""
+    about = {"task": "t", "answer": 0, "status": "ok", "models": ["a"], "has_extracted": True}
+    said = [("7", "7"), ("So it is \\box{7}.", "7"), ("7", None)]
+    rows = [{**about, "uid": f"t/distill/{n}", "text": t, "extracted": e} for n, (t, e) in enumerate(said)]
+    write(results, ANSWERED, ANSWERS, rows)
+    taught = [row["completion"] for row in mixed(results, shares={"teach": 1.0})]
+    assert taught[:3] == ["\\box{7}", "So it is \\box{7}.", "7"]
+
+
 def test_failed_and_empty_replies_are_not_taught(results):
     rows = [
         {"task": "t", "uid": f"t/distill/{n}", "answer": 0, "status": status, "text": text, "models": ["a"]}

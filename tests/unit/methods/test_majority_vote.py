@@ -25,17 +25,17 @@ def vote(replies, kind="exact_match", tie="random", state=None, **settings):
 
 
 @pytest.mark.parametrize(
-    ("replies", "winner"),
+    ("replies", "winner", "reply"),
     [
-        (["no idea", "cannot tell", "B"], "B"),
-        (["A", "B", "B"], "B"),
-        (["A", "(b)", "The answer is B"], "B"),
-        (["C", "C", "C"], "C"),
+        (["no idea", "cannot tell", "B"], "B", "B"),
+        (["A", "B", "B"], "B", "B"),
+        (["A", "(b)", "The answer is B"], "B", "(b)"),
+        (["C", "C", "C"], "C", "C"),
     ],
 )
-def test_the_most_frequent_option_wins_and_unreadable_replies_have_no_vote(replies, winner):
+def test_the_most_frequent_option_wins_and_unreadable_replies_have_no_vote(replies, winner, reply):
     answer = vote(replies, "multiple_choice")
-    assert (answer.extracted, answer.text, answer.has_extracted) == (winner, winner, True)
+    assert (answer.extracted, answer.text, answer.has_extracted) == (winner, reply, True)
     assert answer.fallback is None
     assert answer.record["tied"] is False
 
@@ -60,6 +60,13 @@ def test_the_minority_loses_though_no_two_spellings_agree():
 )
 def test_the_most_frequent_spelling_is_given_and_the_earliest_on_ties(replies, spelling):
     assert vote(replies).extracted == spelling
+
+
+def test_the_answer_is_the_first_whole_reply_with_the_spelling_that_is_given():
+    replies = ["It is \\box{7}.", "So \\box{$42$} it is.", "I think of \\box{42}.", "Hence \\box{42}."]
+    answer = vote(replies)
+    assert (answer.text, answer.extracted) == (replies[2], "42")
+    assert answer.models == ("m1", "m2", "m3")
 
 
 def test_without_a_readable_vote_there_is_no_answer_and_it_is_counted():
