@@ -21,6 +21,7 @@ from moco.tasks.layout import split_layout, task_type
 from moco.workflow.batches import Batch, Batches, Task, concrete_entry, not_asked_before
 from moco.workflow.nodes import Nodes, is_made
 from moco.workflow.obstacles import pool_obstacle, type_obstacle
+from moco.workflow.remembered import remembered
 from moco.workflow.rounds import STUDENT, Run, Student, runs_of
 from moco.workflow.sources import source_hash
 
@@ -151,6 +152,7 @@ class Matrix:
         """
         return _known(name, self.batches, "batch")
 
+    @remembered
     def batch_of_one(self, task: str) -> Batch:
         """Return the batch of a single task: what models made for that task answer, and rounds of the loop."""
         return self._batches.of_one(task)
@@ -177,6 +179,7 @@ class Matrix:
             self._needs[pool, variant] = method.needs(self.pool_info(pool))
         return self._needs[pool, variant]
 
+    @remembered
     def helpers(self, pool: str, variant: str) -> dict[str, str]:
         """Return the study's models that help a variant, by role; the common base is missing where the pool has none."""
         common = self.common_base(pool)
@@ -229,6 +232,7 @@ class Matrix:
         """Pools that some comparison uses."""
         return tuple(dict.fromkeys(pool for block in self.study.compare for pool in self.block_pools(block)))
 
+    @remembered
     def pool(self, name: str) -> PoolEntry:
         """Return a pool: a declared one, or that of a round.
 
@@ -240,6 +244,7 @@ class Matrix:
             return PoolEntry(models=run.models(number), descriptions=self.study.pools[run.entry.pool].descriptions)
         return _known(name, self.study.pools, "pool")
 
+    @remembered
     def pool_info(self, pool: str) -> PoolInfo:
         """Return what is known of a pool before any of its models exists."""
         texts, nodes = self.descriptions(pool), self.nodes
@@ -260,6 +265,7 @@ class Matrix:
         texts = entry.descriptions or tuple(self.nodes.description(name) for name in entry.models)
         return texts if all(texts) else None
 
+    @remembered
     def common_base(self, pool: str) -> str | None:
         """Return the base of all adapters of a pool, or None when they have several or a member is no adapter."""
         bases = {self.nodes.base(name) for name in self.pool(pool).models}
@@ -338,6 +344,7 @@ class Matrix:
         needs = self.needs(pool or self.pools[0], variant)
         return type_obstacle(self.study, self.variants[variant], needs, batch)
 
+    @remembered
     def pool_obstacle(self, pool: str, variant: str) -> str | None:
         """Return why a variant does not fit a pool, or None."""
         return pool_obstacle(self, pool, variant)
@@ -474,6 +481,7 @@ class Matrix:
         """
         return _known(name, self.made, "model")
 
+    @remembered
     def ingredients(self, made: str) -> list[str]:
         """Return the models that one of the study's own making may be made of: its parent, or what a fit may merge."""
         if made in self.students:
@@ -491,10 +499,12 @@ class Matrix:
         fit = self.needs(origin.pool, origin.variant).fit
         return fit is not None and fit.trains
 
+    @remembered
     def parts(self, pool: str, variant: str) -> list[str]:
         """Return the models that a variant may make models of with a pool: its members, and helpers with weights."""
         return list(dict.fromkeys([*self.pool(pool).models, *self.helpers_with(pool, variant, "weights")]))
 
+    @remembered
     def helpers_with(self, pool: str, variant: str, *capabilities: str) -> list[str]:
         """Return the models that help a variant with one of these capabilities."""
         declared = self.needs(pool, variant).helpers
