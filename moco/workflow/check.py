@@ -317,7 +317,7 @@ def _comparisons(study: Study) -> Iterator[Problem]:
             if is_made(name) and name not in matrix.made:
                 yield Problem(f"pools.{pool}", f"no fit of this study makes {name!r}", did_you_mean(name, matrix.made))
     try:
-        assert matrix.round_cells is not None
+        assert matrix.rounds.cells is not None
     except MocoError as error:
         yield Problem(error.where, error.what, error.remedy)
     yield from _learnt_twice(matrix)
@@ -330,7 +330,7 @@ def _learnt_twice(matrix: Matrix) -> Iterator[Problem]:
     """Find fits and scores on items that a model was tuned on, so that it knows the answers."""
     fits: dict[tuple[str, str, str, str], None] = {}
     tests: dict[tuple[str, str], None] = dict.fromkeys(matrix.singles)
-    for cell in (*matrix.cells, *matrix.round_cells):
+    for cell in (*matrix.cells, *matrix.rounds.cells):
         fit = matrix.needs(cell.pool, cell.variant).fit
         models = [*matrix.pool(cell.pool).models, *matrix.helpers(cell.pool, cell.variant).values()]
         for model in dict.fromkeys(models):

@@ -361,12 +361,12 @@ class Answer(MethodStage):
         ahead: set[tuple[str, str, str, str]] = set()
         for model, name in self.matrix.singles:
             ahead.update((model, name, "test", paths.block_of(at)) for at in range(self.matrix.batch(name).together))
-        for run in self.matrix.runs.values():
+        for run in self.matrix.rounds.runs.values():
             for number in range(run.entry.rounds + 1):
                 ahead.update(
-                    (model, batch.name, "test", "s0") for model, batch in self.matrix.round_singles(run, number)
+                    (model, batch.name, "test", "s0") for model, batch in self.matrix.rounds.singles(run, number)
                 )
-        for cell in (*self.matrix.cells, *self.matrix.round_cells):
+        for cell in (*self.matrix.cells, *self.matrix.rounds.cells):
             answer = self.matrix.needs(cell.pool, cell.variant).answer
             asked = self.matrix.asked_models(cell.pool, cell.variant)
             samples = self.member_samples(cell.pool, answer.plain * self.matrix.batch(cell.batch).answers)

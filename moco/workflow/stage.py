@@ -105,8 +105,8 @@ class Stage:
         """Return the folders below results that running these models needs: their weights, and those of their bases."""
         needed: dict[str, None] = {}
         for name in models:
-            if name in self.matrix.students:
-                student, base = self.matrix.students[name], self.nodes.base(name)
+            if name in self.matrix.rounds.students:
+                student, base = self.matrix.rounds.students[name], self.nodes.base(name)
                 needed.update(dict.fromkeys(self.weights([base] if base else [])))
                 needed[results(paths.students(student.run.name, student.round))] = None
                 continue
