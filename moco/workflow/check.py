@@ -71,7 +71,8 @@ def structural_problems(study: Study) -> list[Problem]:
     rest = sound(study, problems)
     if rest is None:
         return problems
-    further = [*_comparisons(rest), *_scoring(rest)]
+    matrix = Matrix(rest)
+    further = [*_comparisons(matrix), *_scoring(matrix)]
     for kind in ("pools", "tasks"):
         if len(getattr(rest, kind)) < len(getattr(study, kind)):
             further = [each for each in further if f"fits no {kind[:-1]}" not in each.what]
@@ -309,9 +310,9 @@ def _evolution(study: Study) -> Iterator[Problem]:
                     yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
 
 
-def _comparisons(study: Study) -> Iterator[Problem]:
+def _comparisons(matrix: Matrix) -> Iterator[Problem]:
     """Find methods that a comparison names but that can run nowhere in it, and what nothing makes or teaches."""
-    matrix = Matrix(study)
+    study = matrix.study
     for pool, entry in study.pools.items():
         for name in entry.models:
             if is_made(name) and name not in matrix.made:
@@ -356,9 +357,9 @@ def _tuned_on(matrix: Matrix, model: str, batch: str, split: str) -> Iterator[st
             yield name
 
 
-def _scoring(study: Study) -> Iterator[Problem]:
+def _scoring(matrix: Matrix) -> Iterator[Problem]:
     """Find tasks that no model of the study can score, and models that cannot do what `scoring` names them for."""
-    matrix = Matrix(study)
+    study = matrix.study
     unnamed: dict[Role, str] = {}
     for batch in matrix.batches.values():
         for rules in matrix.scorers:

@@ -16,6 +16,7 @@ from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import SETS, scoring_slice
 from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
+from moco.workflow.remembered import remembered
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
 
 TRAINING_MODULE = "moco.training.run"
@@ -55,7 +56,7 @@ class MethodStage(Stage):
             "source": self.matrix.source(type(method).__module__),
             "pool": self.members(wildcards),
             "scorer": self.study.scorer,
-            "needs": digest(self.needs(wildcards).as_json()),
+            "needs": self._digest_of_needs(wildcards.pool, wildcards.method),
         }
         helpers = self.matrix.helpers(wildcards.pool, wildcards.method)
         if helpers:
@@ -63,6 +64,10 @@ class MethodStage(Stage):
         if self.needs(wildcards).descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(wildcards.pool) or ())
         return spec
+
+    @remembered
+    def _digest_of_needs(self, pool: str, variant: str) -> str:
+        return digest(self.matrix.needs(pool, variant).as_json())
 
     def batch_slice(self, batch: Batch) -> dict[str, Any]:
         """Return what decides fits and answers alike of a batch."""

@@ -1,6 +1,7 @@
 """What every rule asks of the plan: paths below results, the job's slice of the study, and resources."""
 
 from collections.abc import Iterable, Mapping
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class Stage:
 
     depth = 1
     """Path components of the rule's first output below the results folder; `checkpoints/{model}` has 2."""
+
+    def __init_subclass__(cls) -> None:
+        """Write down what functions take: Snakemake asks for it whenever it calls one, a dozen times for every job."""
+        super().__init_subclass__()
+        for function in filter(isfunction, (value for made in cls.__mro__ for value in vars(made).values())):
+            function.__signature__ = signature(function)  # type: ignore[attr-defined]
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix, self.study, self.nodes = matrix, matrix.study, matrix.nodes
