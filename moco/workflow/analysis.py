@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from moco import paths
+from moco.workflow.cells import Cell
 from moco.workflow.collaboration import Answer, Fit
 from moco.workflow.evolution import Mix
-from moco.workflow.matrix import Cell, Matrix
+from moco.workflow.matrix import Matrix
 from moco.workflow.scores import Score
 from moco.workflow.stage import Stage, Wildcards, results
 
@@ -47,7 +48,7 @@ class Collect(Stage):
     def models(self, wildcards: Wildcards) -> list[str]:
         """Return the descriptions of single models, whose sizes are costs."""
         entries = self.entries(wildcards.part)
-        students = self.matrix.students if wildcards.part == paths.EVOLUTION else ()
+        students = self.matrix.rounds.students if wildcards.part == paths.EVOLUTION else ()
         return self.model_files([*(entry["name"] for entry in entries if entry["kind"] == "single"), *students])
 
     def measured(self, wildcards: Wildcards) -> list[str]:
@@ -76,7 +77,7 @@ class Collect(Stage):
         """
         mix = Mix(self.matrix)
         found = []
-        for run in self.matrix.runs.values():
+        for run in self.matrix.rounds.runs.values():
             for number in range(1, run.entry.rounds + 1):
                 job = SimpleNamespace(run=run.name, round=number)
                 about = {"pool": run.pool(number), "name": run.name, "seed": run.seed, "task": run.task}
@@ -106,20 +107,20 @@ class Collect(Stage):
     def _rounds(self) -> Iterator[dict[str, Any]]:
         """Yield what runs are about, each once: runs of several methods or variants share round 0."""
         found: dict[tuple[str, ...], dict[str, Any]] = {}
-        for run in self.matrix.runs.values():
+        for run in self.matrix.rounds.runs.values():
             for number in range(run.entry.rounds + 1):
                 pool = run.pool(number)
                 of_round = [
                     self._single(pool, model, batch.name, run.seed)
-                    for model, batch in self.matrix.round_singles(run, number)
+                    for model, batch in self.matrix.rounds.singles(run, number)
                 ]
-                cell = Cell(pool, self.matrix.round_batch(run, number).name, run.method, (run.seed,))
+                cell = Cell(pool, self.matrix.rounds.batch(run, number).name, run.method, (run.seed,))
                 for entry in (*of_round, self._method(cell, run.seed)):
                     key = tuple(str(entry[name]) for name in ("kind", "pool", "name", "batch", "seed"))
                     tasks = found.setdefault(key, {**entry, "tasks": []})["tasks"]
                     tasks += [] if run.task in tasks else [run.task]
         yield from found.values()
-        for cell, task in self.matrix.baseline_cells.items():
+        for cell, task in self.matrix.rounds.baselines.items():
             yield {**self._method(cell, cell.seeds[0]), "tasks": [task]}
 
     def _single(self, pool: str, model: str, batch: str, seed: int) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class Collect(Stage):
     def work(self, part: str) -> list[dict[str, str]]:
         """Return the accounts of every job that may run a model: its file, whose work it was (pool, name, level), and which part."""
         if part not in self._work:
-            cells = self.matrix.round_cells if part == paths.EVOLUTION else self.matrix.cells
+            cells = self.matrix.rounds.cells if part == paths.EVOLUTION else self.matrix.cells
             self._work[part] = Work(self.matrix).of(self.entries(part), cells)
         return self._work[part]
 
@@ -291,7 +292,7 @@ class Tabulate(Stage):
     def _evolution(self) -> dict[str, Any]:
         """The runs of the loop and what they are compared with; nothing where the study has none."""
         matrix = self.matrix
-        if not matrix.runs:
+        if not matrix.rounds.runs:
             return {}
         runs = [
             {
@@ -309,11 +310,11 @@ class Tabulate(Stage):
                     for number in range(run.entry.rounds + 1)
                 ],
             }
-            for run in matrix.runs.values()
+            for run in matrix.rounds.runs.values()
         ]
         baselines = [
             {"pool": cell.pool, "method": cell.variant, "level": matrix.variants[cell.variant].level, "task": task}
-            for cell, task in matrix.baseline_cells.items()
+            for cell, task in matrix.rounds.baselines.items()
         ]
         return {"evolution": {"runs": runs, "baselines": [dict(each) for each in _distinct(baselines)]}}
 

@@ -71,7 +71,8 @@ def structural_problems(study: Study) -> list[Problem]:
     rest = sound(study, problems)
     if rest is None:
         return problems
-    further = [*_comparisons(rest), *_scoring(rest)]
+    matrix = Matrix(rest)
+    further = [*_comparisons(matrix), *_scoring(matrix)]
     for kind in ("pools", "tasks"):
         if len(getattr(rest, kind)) < len(getattr(study, kind)):
             further = [each for each in further if f"fits no {kind[:-1]}" not in each.what]
@@ -309,15 +310,15 @@ def _evolution(study: Study) -> Iterator[Problem]:
                     yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
 
 
-def _comparisons(study: Study) -> Iterator[Problem]:
+def _comparisons(matrix: Matrix) -> Iterator[Problem]:
     """Find methods that a comparison names but that can run nowhere in it, and what nothing makes or teaches."""
-    matrix = Matrix(study)
+    study = matrix.study
     for pool, entry in study.pools.items():
         for name in entry.models:
             if is_made(name) and name not in matrix.made:
                 yield Problem(f"pools.{pool}", f"no fit of this study makes {name!r}", did_you_mean(name, matrix.made))
     try:
-        assert matrix.round_cells is not None
+        assert matrix.rounds.cells is not None
     except MocoError as error:
         yield Problem(error.where, error.what, error.remedy)
     yield from _learnt_twice(matrix)
@@ -330,7 +331,7 @@ def _learnt_twice(matrix: Matrix) -> Iterator[Problem]:
     """Find fits and scores on items that a model was tuned on, so that it knows the answers."""
     fits: dict[tuple[str, str, str, str], None] = {}
     tests: dict[tuple[str, str], None] = dict.fromkeys(matrix.singles)
-    for cell in (*matrix.cells, *matrix.round_cells):
+    for cell in (*matrix.cells, *matrix.rounds.cells):
         fit = matrix.needs(cell.pool, cell.variant).fit
         models = [*matrix.pool(cell.pool).models, *matrix.helpers(cell.pool, cell.variant).values()]
         for model in dict.fromkeys(models):
@@ -356,9 +357,9 @@ def _tuned_on(matrix: Matrix, model: str, batch: str, split: str) -> Iterator[st
             yield name
 
 
-def _scoring(study: Study) -> Iterator[Problem]:
+def _scoring(matrix: Matrix) -> Iterator[Problem]:
     """Find tasks that no model of the study can score, and models that cannot do what `scoring` names them for."""
-    matrix = Matrix(study)
+    study = matrix.study
     unnamed: dict[Role, str] = {}
     for batch in matrix.batches.values():
         for rules in matrix.scorers:

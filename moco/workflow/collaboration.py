@@ -16,6 +16,7 @@ from moco.scoring.catalogue import RUNS_CODE
 from moco.scoring.judges import SETS, scoring_slice
 from moco.workflow.batches import Batch
 from moco.workflow.models import MERGE_MODULE
+from moco.workflow.remembered import remembered
 from moco.workflow.stage import Stage, Wildcards, in_blocks, results
 
 TRAINING_MODULE = "moco.training.run"
@@ -55,7 +56,7 @@ class MethodStage(Stage):
             "source": self.matrix.source(type(method).__module__),
             "pool": self.members(wildcards),
             "scorer": self.study.scorer,
-            "needs": digest(self.needs(wildcards).as_json()),
+            "needs": self._digest_of_needs(wildcards.pool, wildcards.method),
         }
         helpers = self.matrix.helpers(wildcards.pool, wildcards.method)
         if helpers:
@@ -63,6 +64,10 @@ class MethodStage(Stage):
         if self.needs(wildcards).descriptions:
             spec["descriptions"] = list(self.matrix.descriptions(wildcards.pool) or ())
         return spec
+
+    @remembered
+    def _digest_of_needs(self, pool: str, variant: str) -> str:
+        return digest(self.matrix.needs(pool, variant).as_json())
 
     def batch_slice(self, batch: Batch) -> dict[str, Any]:
         """Return what decides fits and answers alike of a batch."""
@@ -361,12 +366,12 @@ class Answer(MethodStage):
         ahead: set[tuple[str, str, str, str]] = set()
         for model, name in self.matrix.singles:
             ahead.update((model, name, "test", paths.block_of(at)) for at in range(self.matrix.batch(name).together))
-        for run in self.matrix.runs.values():
+        for run in self.matrix.rounds.runs.values():
             for number in range(run.entry.rounds + 1):
                 ahead.update(
-                    (model, batch.name, "test", "s0") for model, batch in self.matrix.round_singles(run, number)
+                    (model, batch.name, "test", "s0") for model, batch in self.matrix.rounds.singles(run, number)
                 )
-        for cell in (*self.matrix.cells, *self.matrix.round_cells):
+        for cell in (*self.matrix.cells, *self.matrix.rounds.cells):
             answer = self.matrix.needs(cell.pool, cell.variant).answer
             asked = self.matrix.asked_models(cell.pool, cell.variant)
             samples = self.member_samples(cell.pool, answer.plain * self.matrix.batch(cell.batch).answers)

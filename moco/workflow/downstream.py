@@ -81,14 +81,22 @@ def forget_files(plan: Plan, results: Path, files: Iterable[Path]) -> list[Path]
 @cache
 def job_of(path: str) -> Job | None:
     """Return the job that makes a file, by its path below the results folder; None for tables, logs and the like."""
-    for stage, (template, _) in RULES.items():
-        # What follows says which of its outputs: a suffix, `_perf` and so on, or a file in a folder.
-        found = re.fullmatch(re.sub(r"\{(\w+)\}", _group, template) + r"(?:[/._].*)?", path)
+    for stage, pattern in _outputs():
+        found = pattern.fullmatch(path)
         if found:
             return Job(
                 stage, tuple(("model" if name == "made" else name, value) for name, value in found.groupdict().items())
             )
     return None
+
+
+@cache
+def _outputs() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    # What follows says which of its outputs: a suffix, `_perf` and so on, or a file in a folder.
+    rest = r"(?:[/._].*)?"
+    return tuple(
+        (stage, re.compile(re.sub(r"\{(\w+)\}", _group, template) + rest)) for stage, (template, _) in RULES.items()
+    )
 
 
 def _group(wildcard: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ class RoundStage(Stage):
 
     def run_of(self, wildcards: Wildcards) -> tuple[Run, int]:
         """Return the run and the number of the round, from 1."""
-        return self.matrix.run(wildcards.run), int(wildcards.round)
+        return self.matrix.rounds.run(wildcards.run), int(wildcards.round)
 
 
 class Mix(RoundStage):
@@ -79,7 +79,7 @@ class Mix(RoundStage):
     def spent(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what says what a round's teaching cost: files of costs, and model, file and sample of replies."""
         run, number = self.run_of(wildcards)
-        where = (run.pool(number - 1), self.matrix.round_batch(run, number - 1).name, run.method, run.seed)
+        where = (run.pool(number - 1), self.matrix.rounds.batch(run, number - 1).name, run.method, run.seed)
         read = {"answers": paths.costs(*where, run.teaches_on)} if run.shares.get("teach") else {}
         own = self._own(run, number, run.own_split) if self._reads_own(run) else []
         own += self._own(run, number, _chooses_on(run)) if run.shares.get("best") else []
@@ -88,13 +88,13 @@ class Mix(RoundStage):
 
     def _taught(self, wildcards: Wildcards) -> dict[str, str]:
         run, number = self.run_of(wildcards)
-        batch = self.matrix.round_batch(run, number - 1).name
+        batch = self.matrix.rounds.batch(run, number - 1).name
         where = (run.pool(number - 1), batch, run.method, run.seed, run.teaches_on)
         return {"answers": paths.answers(*where), "calls": paths.calls(*where)}
 
     def _own(self, run: Run, number: int, split: str) -> list[tuple[str, int]]:
         """Return the file and sample of every student's own replies to a split, in the round before."""
-        batches = {model: batch.name for model, batch in self.matrix.round_singles(run, number - 1)}
+        batches = {model: batch.name for model, batch in self.matrix.rounds.singles(run, number - 1)}
         return [
             (paths.generation(model, batches[model], split, run.seed, paths.block_of(sample)), sample)
             for model, sample in self.member_samples(run.pool(number - 1), 1)
@@ -139,7 +139,7 @@ class Distill(RoundStage):
     def living(self, wildcards: Wildcards) -> list[str]:
         """Return the models whose logits teach, in memory beside each student."""
         run, number = self.run_of(wildcards)
-        return self.matrix.token_teacher(run, number)[0] if run.is_on_policy else []
+        return self.matrix.rounds.token_teacher(run, number)[0] if run.is_on_policy else []
 
     def mem(self, wildcards: Wildcards, attempt: int) -> str:
         """Return the memory of a job: a student that learns, beside those that teach it."""
@@ -170,5 +170,5 @@ class Distill(RoundStage):
     def _teacher(self, run: Run, number: int) -> dict[str, Any]:
         if not run.is_on_policy:
             return {}
-        models, program = self.matrix.token_teacher(run, number)
+        models, program = self.matrix.rounds.token_teacher(run, number)
         return {"teacher": {"models": models, "weights": list(program.weights)}}

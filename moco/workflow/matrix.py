@@ -3,70 +3,33 @@
 Nothing here imports torch, pandas or pyarrow: Snakemake reads the plan again in every job.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from moco import paths
 from moco.config.models import TunedModel
 from moco.config.study import Comparison, PoolEntry, Study
-from moco.decoding.fusion import WeightedSum
 from moco.errors import RequestError
-from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, TokenTeacher, pool_members
+from moco.methods.base import COMMON_BASE, Method, Needs, PoolInfo, pool_members
 from moco.methods.catalogue import make_method
 from moco.registry import did_you_mean
 from moco.scoring.judges import Role, judges
 from moco.tasks.layout import split_layout, task_type
 from moco.workflow.batches import Batch, Batches, Task, concrete_entry, not_asked_before
+from moco.workflow.cells import Cell, Made, NotApplicable, known_entry
 from moco.workflow.nodes import Nodes, is_made
 from moco.workflow.obstacles import pool_obstacle, type_obstacle
-from moco.workflow.rounds import STUDENT, Run, Student, runs_of
+from moco.workflow.remembered import remembered
+from moco.workflow.rounds import Rounds
 from moco.workflow.sources import source_hash
-
-_Entry = TypeVar("_Entry")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A method variant on a pool and a batch, with the run seeds for which it is asked."""
-
-    pool: str
-    batch: str
-    variant: str
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A model that a fit makes: of which pool, batch, task, variant and seed, and its name in the method's needs.
-
-    Batch and task are `paths.ALL` where one fit serves all tasks.
-    """
-
-    pool: str
-    batch: str
-    task: str
-    variant: str
-    seed: int
-    name: str
-
-
-@dataclass(frozen=True)
-class NotApplicable:
-    """A variant on a pool and a batch that never becomes a job, with the reason that tables show."""
-
-    pool: str
-    batch: str
-    variant: str
-    reason: str
 
 
 class Matrix:
     """A study, expanded. Everything is worked out when it is first asked for.
 
-    *Cells* are what comparisons ask of methods, *singles* what they ask of models alone, `round_cells` and
-    `round_singles` the same for the rounds of the loop; *made* models come from fits, *students* from rounds.
+    *Cells* are what comparisons ask of methods, *singles* what they ask of models alone; *made* models come from fits.
+    `rounds` has the same for the rounds of the loop, and its students.
 
     Args:
         study: The study.
@@ -77,7 +40,8 @@ class Matrix:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.nodes = Nodes(study, self.ingredients, self._base_of_student)
+        self.nodes = Nodes(study, self.ingredients, lambda name: self.rounds.base(name))
+        self.rounds = Rounds(self)
         self._sources: dict[str, str] = {}
         self._needs: dict[tuple[str, str], Needs] = {}
 
@@ -107,7 +71,7 @@ class Matrix:
     def tasks(self) -> dict[str, Task]:
         """Tasks that some comparison or run of the loop uses."""
         used = dict.fromkeys(task for block in self.study.compare for task in self.block_tasks(block))
-        used.update(dict.fromkeys(run.task for run in self.runs.values()))
+        used.update(dict.fromkeys(run.task for run in self.rounds.runs.values()))
         return {name: self._planned_task(name) for name in used}
 
     def task(self, name: str) -> Task:
@@ -116,7 +80,7 @@ class Matrix:
         Raises:
             RequestError: Nothing uses it.
         """
-        return _known(name, {**self._learnt, **self.tasks}, "task")
+        return known_entry(name, {**self._learnt, **self.tasks}, "task")
 
     @cached_property
     def _learnt(self) -> dict[str, Task]:
@@ -138,7 +102,7 @@ class Matrix:
     def batches(self) -> dict[str, Batch]:
         """Batches that models or methods are asked for, by name."""
         used = [batch for _, batch in self.singles]
-        used += [each.batch for each in (*self.cells, *self.round_cells)]
+        used += [each.batch for each in (*self.cells, *self.rounds.cells)]
         used += [each.batch for each in self.not_applicable]
         used += [self.batch_of_one(made.task).name for made in self.made.values() if made.task != paths.ALL]
         return {name: self._batches.by_name[name] for name in dict.fromkeys(used)}
@@ -149,8 +113,9 @@ class Matrix:
         Raises:
             RequestError: Nothing is asked for it.
         """
-        return _known(name, self.batches, "batch")
+        return known_entry(name, self.batches, "batch")
 
+    @remembered
     def batch_of_one(self, task: str) -> Batch:
         """Return the batch of a single task: what models made for that task answer, and rounds of the loop."""
         return self._batches.of_one(task)
@@ -161,22 +126,23 @@ class Matrix:
     def variants(self) -> dict[str, Method]:
         """Method variants that are used, with checked settings."""
         used = dict.fromkeys(name for block in self.study.compare for name in self.block_methods(block))
-        used.update(dict.fromkeys(run.method for run in self.runs.values()))
+        used.update(dict.fromkeys(run.method for run in self.rounds.runs.values()))
         used.update(dict.fromkeys(name for entry in self.study.evolution.values() for name in entry.baselines))
         return {name: self.make_variant(name) for name in used}
 
     def make_variant(self, name: str) -> Method:
         """Return a method variant of the study."""
-        variant = _known(name, self.study.methods, "method")
+        variant = known_entry(name, self.study.methods, "method")
         return make_method(variant.method or name, dict(variant.params), where=f"methods.{name}")
 
     def needs(self, pool: str, variant: str) -> Needs:
         """Return what a variant needs with a pool."""
         if (pool, variant) not in self._needs:
-            method = _known(variant, self.variants, "method")
+            method = known_entry(variant, self.variants, "method")
             self._needs[pool, variant] = method.needs(self.pool_info(pool))
         return self._needs[pool, variant]
 
+    @remembered
     def helpers(self, pool: str, variant: str) -> dict[str, str]:
         """Return the study's models that help a variant, by role; the common base is missing where the pool has none."""
         common = self.common_base(pool)
@@ -208,7 +174,7 @@ class Matrix:
     def _cells_of(self) -> dict[tuple[str, str], list[Cell]]:
         found: dict[tuple[str, str], list[Cell]] = {}
         known: set[tuple[str, str, str, int]] = set()
-        for cell in (*self.cells, *self.round_cells):
+        for cell in (*self.cells, *self.rounds.cells):
             where = (cell.pool, cell.variant, cell.batch)
             fresh = tuple(seed for seed in cell.seeds if (*where, seed) not in known)
             known.update((*where, seed) for seed in fresh)
@@ -229,17 +195,19 @@ class Matrix:
         """Pools that some comparison uses."""
         return tuple(dict.fromkeys(pool for block in self.study.compare for pool in self.block_pools(block)))
 
+    @remembered
     def pool(self, name: str) -> PoolEntry:
         """Return a pool: a declared one, or that of a round.
 
         Raises:
             RequestError: There is none of this name.
         """
-        if name in self._round_pools:
-            run, number = self._round_pools[name]
+        if name in self.rounds.pools:
+            run, number = self.rounds.pools[name]
             return PoolEntry(models=run.models(number), descriptions=self.study.pools[run.entry.pool].descriptions)
-        return _known(name, self.study.pools, "pool")
+        return known_entry(name, self.study.pools, "pool")
 
+    @remembered
     def pool_info(self, pool: str) -> PoolInfo:
         """Return what is known of a pool before any of its models exists."""
         texts, nodes = self.descriptions(pool), self.nodes
@@ -260,44 +228,11 @@ class Matrix:
         texts = entry.descriptions or tuple(self.nodes.description(name) for name in entry.models)
         return texts if all(texts) else None
 
+    @remembered
     def common_base(self, pool: str) -> str | None:
         """Return the base of all adapters of a pool, or None when they have several or a member is no adapter."""
         bases = {self.nodes.base(name) for name in self.pool(pool).models}
         return bases.pop() if len(bases) == 1 else None
-
-    @cached_property
-    def runs(self) -> dict[str, Run]:
-        """Runs of the loop by name."""
-        return runs_of(self.study, self.nodes.base)
-
-    def run(self, name: str) -> Run:
-        """Return a run of the loop.
-
-        Raises:
-            RequestError: There is none of this name.
-        """
-        return _known(name, self.runs, "run")
-
-    @cached_property
-    def _round_pools(self) -> dict[str, tuple[Run, int]]:
-        rounds = ((run, number) for run in self.runs.values() for number in range(1, run.entry.rounds + 1))
-        return {run.pool(number): (run, number) for run, number in rounds}
-
-    @cached_property
-    def students(self) -> dict[str, Student]:
-        """Models that rounds make, by name."""
-        return {
-            name: Student(run, number, place)
-            for run, number in self._round_pools.values()
-            for place, name in enumerate(run.models(number), start=1)
-        }
-
-    def _base_of_student(self, name: str) -> str | None:
-        """Return the model that a student's adapter rests on; None for other models, and where all weights are trained."""
-        if not STUDENT.search(name):  # runs are made of members, and members of fits have no base
-            return None
-        student = self.students[name]
-        return None if student.run.training.rank is None else student.run.roots[student.place - 1]
 
     # What is compared
 
@@ -338,6 +273,7 @@ class Matrix:
         needs = self.needs(pool or self.pools[0], variant)
         return type_obstacle(self.study, self.variants[variant], needs, batch)
 
+    @remembered
     def pool_obstacle(self, pool: str, variant: str) -> str | None:
         """Return why a variant does not fit a pool, or None."""
         return pool_obstacle(self, pool, variant)
@@ -355,100 +291,22 @@ class Matrix:
                     pairs[model, batch.name] = None
         return tuple(pairs)
 
-    @cached_property
-    def round_cells(self) -> tuple[Cell, ...]:
-        """The teaching method of every run with the pool of every round, round 0 included, and the baselines of runs.
-
-        Raises:
-            RequestError: A method cannot work with that pool and task.
-        """
-        teaching = (
-            Cell(run.pool(number), self.round_batch(run, number).name, run.method, (run.seed,))
-            for run in self.runs.values()
-            for number in range(run.entry.rounds + 1)
-            if self._can_teach(run)
-        )
-        return (*teaching, *self.baseline_cells)
-
-    @cached_property
-    def baseline_cells(self) -> dict[Cell, str]:
-        """What runs are compared with, and the task of each: methods that learn by themselves, with the pool of round 0.
-
-        Raises:
-            RequestError: A method cannot work with that pool and task.
-        """
-        found: dict[Cell, str] = {}
-        for name, entry in self.study.evolution.items():
-            for variant in entry.baselines:
-                for task in entry.tasks:
-                    batch = self._asked_batch(entry.pool, variant, task)
-                    reason = self.obstacle(entry.pool, variant, batch)
-                    if reason is not None:
-                        what = f"{variant} cannot be compared on task {task} with pool {entry.pool}: {reason}"
-                        raise RequestError(what, where=f"evolution.{name}.baselines", remedy="leave it out")
-                    found.update({Cell(entry.pool, batch.name, variant, (seed,)): task for seed in self.study.seeds})
-        return found
-
-    def round_batch(self, run: Run, number: int) -> Batch:
-        """Return the batch in which a round is asked; that of round 0 is the benchmark's, where it has the row."""
-        return self._asked_batch(run.entry.pool, run.method, run.task) if number == 0 else self.batch_of_one(run.task)
-
-    def _asked_batch(self, pool: str, variant: str, task: str) -> Batch:
+    @remembered
+    def asked_batch(self, pool: str, variant: str, task: str) -> Batch:
+        """Return the batch in which a comparison asks a variant for a task with a pool; of the task alone where none does."""
         for cell in self.cells:
             found = self._batches.by_name[cell.batch]
             if (cell.pool, cell.variant) == (pool, variant) and task in found.tasks:
                 return found
         return self.batch_of_one(task)
 
-    def round_singles(self, run: Run, number: int) -> Iterator[tuple[str, Batch]]:
-        """Yield the models of a round, each with the batch in which it is asked."""
-        for model in dict.fromkeys(run.models(number)):
-            yield model, self._single_batch(model, run.task)
-
-    def _single_batch(self, model: str, task: str) -> Batch:
+    @remembered
+    def single_batch(self, model: str, task: str) -> Batch:
+        """Return the batch in which a comparison asks a model for a task; of the task alone where none does."""
         for name, batch in () if is_made(model) else self.singles:
             if name == model and task in self._batches.by_name[batch].tasks:
                 return self._batches.by_name[batch]
         return self.batch_of_one(task)
-
-    def _token_teacher(self, pool: str, variant: str) -> TokenTeacher | None:
-        return self.variants[variant].token_teacher(self.pool_info(pool))
-
-    def token_teacher(self, run: Run, number: int) -> tuple[list[str], WeightedSum]:
-        """Return the models whose logits teach a round of variant `on_policy`, and what combines them.
-
-        Raises:
-            RequestError: The method has no next-token distribution.
-        """
-        pool = run.pool(number - 1)
-        teacher = self._token_teacher(pool, run.method)
-        if teacher is None:
-            raise RequestError(f"{run.method} has no next-token distribution", where="evolution")
-        members = self.pool(pool).models
-        task = paths.ALL if self.serves_all(pool, run.method) else run.task
-        names = [
-            members[each] if isinstance(each, int) else paths.fitted_model(pool, task, run.method, run.seed, each)
-            for each in teacher.models
-        ]
-        return names, teacher.program
-
-    def _can_teach(self, run: Run) -> bool:
-        batch = self.batch_of_one(run.task)
-        reason = None if run.teaches_on in batch.splits else f"task {run.task} has no {run.teaches_on} split"
-        served = next(filter(self.nodes.is_served, run.members), None)
-        reason = reason or (f"{served} runs elsewhere and cannot learn" if served else None)
-        reason = reason or self.obstacle(run.entry.pool, run.method, batch)
-        if reason is None and run.entry.rounds:  # a base that adapters share is gone where all weights are trained
-            reason = self.pool_obstacle(run.pool(1), run.method)
-        if reason is None and run.is_on_policy and self._token_teacher(run.entry.pool, run.method) is None:
-            reason = "it has no next-token distribution on given prefixes, which variant on_policy learns from"
-        if reason is not None:
-            raise RequestError(
-                f"{run.method} cannot teach pool {run.entry.pool}: {reason}",
-                where="evolution",
-                remedy="name another method, pool or task",
-            )
-        return True
 
     # Models
 
@@ -456,7 +314,7 @@ class Matrix:
     def made(self) -> dict[str, Made]:
         """Models that fits make, by slug."""
         models: dict[str, Made] = {}
-        for cell in (*self.cells, *self.round_cells):
+        for cell in (*self.cells, *self.rounds.cells):
             batch = self.fit_batch(cell.pool, cell.variant, cell.batch)
             tasks = (paths.ALL,) if batch == paths.ALL else self._batches.by_name[batch].tasks
             for name in self.needs(cell.pool, cell.variant).models:
@@ -472,12 +330,13 @@ class Matrix:
         Raises:
             RequestError: No fit makes it.
         """
-        return _known(name, self.made, "model")
+        return known_entry(name, self.made, "model")
 
+    @remembered
     def ingredients(self, made: str) -> list[str]:
         """Return the models that one of the study's own making may be made of: its parent, or what a fit may merge."""
-        if made in self.students:
-            return [self.students[made].parent]
+        if made in self.rounds.students:
+            return [self.rounds.students[made].parent]
         # A member of a pool may be made by another pool's fit: its slug tells without looking at all comparisons.
         parts = made.split("--")
         if len(parts) == 5 and parts[0] in self.study.pools and parts[2] in self.study.methods:
@@ -491,10 +350,12 @@ class Matrix:
         fit = self.needs(origin.pool, origin.variant).fit
         return fit is not None and fit.trains
 
+    @remembered
     def parts(self, pool: str, variant: str) -> list[str]:
         """Return the models that a variant may make models of with a pool: its members, and helpers with weights."""
         return list(dict.fromkeys([*self.pool(pool).models, *self.helpers_with(pool, variant, "weights")]))
 
+    @remembered
     def helpers_with(self, pool: str, variant: str, *capabilities: str) -> list[str]:
         """Return the models that help a variant with one of these capabilities."""
         declared = self.needs(pool, variant).helpers
@@ -524,10 +385,10 @@ class Matrix:
                     add(needed)
             used[name] = None
 
-        for pool in (*self.pools, *(run.entry.pool for run in self.runs.values())):
+        for pool in (*self.pools, *(run.entry.pool for run in self.rounds.runs.values())):
             for model in self.pool(pool).models:
                 add(model)
-        for cell in (*self.cells, *self.round_cells):
+        for cell in (*self.cells, *self.rounds.cells):
             for model in self.helpers(cell.pool, cell.variant).values():
                 add(model)
         for kind in dict.fromkeys(task.type for task in self.tasks.values()):
@@ -566,12 +427,6 @@ class Matrix:
             return "sampled"
         exact = all(self.nodes.engine(name).dtype == "float64" for name in self.models)
         return "exact" if exact else "scheduled"
-
-
-def _known(name: str, known: Mapping[str, _Entry], kind: str) -> _Entry:
-    if name not in known:
-        raise RequestError(f"unknown {kind} {name!r}", remedy=did_you_mean(name, known))
-    return known[name]
 
 
 def _chosen(

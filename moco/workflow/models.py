@@ -154,7 +154,7 @@ class Resolve(Stage):
 
     def fit(self, wildcards: Wildcards) -> list[str]:
         """Return the fit that made it."""
-        if not is_made(wildcards.model) or wildcards.model in self.matrix.students:
+        if not is_made(wildcards.model) or wildcards.model in self.matrix.rounds.students:
             return []
         made = self.matrix.made_model(wildcards.model)
         return [results(paths.fit_folder(made.pool, made.batch, made.variant, made.seed))]
@@ -162,8 +162,8 @@ class Resolve(Stage):
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return a model's declaration and the identity of its engine."""
         name = wildcards.model
-        if name in self.matrix.students:
-            student = self.matrix.students[name]
+        if name in self.matrix.rounds.students:
+            student = self.matrix.rounds.students[name]
             folder = f"{paths.students(student.run.name, student.round)}/{student.place}"
             return {"kind": "student", "parent": student.parent, "folder": folder}
         if is_made(name):

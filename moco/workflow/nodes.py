@@ -8,6 +8,7 @@ from moco.config.models import CAPABILITIES, AdapterModel, ModelEntry, ServerMod
 from moco.config.study import Study
 from moco.errors import RequestError
 from moco.registry import did_you_mean
+from moco.workflow.remembered import remembered
 
 if TYPE_CHECKING:
     from moco.zoo.roster import ZooModel as RosterModel
@@ -51,6 +52,7 @@ class Nodes:
             raise RequestError(f"unknown model {name!r}", remedy=did_you_mean(name, self._study.models))
         return self._study.models[name]
 
+    @remembered
     def base(self, name: str) -> str | None:
         """Return the model that an adapter rests on."""
         if is_made(name):
@@ -64,6 +66,7 @@ class Nodes:
         model = self.zoo_model(name)
         return self.zoo_parent(name) if model is not None and model.adapter is not None else None
 
+    @remembered
     def tuned_from(self, name: str) -> str | None:
         """Return the model that the study tunes a model from; None for others, and for one that is tuned from itself."""
         entry = None if is_made(name) else self.entry(name)
@@ -82,6 +85,7 @@ class Nodes:
         entry, base = self.entry(name), self.tuned_from(name)
         return frozenset(entry.tasks) | self.tuned_on(base) if isinstance(entry, TunedModel) and base else frozenset()
 
+    @remembered
     def zoo_model(self, name: str) -> "RosterModel | None":
         """Return the roster's entry of a zoo model."""
         from moco.zoo.roster import lookup
@@ -106,6 +110,7 @@ class Nodes:
         """Return what kind of model it is, in a word."""
         return "made" if is_made(name) else self.entry(name).kind
 
+    @remembered
     def is_served(self, name: str) -> bool:
         """Return whether a model runs elsewhere, behind an endpoint."""
         return not is_made(name) and isinstance(self.entry(name), ServerModel)
@@ -127,6 +132,7 @@ class Nodes:
             return "weights"
         return _IN_WORDS.get(missing[0], missing[0])
 
+    @remembered
     def declared(self, name: str, aspect: str) -> str | None:
         """Return a model's declared architecture or tokenizer group; adapters have their base's."""
         if is_made(name):
@@ -145,6 +151,7 @@ class Nodes:
         """Return what a model is good at; a made one is like its first part."""
         return self.description(self._parts(name)[0]) if is_made(name) else self.entry(name).description
 
+    @remembered
     def engine(self, name: str) -> EngineSettings:
         """Return the engine settings of a model: of a made one, those of its first part, of a tuned one its base's."""
         if is_made(name):
@@ -152,10 +159,12 @@ class Nodes:
         base = self.tuned_from(name)
         return self._study.engine_of(name) if base is None else self.engine(base)
 
+    @remembered
     def gpus(self, name: str) -> int:
         """Return the GPUs that a model needs where GPUs are used; a made one needs as many as its largest part."""
         return max(map(self.gpus, self._parts(name))) if is_made(name) else self.entry(name).gpus
 
+    @remembered
     def parameters(self, name: str) -> float | None:
         """Return the declared number of parameters of a model; of an adapter its base's, of a made one its largest part's."""
         if is_made(name):
@@ -168,6 +177,7 @@ class Nodes:
             return self.parameters(base)
         return model.parameters if model is not None else None
 
+    @remembered
     def gigabytes(self, name: str) -> float:
         """Return the memory that a model takes where it runs: its weights, and the cache that its engine sets aside."""
         if self.is_served(name):

@@ -1,6 +1,7 @@
 """What every rule asks of the plan: paths below results, the job's slice of the study, and resources."""
 
 from collections.abc import Iterable, Mapping
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class Stage:
 
     depth = 1
     """Path components of the rule's first output below the results folder; `checkpoints/{model}` has 2."""
+
+    def __init_subclass__(cls) -> None:
+        """Write down what functions take: Snakemake asks for it whenever it calls one, a dozen times for every job."""
+        super().__init_subclass__()
+        for function in filter(isfunction, (value for made in cls.__mro__ for value in vars(made).values())):
+            function.__signature__ = signature(function)  # type: ignore[attr-defined]
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix, self.study, self.nodes = matrix, matrix.study, matrix.nodes
@@ -105,8 +112,8 @@ class Stage:
         """Return the folders below results that running these models needs: their weights, and those of their bases."""
         needed: dict[str, None] = {}
         for name in models:
-            if name in self.matrix.students:
-                student, base = self.matrix.students[name], self.nodes.base(name)
+            if name in self.matrix.rounds.students:
+                student, base = self.matrix.rounds.students[name], self.nodes.base(name)
                 needed.update(dict.fromkeys(self.weights([base] if base else [])))
                 needed[results(paths.students(student.run.name, student.round))] = None
                 continue

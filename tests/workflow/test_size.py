@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.loop_jobs import count_jobs
 from support.made_up import write_collected
 from support.plans import SKILLS
 from support.projects import BIN, Planned, Project, new_project
@@ -149,35 +150,9 @@ def test_a_study_of_945_pools_of_rounds(tmp_path):
         },
     }
     _, ran = dry_run(tmp_path, study)
-    runs = entries * len(teachers) * tasks
-    students = runs * rounds * members
-    # A run is that of one teacher; the entries share round 0.
-    of_one = entries * tasks
-    learning = sum(VARIANTS[name] in LEARNING for name in teachers)
-    soups = tasks + of_one * rounds
-    reading = 5  # teachers that read plain responses: not fusion, which steps models, nor a soup, which is one itself
     assert ran.planned.stages() == {
-        "prepare": tasks,
+        **count_jobs(study, study["pools"]["p0"], lambda task: (task,)),
         "zoo": members,
-        "mix": runs * rounds,
-        "distill": runs * rounds,
-        "merge": soups,
-        "resolve": members + students + soups,
-        "fit": learning * (tasks + of_one * rounds),
-        "generate": members * tasks * 3  # test, distill, dev
-        + students  # test
-        + reading * of_one * (rounds - 1) * members  # distill
-        + learning * of_one * rounds * members  # dev
-        + 2 * soups
-        - of_one,  # nobody learns from the last round
-        "answer": len(teachers) * tasks * 2 + runs * (2 * rounds - 1),
-        "score": len(teachers) * tasks
-        + runs * rounds
-        + len(teachers) * tasks
-        + runs * (rounds - 1)  # of what is taught
-        + members * tasks * 2
-        + students
-        + learning * of_one * rounds * members,
     }
     assert ran.planned.counts["collect"] == 2
     assert len(teachers) * entries * tasks * rounds == 945
@@ -197,52 +172,15 @@ def test_the_papers_loop(tmp_path):
         study["tasks"][name] |= {"distill": 0.5}
     _, ran = dry_run(tmp_path, study)
 
-    tasks, closed, rounds, members = 15, 14, 3, 3
-    batches, closed_batches = 10, 9  # by domain and type
-    # Runs by method: router, graph, refine, blender with both pools; debates likewise; fusion and DARE with one, on policy
-    # too.
-    choosing, debating, tokens = 4 * 2 * tasks * 2, 2 * closed * 2, 2 * tasks * 3
-    runs, answered = choosing + debating + tokens, choosing + debating + tokens - 2 * tasks  # of the last, by prompts
-    mixed = 4 * 2 * tasks + 2 * closed + 2 * tasks
-    students = runs * rounds * members
-    begun = 4 * 2 * batches + 2 * closed_batches + 2 * batches  # answers to round 0: the benchmark's
-    baselines = 3 * 2 * closed
-    fits = {
-        "choosing": 4 * 2 * batches + choosing * rounds,
-        "debating": 2 * closed_batches + debating * rounds,
-        "dare": batches + tokens // 2 * rounds,
-        "baselines": 2 * 2 * closed,  # a debate alone learns nothing
-    }
-    made = {
-        "router": 2 * tasks + choosing // 4 * rounds,
-        "debating": 2 * members * (2 * closed + debating * rounds + 2 * closed),
-        "sparta": 2 * closed,
-        "dare": tasks + tokens // 2 * rounds,
-    }
-    singles = 2 * members * batches
+    together: dict[tuple[str, str], list[str]] = {}
+    for name, entry in study["tasks"].items():
+        together.setdefault((entry["domain"], entry["type"]), []).append(name)
+    batches = {name: tuple(names) for names in together.values() for name in names}
     counts = ran.planned.stages()
-    assert counts.pop("generate") > students
     counts["score"] += counts.pop("judge")  # of the task that a reward model scores
-    assert counts == {
-        "prepare": tasks,
-        "mix": runs * rounds,
-        "distill": runs * rounds,
-        "fit": sum(fits.values()),
-        "merge": sum(made.values()),
-        "resolve": len(study["models"]) + students + sum(made.values()),
-        "answer": 2 * begun + runs * rounds + answered * (rounds - 1) + baselines,
-        "score": begun
-        + runs * rounds
-        + baselines  # answers to test
-        + begun
-        + answered * (rounds - 1)  # what is taught
-        + singles
-        + students  # each model alone
-        + singles
-        + mixed * (rounds - 1) * members  # own replies that are learnt
-        + singles
-        + choosing * rounds * members  # dev, by which methods choose, or by which the best student is chosen
-        + (mixed - choosing // 2) * (rounds - 1) * members,
-    }
+    assert counts == count_jobs(study, list(study["models"]), batches.__getitem__)
+    # Four methods with both pools, debates on 14 tasks, and two methods with the pool of one vocabulary, on policy too.
+    runs = 4 * 2 * 15 * 2 + 2 * 14 * 2 + 2 * 15 * 3
+    assert counts["mix"] == counts["distill"] == 3 * runs
     assert ran.memory < 1.5e9
     assert ran.seconds < 120

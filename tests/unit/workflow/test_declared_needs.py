@@ -107,7 +107,7 @@ def test_rounds_of_the_loop_count_among_what_a_pool_is_asked_on():
     made = probed(tasks=tasks, compare=[{"tasks": ["t"]}], evolution={"loop": loop})
     read = made.fit.questions(whole())
     assert read == ["<results>/tasks/t/dev/questions.parquet", "<results>/tasks/evo/dev/questions.parquet"]
-    run = next(iter(made.matrix.runs.values()))
+    run = next(iter(made.matrix.rounds.runs.values()))
     later = made.fit.questions(whole(pool=run.pool(1)))
     assert later == ["<results>/tasks/evo/dev/questions.parquet"]
 

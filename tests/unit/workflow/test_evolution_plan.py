@@ -35,7 +35,7 @@ def loop(task=None, models=None, pools=None, **entry):
 
 
 def of_round(made, number):
-    [name] = made.matrix.runs
+    [name] = made.matrix.rounds.runs
     return job(run=name, round=str(number))
 
 
@@ -54,10 +54,10 @@ def mixing(made, number=1):
 
 def test_supervised_students_read_the_collaborations_answers_and_their_scores():
     made = loop()
-    [run] = made.matrix.runs.values()
+    [run] = made.matrix.rounds.runs.values()
     first = inputs(made, "mix", 1)
     assert first["answers"] == [
-        f"answers/p/{made.matrix.round_batch(run, 0).name}/text_majority_vote/seed1/{file}.parquet"
+        f"answers/p/{made.matrix.rounds.batch(run, 0).name}/text_majority_vote/seed1/{file}.parquet"
         for file in ("distill", "distill_calls")
     ]
     assert first["scores"] == [f"scores/strict/{first['answers'][0]}"]
@@ -74,7 +74,7 @@ def test_a_job_names_no_files_that_it_does_not_read():
 
 def test_a_mixture_reads_the_replies_of_all_students_and_the_scores_of_their_dev_replies():
     made = loop(variants=["multi_student"])
-    [run] = made.matrix.runs.values()
+    [run] = made.matrix.rounds.runs.values()
     found = inputs(made, "mix", 2)
     students = run.models(1)
     assert [path.split("/")[1:4:2] for path in found["own"]] == [[name, "distill"] for name in students]
@@ -126,7 +126,7 @@ def test_what_a_round_trains_follows_from_the_lineage(lineage, parents):
     assert {each["lineage"] for each in slices} == {lineage}
     for number, each in enumerate(slices, start=1):
         names = each["students"]
-        assert [made.matrix.students[name].parent for name in names] == each["parents"]
+        assert [made.matrix.rounds.students[name].parent for name in names] == each["parents"]
         assert results("checkpoints/base") in made.distill.checkpoints(of_round(made, number))
 
 
@@ -137,7 +137,7 @@ def test_reset_starts_at_the_model_itself_where_it_is_no_adapter():
 
 def test_adapters_of_students_rest_on_the_base_of_the_first_model():
     made = loop(models=LORA, training={"rank": 4})
-    student = made.matrix.runs[next(iter(made.matrix.runs))].models(2)[0]
+    student = made.matrix.rounds.runs[next(iter(made.matrix.rounds.runs))].models(2)[0]
     assert made.matrix.nodes.base(student) == "base"
     assert made.generate.weights([student])[0] == results("checkpoints/base")
     assert made.resolve.checkpoint(job(model=student))[0].endswith("r2/students")
@@ -161,7 +161,7 @@ def test_settings_that_change_what_is_learnt_change_the_jobs_of_rounds():
 
 def test_on_policy_students_get_prompts_and_the_logits_of_all_members():
     made = loop(variants=["on_policy"], methods=["logit_logit_fusion"], on_policy={"rank": 4})
-    [run] = made.matrix.runs.values()
+    [run] = made.matrix.rounds.runs.values()
     assert mixing(made, 2) == ["tasks/t/distill/questions.parquet"]
     found = made.distill.slice(of_round(made, 2))
     assert found["teacher"] == {"models": list(run.models(1)), "weights": [0.5, 0.5]}
@@ -171,7 +171,7 @@ def test_on_policy_students_get_prompts_and_the_logits_of_all_members():
 
 def test_a_merge_teaches_as_the_model_that_it_is_with_the_pool_of_the_round():
     made = loop(variants=["on_policy"], methods=["weight_greedy_soup"])
-    [run] = made.matrix.runs.values()
+    [run] = made.matrix.rounds.runs.values()
     soups = ["p--t--weight_greedy_soup--s1--soup", f"{run.pool(1)}--t--weight_greedy_soup--s1--soup"]
     for number, soup in enumerate(soups, start=1):
         assert made.distill.slice(of_round(made, number))["teacher"] == {"models": [soup], "weights": [1.0]}
@@ -181,7 +181,7 @@ def test_a_merge_teaches_as_the_model_that_it_is_with_the_pool_of_the_round():
 
 def test_a_method_without_a_distribution_of_its_own_is_refused_in_one_line():
     with pytest.raises(RequestError) as error:
-        loop(variants=["supervised", "on_policy"]).matrix.round_cells  # noqa: B018
+        loop(variants=["supervised", "on_policy"]).matrix.rounds.cells  # noqa: B018
     assert "text_majority_vote cannot teach pool p: it has no next-token distribution" in str(error.value)
     chooser = make_method("logit_logit_fusion", {"mode": "options"}, where="methods.fuse")
     assert chooser.token_teacher(PoolInfo.of_size(2)) is None
@@ -203,7 +203,7 @@ def test_a_student_needs_memory_for_itself_and_its_teachers():
 
 def test_baselines_are_asked_with_the_pool_of_round_0_and_collected_with_the_rounds():
     made = loop(baselines=["weight_greedy_soup"])
-    [cell] = made.matrix.baseline_cells
+    [cell] = made.matrix.rounds.baselines
     assert (cell.pool, cell.variant, made.matrix.batch(cell.batch).tasks) == ("p", "weight_greedy_soup", ("t",))
     collected = made.collect.entries("evolution")
     assert [(each["name"], each["pool"], each["tasks"]) for each in collected][-1] == ("weight_greedy_soup", "p", ["t"])

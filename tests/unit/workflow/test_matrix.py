@@ -6,8 +6,9 @@ import pytest
 
 from moco.config.load import study_from
 from moco.errors import RequestError
+from moco.workflow.cells import Cell
 from moco.workflow.check import structural_problems
-from moco.workflow.matrix import Cell, Matrix
+from moco.workflow.matrix import Matrix
 
 SKILLS = {"kind": "synthetic", "skills": ["add"]}
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -215,46 +216,46 @@ def loop(rounds=2, **changes):
 
 def test_a_pool_of_a_round_is_just_another_pool_of_students_of_the_one_before():
     made = loop()
-    [run] = made.runs.values()
+    [run] = made.rounds.runs.values()
     assert run.name == "loop-control_best_single-t-supervised-s1"
     first, second = (f"{run.name}--r{number}" for number in (1, 2))
     assert made.pool(second).models == (f"{second}--1", f"{second}--2")
-    assert [made.students[name].parent for name in made.pool(first).models] == ["a", "b"]
-    assert made.students[f"{second}--2"].parent == f"{first}--2"
-    assert {name: made.nodes.declared(name, "architecture") for name in made.students} == dict.fromkeys(
-        made.students, "llama"
+    assert [made.rounds.students[name].parent for name in made.pool(first).models] == ["a", "b"]
+    assert made.rounds.students[f"{second}--2"].parent == f"{first}--2"
+    assert {name: made.nodes.declared(name, "architecture") for name in made.rounds.students} == dict.fromkeys(
+        made.rounds.students, "llama"
     )
-    assert [cell.pool for cell in made.round_cells] == ["p", first, second]
-    assert {cell.seeds for cell in made.round_cells} == {(1,)}
+    assert [cell.pool for cell in made.rounds.cells] == ["p", first, second]
+    assert {cell.seeds for cell in made.rounds.cells} == {(1,)}
 
 
 def test_round_0_is_the_benchmarks_row():
     tasks = {"t": task(distill=0.5), "u": task(distill=0.5)}
     made = loop(tasks=tasks)
-    assert made.round_cells[0] == next(cell for cell in made.cells if cell.variant == "control_best_single")
-    assert made.batch(made.round_cells[0].batch).tasks == ("t", "u")
-    assert made.batch(made.round_cells[1].batch).tasks == ("t",)
-    [run] = made.runs.values()
-    assert {(model, batch.name) for model, batch in made.round_singles(run, 0)} <= set(made.singles)
+    assert made.rounds.cells[0] == next(cell for cell in made.cells if cell.variant == "control_best_single")
+    assert made.batch(made.rounds.cells[0].batch).tasks == ("t", "u")
+    assert made.batch(made.rounds.cells[1].batch).tasks == ("t",)
+    [run] = made.rounds.runs.values()
+    assert {(model, batch.name) for model, batch in made.rounds.singles(run, 0)} <= set(made.singles)
 
 
 def test_a_round_more_leaves_the_others_as_they_are():
     two, three = loop(2), loop(3)
-    assert three.round_cells[:3] == two.round_cells
-    assert set(two.students) < set(three.students)
+    assert three.rounds.cells[:3] == two.rounds.cells
+    assert set(two.rounds.students) < set(three.rounds.students)
 
 
 def test_every_seed_method_and_task_is_a_run_of_its_own():
     entry = {"pool": "p", "methods": ["control_best_single", "weight_greedy_soup"], "tasks": ["t", "u"], "rounds": 1}
     tasks = {"t": task(distill=0.5), "u": task(distill=0.5)}
     made = loop(tasks=tasks, seeds=[1, 2], evolution={"loop": entry})
-    assert len(made.runs) == 2 * 2 * 2
-    assert {cell.seeds for cell in made.round_cells if "--r1" in cell.pool} == {(1,), (2,)}
+    assert len(made.rounds.runs) == 2 * 2 * 2
+    assert {cell.seeds for cell in made.rounds.cells if "--r1" in cell.pool} == {(1,), (2,)}
 
 
 def test_a_task_without_a_distill_split_cannot_teach():
     with pytest.raises(RequestError, match="task t has no distill split"):
-        assert loop(tasks={"t": task()}).round_cells
+        assert loop(tasks={"t": task()}).rounds.cells
 
 
 @pytest.mark.parametrize(
@@ -285,4 +286,4 @@ def test_runs_of_one_name_are_refused():
     entry = {"pool": "p", "tasks": ["t"], "rounds": 1}
     runs = {"loop": {**entry, "methods": ["a-x"]}, "loop-a": {**entry, "methods": ["x"]}}
     with pytest.raises(RequestError, match="two runs of the loop would be called loop-a-x-t-supervised-s1"):
-        assert loop(methods=methods, evolution=runs).runs
+        assert loop(methods=methods, evolution=runs).rounds.runs
