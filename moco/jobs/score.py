@@ -137,7 +137,9 @@ class ScoreJob:
         return [
             _row(rows[0], reason, _FAILED)
             if is_failed
-            else _row(rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else None, verdict)
+            else _row(
+                rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else _fallback(rows), verdict
+            )
             for rows, reason, is_failed in zip(groups, reasons, failed, strict=True)
         ]
 
@@ -175,6 +177,11 @@ def _case(rows: Sequence[Row], question: Question, reference: Reference) -> Case
         given=bool(first.get("has_extracted")),
         further=tuple(row["text"] for row in rows[1:]),
     )
+
+
+def _fallback(rows: Sequence[Row]) -> str | None:
+    """Return why a method left its regular path for one of these answers; None where it did not."""
+    return next((row["fallback"] for row in rows if row.get("fallback")), None)
 
 
 def _row(reply: Mapping[str, Any], reason: str | None, verdict: Verdict) -> dict[str, Any]:
