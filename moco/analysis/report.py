@@ -144,12 +144,20 @@ def _summaries(spec: Spec) -> dict[str, str]:
 def _failures(comparison: Comparison) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in comparison.summaries:
-        if each.failed or not each.coverage:
+        if each.failed or each.fallbacks or not each.coverage:
             shown = "yes" if each.coverage >= comparison.spec["min_coverage"] and each.coverage else "no"
-            reason = each.reason or "no valid items"
-            rows.append((each.pool, each.name, each.task, each.failed, each.rows, each.coverage, shown, reason))
-    columns = ("pool", "system", "task", "failed rows", "rows", "coverage (%)", "number shown", "most frequent reason")
-    return Table("Results with failed items", columns, tuple(rows))
+            failed = "" if each.coverage and not each.failed else each.reason or "no valid items"
+            counts = (each.failed, each.fallbacks, each.rows, each.coverage)
+            rows.append((each.pool, each.name, each.task, *counts, shown, failed or "-", each.fallback or "-"))
+    columns = (
+        *("pool", "system", "task", "failed rows", "fallbacks", "rows", "coverage (%)", "number shown"),
+        *("most frequent reason", "most frequent fallback"),
+    )
+    notes = (
+        "A fallback is an answer for which a method left its regular path, for instance because no reply could be read."
+        " It is scored like any other.",
+    )
+    return Table("Results with failed items or fallbacks", columns, tuple(rows), notes)
 
 
 def _unreadable(comparison: Comparison) -> Table:

@@ -85,6 +85,8 @@ class Summary:
         unscored: Rows that the rule set gives no score.
         seeds: Number of seeds.
         reason: The most frequent reason of failed rows, the first by name of equally frequent ones; or empty.
+        fallbacks: Rows for which the method left its regular path.
+        fallback: The most frequent reason of these, likewise.
     """
 
     kind: str
@@ -98,6 +100,8 @@ class Summary:
     unscored: int
     seeds: int
     reason: str
+    fallbacks: int
+    fallback: str
 
     @property
     def coverage(self) -> float:
@@ -116,16 +120,29 @@ def summarise(frame: pd.DataFrame) -> list[Summary]:
     flags = frame[RESULT].assign(rows=1, **{name: (frame["status"] == name).astype(int) for name in statuses})
     counts = flags.groupby(RESULT, observed=True, sort=False).sum()
     seeds = frame.groupby(RESULT, observed=True, sort=False)["seed"].nunique().reindex(counts.index)
-    failed = frame.loc[frame["status"] == "failed", [*RESULT, "reason"]].fillna({"reason": "unknown reason"})
-    reasons: dict[tuple[str, ...], Counter[str]] = {}
-    for *key, reason in failed.to_numpy(dtype=object).tolist():
-        reasons.setdefault(tuple(key), Counter())[reason] += 1
+    is_failed = frame["status"] == "failed"
+    failed = _reasons(frame.loc[is_failed].fillna({"reason": "unknown reason"}))
+    left = _reasons(frame.loc[~is_failed & frame["reason"].notna()])
     summaries = []
     for key, numbers, n_seeds in zip(counts.index.to_list(), counts.to_numpy().tolist(), seeds.tolist(), strict=True):
         kind, pool, name, task = key
         rows, n_failed, invalid, unparsed, unscored = numbers
-        frequent = sorted(reasons.get(key, Counter()).items(), key=lambda pair: (-pair[1], pair[0]))
-        reason = frequent[0][0] if frequent else ""
+        reason, fallbacks = _most_frequent(failed.get(key, Counter())), left.get(key, Counter())
         counted = (rows, n_failed, invalid, unparsed, unscored)
-        summaries.append(Summary(kind, pool, name, task, *counted, n_seeds, reason))
+        summaries.append(
+            Summary(kind, pool, name, task, *counted, n_seeds, reason, fallbacks.total(), _most_frequent(fallbacks))
+        )
     return summaries
+
+
+def _reasons(frame: pd.DataFrame) -> dict[tuple[str, ...], Counter[str]]:
+    """Return how often every reason stands in rows, by the values of `RESULT`."""
+    found: dict[tuple[str, ...], Counter[str]] = {}
+    for *key, reason in frame[[*RESULT, "reason"]].to_numpy(dtype=object).tolist():
+        found.setdefault(tuple(key), Counter())[reason] += 1
+    return found
+
+
+def _most_frequent(reasons: Counter[str]) -> str:
+    """Return the most frequent reason, the first by name of equally frequent ones; empty where there is none."""
+    return min(reasons, key=lambda reason: (-reasons[reason], reason), default="")

@@ -104,7 +104,7 @@ def _scores(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         score = said["status"] if said["score"] is None else f"{said['score']:g}"
         parsed = "" if said["parsed"] is None else f", read {said['parsed']!r}"
         rule = f", rule {said['rule']}" if said["rule"] else ""
-        reason = f", {said['reason']}" if said["reason"] else ""
+        reason = f", {said['reason']}" if said["reason"] and said["score"] is None else ""
         status = f", {said['status']}" if said["score"] is not None and said["status"] != "ok" else ""
         yield f"    score {score} by {rules}{status}{parsed}{rule}{reason}"
         if said["details"]:

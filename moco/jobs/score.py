@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class ScoreJob:
         """Write the file.
 
         Raises:
-            WorkError: The replies are to other items than those of the tasks.
+            WorkError: The replies are to other items than those of the tasks, or a score is not finite.
         """
         found = self._replies()
         rows: list[dict[str, Any]] = []
@@ -137,7 +138,9 @@ class ScoreJob:
         return [
             _row(rows[0], reason, _FAILED)
             if is_failed
-            else _row(rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else None, verdict)
+            else _row(
+                rows[0], INCOMPLETE if (verdict := next(verdicts)).status == "failed" else _fallback(rows), verdict
+            )
             for rows, reason, is_failed in zip(groups, reasons, failed, strict=True)
         ]
 
@@ -177,7 +180,15 @@ def _case(rows: Sequence[Row], question: Question, reference: Reference) -> Case
     )
 
 
+def _fallback(rows: Sequence[Row]) -> str | None:
+    """Return why a method left its regular path for one of these answers; None where it did not."""
+    return next((row["fallback"] for row in rows if row.get("fallback")), None)
+
+
 def _row(reply: Mapping[str, Any], reason: str | None, verdict: Verdict) -> dict[str, Any]:
+    if verdict.score is not None and not isfinite(verdict.score):
+        what = f"score {verdict.score} of a reply to {reply['uid']} is not finite"
+        raise WorkError(what, remedy="correct the scorer")
     return {
         "uid": reply["uid"],
         "answer": reply.get("answer", 0),

@@ -34,7 +34,7 @@ from moco.errors import RequestError
 from moco.jobs.answer import JobAnswerResources
 from moco.jobs.fit import JobFitResources
 from moco.jobs.rounds import Rounds
-from moco.methods.base import ALL_CAPABILITIES, LEVELS, AnswerNeeds, FitNeeds, PoolInfo
+from moco.methods.base import ALL_CAPABILITIES, LEVELS, AnswerNeeds, Choice, FitNeeds, PoolInfo, Request
 from moco.methods.catalogue import broken_modules, make_method, method_class, method_ids
 from moco.methods.context import AnswerContext
 from moco.methods.resources import FitGuard, Guard
@@ -678,6 +678,7 @@ CONTEXT, REPLY = 4_096, 512
 SHOWS_ALL = {
     *("api_prompt_routing", "control_self_moa", "text_bbmas", "text_knowledge_card", "text_moa"),
     *("text_multiagent_feedback", "text_multiagent_refine", "text_structure"),
+    *("text_agglm", "text_multiagent_finetuning"),
 }
 SHOWS_FEW = {"chain", "circle", "tree"}
 
@@ -688,6 +689,28 @@ def small_reader(tiny_checkpoint, resolved):
 
     folder = tiny_checkpoint("base")
     return Renderer(replace(resolved(folder), context=CONTEXT), folder.parent)
+
+
+class Reader(Engine):
+    """Remembers the item of every prompt, with the room for what follows, that models read to write, choose or learn."""
+
+    def __init__(self, replies, renderer):
+        super().__init__(replies)
+        self.read, self._renderer = {}, renderer
+
+    def run(self, work):
+        for one in work:
+            if isinstance(one, Request):
+                self.read[one.prompt, one.decoding.max_new_tokens] = one.uid
+            if isinstance(one, Choice):
+                longest = max(len(self._renderer.continuation(option)) for option in one.options)
+                self.read[one.prompt, longest] = one.uid
+        return super().run(work)
+
+    def train(self, kind, parent, examples, name, settings, reward=None):
+        room = settings["max_new_tokens"] if kind == "grpo" else REPLY
+        self.read |= {(one.prompt, room): one.uid for one in examples}
+        return super().train(kind, parent, examples, name, settings, reward)
 
 
 def of_length(text, renderer):
@@ -713,25 +736,24 @@ def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, se
     kinds = types_of(id, settings)
     kind = "multiple_choice" if "multiple_choice" in kinds else kinds[0]
     world = World(("a",) * copies, kind, dev_scores={"a": 0.5})
-    engine, decoding = Engine(reply), Decoding(max_new_tokens=REPLY)
-    state = world.fit(method, engine)
+    engine, decoding = Reader(reply, small_reader), Decoding(max_new_tokens=REPLY)
+    state = world.fit(method, engine, decoding=decoding, descriptions=descriptions)
     world.answer(method, state, engine, world.test[:2], decoding=decoding, descriptions=descriptions)
     items = {item.uid: item for item in (*world.dev, *world.test)}
     others = re.compile("|".join(re.escape(text) for text in sorted({*said, *descriptions}, key=len, reverse=True)))
     too_long = 0
-    written = [asked for asked in engine.requests if asked.decoding is not None]  # others are read, not replied to
-    for asked in written:
-        sent = small_reader.render(asked.prompt, asked.decoding.max_new_tokens)
+    for (prompt, room), uid in engine.read.items():
+        sent = small_reader.render(prompt, room)
         assert sent.flag != "truncated"
-        assert len(sent.tokens) + asked.decoding.max_new_tokens <= CONTEXT
-        assert blocks.question(items[asked.uid]) in sent.text
-        assert (blocks.answer_format(kind) in sent.text) == (blocks.answer_format(kind) in asked.prompt)
+        assert len(sent.tokens) + room <= CONTEXT
+        assert blocks.question(items[uid]) in sent.text
+        assert (blocks.answer_format(kind) in sent.text) == (blocks.answer_format(kind) in prompt)
         place = 0
-        for words in others.split(asked.prompt):
+        for words in others.split(prompt):
             assert words in sent.text[place:]
             place = sent.text.index(words, place) + len(words)
         too_long += sent.flag == "shortened"
-    shows_others = [asked for asked in written if len(others.findall(asked.prompt)) > CONTEXT // REPLY]
+    shows_others = [prompt for prompt, _ in engine.read if len(others.findall(prompt)) > CONTEXT // REPLY]
     assert too_long >= len(shows_others)
-    if written and id in SHOWS_ALL and settings.get("structure") not in SHOWS_FEW:
+    if engine.read and id in SHOWS_ALL and settings.get("structure") not in SHOWS_FEW:
         assert shows_others

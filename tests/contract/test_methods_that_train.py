@@ -8,6 +8,7 @@ from support.training_files import check_training_files
 
 from moco import paths
 from moco.digest import file_digest
+from moco.methods.api import trained_router
 from moco.methods.shared import duels
 from moco.models.info import ModelInfo
 from moco.records import ANSWERS, read_json, read_rows
@@ -104,3 +105,23 @@ def test_a_fit_in_another_folder_makes_the_same_models(study, method):
         models = folder_of(made, method) / "models"
         found.append({str(path.relative_to(models)): file_digest(path) for path in sorted(models.rglob("*.*"))})
     assert found[0] == found[1]
+
+
+def test_where_one_member_is_best_on_all_dev_items_every_test_item_goes_to_it(study, monkeypatch):
+    def scores(ctx):
+        return {item.uid: [0.0, 1.0, 0.0] for item in ctx.questions}
+
+    monkeypatch.setattr(trained_router, "dev_table", scores)
+    learning = {"steps": 20, "batch": 4, "micro_batch": 4, "learning_rate": 1e-2, "rank": 4, "layers": "linear"}
+    monkeypatch.setitem(METHODS, "api_trained_router", {"router": "tutor", "ties": "first", "training": learning})
+    made = study("api_trained_router")
+    made.fit("p", "api_trained_router")
+    learnt = read_json(folder_of(made, "api_trained_router") / "fit.json")["data"]
+    assert (learnt["labels"], learnt["label_entropy"]) == ({"1": 6}, 0)
+    made.make_model("p--t--api_trained_router--s1--router")
+    made.answer("p", "api_trained_router")
+    batch = made.batch("p", "api_trained_router", "t")
+    rows = read_rows(made.results / paths.answers("p", batch, "api_trained_router", 1, "test"), ANSWERS)
+    assert {(*row["models"], row["fallback"]) for row in rows} == {("two", None)}
+    routes = [json.loads(row["record_json"])["logprobs"] for row in rows]
+    assert all(second > max(first, third) + 1 for first, second, third in routes), "it knows, and does not guess"

@@ -18,7 +18,7 @@ class Study:
     """Builds `spec`, the files of every result, and what is collected of them.
 
     Each task is a batch of its own. An item is a number (its score), a list of items (several answers), or the text
-    `unparsed`, `invalid` or `failed REASON`.
+    `unparsed`, `invalid`, `failed REASON` or `fallback REASON` (a score of 0 off a method's regular path).
 
     Attributes:
         folder: The results folder, as jobs left it.
@@ -206,5 +206,7 @@ def _row(task: str, number: int, answer: int, value: Any) -> dict[str, Any]:
         return row | {"status": "unparsed", "score": 0.0}
     if isinstance(value, str):
         status, _, reason = value.partition(" ")
+        if status == "fallback":
+            return row | {"score": 0.0, "reason": reason}
         return row | {"status": status, "score": None, "reason": reason or None}
     return row | {"score": float(value)}

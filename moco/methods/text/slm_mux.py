@@ -1,5 +1,6 @@
 """SLM-MUX: the member whose own samples agree most answers."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -9,6 +10,8 @@ from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.selection import dev_means, ranking
 from moco.methods.shared.voting import Ballot, ballot, drawn
 from moco.tasks.item import Question
+
+log = logging.getLogger("moco")
 
 _EQUAL = 1e-9
 
@@ -61,6 +64,8 @@ class SlmMux(Method):
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Compare the members' confidences, item by item."""
+        if ctx.decoding.greedy or self.params.samples_per_model == 1:
+            log.warning("members that answer once, or greedily, are all equally sure: the rule for ties decides")
         samples = range(self.params.samples_per_model)
         responses = [[ctx.plain(member.index, sample) for sample in samples] for member in ctx.pool]
         for question in ctx.questions:

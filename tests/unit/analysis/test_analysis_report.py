@@ -196,7 +196,20 @@ def test_many_examples_are_files_beside_the_report(finished, tmp_path, monkeypat
 def test_failures_are_listed_with_their_coverage(page):
     section = page[page.index('id="failures"') : page.index('id="not-applicable"')]
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", section)
-    assert cells == ["zoo", "route", "rhymes", "5", "5", "0.0", "no", "timeout"]
+    assert cells == ["zoo", "route", "rhymes", "5", "0", "5", "0.0", "no", "timeout", "-"]
+
+
+def test_every_fallback_is_counted_with_its_reason_among_the_failures(study):
+    study.task("t", domain="")
+    study.spec["pools"] = {"p": ["a"]}
+    study.single("a", "t", [1, 1, 1])
+    study.method("p", "m", "text", "t", ["fallback no vote", 1, "fallback no vote"])
+    study.method("p", "clear", "text", "t", [1, 1, 1])
+    write_report(study.spec, study.results, study.results / "report.html", {})
+    page = (study.results / "report.html").read_text()
+    section = page[page.index('id="failures"') : page.index('id="not-applicable"')]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", section)
+    assert cells == ["p", "m", "t", "0", "2", "3", "100.0", "yes", "-", "no vote"]
 
 
 def test_same_scores_same_bytes(shared_zoo, page):

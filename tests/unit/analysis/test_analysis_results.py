@@ -79,6 +79,19 @@ def test_most_frequent_reason(study):
     assert summarise(load_scores(study.spec, study.results))[0].reason == "b"
 
 
+def test_answers_off_the_regular_path_are_counted_apart_from_failures_and_keep_their_scores(study):
+    study.task("t")
+    items = ["fallback b", 1, "failed a", "fallback c", "unparsed"]
+    study.method("p", "m", "text", "t", items, ["fallback b", "fallback c", "fallback b", 1, 1])
+    (summary,) = summarise(load_scores(study.spec, study.results))
+    assert (summary.failed, summary.reason) == (1, "a")
+    assert (summary.fallbacks, summary.fallback) == (5, "b")
+    assert summary.coverage == 9 / 10
+    assert items_of(study, "m").to_dict() == dict(
+        zip([f"t/test/{n}" for n in range(5)], [0, 0.5, 0, 0.5, 0.5], strict=True)
+    )
+
+
 @pytest.mark.parametrize(("items", "reason"), [(["invalid", "invalid"], ""), (["failed", "invalid"], "unknown reason")])
 def test_coverage_of_a_result_without_answers_is_zero(study, items, reason):
     study.task("t")

@@ -143,6 +143,30 @@ def test_answers_are_scored_one_by_one(tmp_path):
     assert found[3]["reason"] == "late"
 
 
+def test_the_score_of_an_answer_off_the_regular_path_says_why(tmp_path):
+    write_task(tmp_path, {"a": "", "b": ""})
+    where = paths.answers("p", "b", "vote", 1, "test")
+    rows = [
+        empty(ANSWERS, task="t", uid=f"t/test/{number}", answer=0, status="ok", text="gold", fallback=reason)
+        for number, reason in enumerate((None, "no readable vote"))
+    ]
+    write_rows(tmp_path / where, ANSWERS, rows, Provenance("answer"))
+    found = [(row["status"], row["score"], row["reason"]) for row in scored(tmp_path, SPEC, where)]
+    assert found == [("ok", 1, None), ("ok", 1, "no readable vote")]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_an_error(tmp_path, monkeypatch, value):
+    write_task(tmp_path, {"a": ""})
+    where = paths.answers("p", "b", "vote", 1, "test")
+    row = empty(ANSWERS, task="t", uid="t/test/0", answer=0, status="ok", text="gold")
+    write_rows(tmp_path / where, ANSWERS, [row], Provenance("answer"))
+    verdicts = [Verdict(value, None, "x")]
+    monkeypatch.setattr(score_files, "score_cases", lambda *_: verdicts)
+    with pytest.raises(WorkError, match="of a reply to t/test/0 is not finite; correct the scorer"):
+        scored(tmp_path, SPEC, where)
+
+
 def test_replies_that_are_scored_together_come_from_as_many_blocks(tmp_path, monkeypatch):
     """Set c of three replies rests on samples 3c .. 3c+2, wherever these lie."""
     asked = []

@@ -62,6 +62,15 @@ def test_all_hard_sets_are_learnt_and_as_many_easy_ones():
     assert drawn[0] != drawn[1]
 
 
+def test_what_counts_as_right_is_a_matter_of_degree():
+    [item] = questions(1, "f1_match", split="dev")
+    said = dict.fromkeys(MODELS, "\\box{word0 and more}")
+    ctx = fit_context(models=MODELS, questions=[item], replies=said, scorer="paper")
+    found = [candidate_sets(ctx, 1, right)[0] for right in (1.0, 0.6, 0.5)]
+    assert [one.hard for one in found] == [True, True, False]
+    assert {one.majority for one in found} == {0.5}  # one of three words is asked for: 2 * 1/3 / (1 + 1/3)
+
+
 def test_every_sample_is_a_set_of_its_own():
     _, sets = sets_of({"a": range(8)}, samples=3)
     assert [(one.item.uid, one.number) for one in sets[:4]] == [
@@ -106,9 +115,11 @@ def test_without_a_hard_set_the_untrained_model_answers():
     method, engine, state = fitted(dict.fromkeys(MODELS, range(8)))
     assert engine.trained == []
     assert state.models["aggregate"] == Recipe("linear", (fingerprint("aggregator"),), (1.0,))
-    world = World(MODELS)
-    rows = world.answer(method, state)
+    world, asking = World(MODELS), Engine()
+    rows = world.answer(method, state, asking)
     assert {row["fallback"] for row in rows.values()} == {"no dev item has a wrong majority to learn from"}
+    untrained = {asked.uid: asking.text("aggregator", asked.prompt, asked.sample, "") for asked in asking.requests}
+    assert {uid: row["text"] for uid, row in rows.items()} == untrained
 
 
 @pytest.mark.parametrize("samples", [1, 2])

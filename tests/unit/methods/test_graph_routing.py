@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from support.contexts import World
 
 from moco.methods.api.graph_routing import route_logits, utility_edges
+from moco.methods.catalogue import make_method
+from moco.methods.shared import graph_router
 from moco.methods.shared.graph_router import Edges, GraphRouter, Schedule, masks, train_router
 from moco.seeds import generator
 
+ID = "api_graph_routing"
 SCHEDULE = Schedule(epochs=300, patience=100, masks=8, visible=0.5, learning_rate=0.01, weight_decay=1e-4)
 DESCRIPTIONS = np.eye(3, 6)
 
@@ -67,6 +71,39 @@ def test_a_mask_shows_about_the_given_share_and_the_loss_counts_only_the_others(
     assert not torch.equal(shown[0], shown[1])
 
 
+def test_what_a_mask_shows_is_not_predicted_and_all_else_is(monkeypatch):
+    shown, predicted = [], []
+    models, loss = GraphRouter.models, graph_router._loss
+
+    def showing(self, descriptions, questions, features, visible):
+        shown.append(visible)
+        return models(self, descriptions, questions, features, visible)
+
+    def predicting(logits, labels, weights):
+        predicted.append(weights)
+        return loss(logits, labels, weights)
+
+    monkeypatch.setattr(GraphRouter, "models", showing)
+    monkeypatch.setattr(graph_router, "_loss", predicting)
+    trained(*clusters(20)[:2], epochs=3)
+    # Every step of training is followed by one look at the held-out questions, with all training edges visible.
+    for visible, weights in zip(shown[::2], predicted[::2], strict=True):
+        assert visible.shape == weights.shape == (8, 16, 3)
+        assert torch.equal(visible + weights, torch.ones_like(visible))
+    for visible, weights in zip(shown[1::2], predicted[1::2], strict=True):
+        assert (visible.shape, weights.shape) == ((1, 16, 3), (1, 4, 3))
+        assert bool((visible == 1).all())
+        assert bool((weights == 1).all())
+
+
+def test_the_loss_is_that_of_the_edges_that_count():
+    logits = torch.tensor([[[0.0, 2.0], [1.0, -1.0]]], dtype=torch.float64)
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    weights = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64)
+    expected = (np.log(2) + np.log(1 + np.e)) / 2  # of the first edge and the last one
+    assert float(graph_router._loss(logits, labels, weights)) == pytest.approx(expected)
+
+
 def test_hidden_edges_carry_no_message():
     """Scores of models do not change with what only hidden edges say."""
     router = GraphRouter(6, 8, seed=1)
@@ -113,6 +150,15 @@ def test_cost_first_never_chooses_dearer_models():
         tensors, _ = train_router(vectors, DESCRIPTIONS, edges, range(0, 60, 5), SCHEDULE, width=16, rng=rng)
         mean_cost[scenario] = np.mean([costs[place] for place in route_logits(vectors, tensors).argmax(1)])
     assert mean_cost["cost_first"] <= mean_cost["performance_first"]
+
+
+def test_members_that_score_alike_are_no_route_to_the_first_and_every_answer_says_so():
+    world, method = World(("a", "b", "c"), items=20, dev_scores=dict.fromkeys("abc", 1.0)), make_method(ID, {})
+    state = world.fit(method)
+    assert (state.data["learned"], state.data["told_apart"]) == (False, 0)
+    rows = world.answer(method, state)
+    assert {row["models"][0] for row in rows.values()} == {"a", "b", "c"}
+    assert {row["fallback"] for row in rows.values()} == {"fewer than 4 dev items tell the members apart"}
 
 
 def test_edges_of_some_questions():

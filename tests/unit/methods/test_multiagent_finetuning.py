@@ -7,6 +7,7 @@ from support.contexts import World, answer_context, fit_context
 from support.engines import Engine
 from support.items import questions, references, right_reply, wrong_reply
 
+from moco.methods.base import State
 from moco.methods.catalogue import make_method
 from moco.methods.text.multiagent_finetuning import agreement, shares
 from moco.models.recipes import Recipe, Trained
@@ -148,6 +149,15 @@ def test_without_iterations_and_debate_it_is_a_vote():
     clear = [uid for uid, row in theirs.items() if '"tied":false' in row["record_json"].replace(" ", "")]
     assert clear
     assert [mine[uid]["extracted"] for uid in clear] == [theirs[uid]["extracted"] for uid in clear]
+
+
+@pytest.mark.parametrize("models", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+def test_a_tie_goes_to_the_first_answer_in_the_alphabet(models):
+    ctx = answer_context(
+        models=models, questions=questions(2, "multiple_choice"), replies={"a": "C", "b": "B", "c": "no idea"}
+    )
+    found = list(make_method(ID, {"iterations": 0, "rounds": 1}).answer(ctx, State()))
+    assert [(each.extracted, each.models, each.record["tied"]) for each in found] == [("B", ("b",), True)] * 2
 
 
 def test_debated_items_are_a_share_of_dev_drawn_by_seed():

@@ -86,7 +86,9 @@ def test_few_fallbacks_are_no_warning(caplog):
 def test_the_prompt_shows_the_question_and_every_description_by_number():
     _, _, engine = route(lambda _prompt: "1")
     for asked, item in zip(engine.requests, questions(3), strict=True):
-        assert item.question in asked.prompt
+        parts = [item.question, *DESCRIPTIONS.values(), "Write its number only."]
+        places = [asked.prompt.index(part) for part in parts]
+        assert places == sorted(places)
         for number, text in enumerate(DESCRIPTIONS.values(), start=1):
             assert f"\n{number}) {text}" in asked.prompt
         assert asked.decoding.greedy

@@ -1,7 +1,10 @@
+import logging
+
 import pytest
 from support.contexts import answer_context
 from support.items import questions
 
+from moco.config.decoding import Decoding
 from moco.methods.base import PoolInfo, State
 from moco.methods.catalogue import make_method
 
@@ -38,6 +41,15 @@ def test_share_of_readable_samples_restores_the_original_rule():
 @pytest.mark.parametrize(("means", "winner"), [([0.2, 0.9, 0.5], "B"), ([0.9, 0.9, 0.1], "A")])
 def test_one_sample_each_is_decided_by_dev(means, winner):
     assert mux([["A"], ["B"], ["C"]], means=means).extracted == winner
+
+
+@pytest.mark.parametrize(("samples", "temperature", "warned"), [(1, 0.7, True), (3, 0.0, True), (3, 0.7, False)])
+def test_samples_that_cannot_differ_are_warned_of(caplog, samples, temperature, warned):
+    decoding = Decoding(max_new_tokens=16, temperature=temperature)
+    with caplog.at_level(logging.WARNING, "moco"):
+        ctx = answer_context(models=["a", "b"], questions=questions(1), decoding=decoding)
+        list(make_method(ID, {"samples_per_model": samples, "tie": "order"}).answer(ctx, State()))
+    assert ("the rule for ties decides" in caplog.text) == warned
 
 
 def test_order_takes_the_first_of_equally_confident_members_whatever_the_seed():

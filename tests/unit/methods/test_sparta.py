@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.contexts import World, fit_context
-from support.engines import Engine, fingerprint
+from support.engines import Engine, ScriptedError, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.methods.base import PoolInfo
@@ -155,8 +155,8 @@ def judged(first, second, scores, texts=("one", "two"), item=ITEMS[0]):
     return Judged(Duel(item, first, second), texts, scores)
 
 
-def tournament(**params):
-    ctx = fit_context(models=MODELS, questions=ITEMS, method=ID)
+def tournament(id=ID, **params):
+    ctx = fit_context(models=MODELS, questions=ITEMS, method=id)
     return Tournament(ctx, DuelParams(**params))
 
 
@@ -346,3 +346,163 @@ def test_the_step_of_ratings_goes_on_through_all_rounds_with_a_leader():
     duels = sum(each["duels"] for each in state.data["iterations"])
     assert seen == list(range(1, duels + 1))
     assert SimpleNamespace(**state.data["iterations"][0]).leader_entropy <= 1
+
+
+# Both together
+
+
+def always(best):
+    """Every judge finds the answers of one model, trained or not, better than all others'."""
+
+    def script(model, prompt, _sample):
+        if "Rate the answer" in prompt:
+            answer = prompt.partition("[answer to rate]\n")[2].partition("\n[end]")[0]
+            return f'{{"score": {9 if answer.rpartition(" ")[2].rstrip("*") == best else 3}}}'
+        return f"\\box{{0}} by {model}"
+
+    return script
+
+
+@pytest.mark.parametrize("id", [ID, "text_sparta_stackelberg"])
+def test_who_always_wins_rises_in_every_round_and_alone_is_preferred(id):
+    _, engine, state = fitted(id, script=always("c"), num_iterations=4)
+    before = [100.0] * 4
+    for now in state.data["ratings"]:
+        assert now[2] > before[2]
+        assert all(
+            other <= earlier for place, (other, earlier) in enumerate(zip(now, before, strict=True)) if place != 2
+        )
+        before = now
+    assert len(engine.trained) == 4 * 4
+    for *_, examples, _ in engine.trained:
+        assert examples
+        assert {example.source.partition(" over ")[0] for example in examples} == {"c"}
+        assert all(" by c" in example.reply and " by c" not in example.rejected for example in examples)
+
+
+def test_a_judge_counts_by_the_mean_of_those_rounds_in_which_it_could_be_read_twice():
+    first, second = (7, None, 4), (2, 9, 3)  # of a's and of b's answer, by round
+
+    def script(model, prompt, sample):
+        if "Rate the answer" not in prompt:
+            return f"said by {model}"
+        if model == "d":
+            return "no number"
+        score = (first if "said by a" in prompt else second)[sample]
+        return "no number" if score is None else f'{{"score": {score}}}'
+
+    ctx = fit_context(models=MODELS, questions=ITEMS, replies=Engine(script), method=ID)
+    contest = Tournament(ctx, DuelParams(judge_rounds=3))
+    [found] = contest.judged([Duel(contest.instructions[0], 0, 1)])
+    assert found.texts == ("said by a", "said by b")
+    assert found.scores == {2: (5.5, 2.5)}
+
+
+def duels_of(id, **params):
+    """The duels of every round."""
+    seen = []
+    original = Tournament.judged
+
+    def judging(self, duels):
+        seen.append(list(duels))
+        return original(self, duels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tournament, "judged", judging)
+        fitted(id, **params)
+    return seen
+
+
+def test_of_as_many_duels_as_members_each_member_begins_one_and_questions_are_the_same_in_every_round():
+    rounds = duels_of(ID, num_iterations=3)
+    for duels in rounds:
+        assert len(duels) == 7
+        assert sorted(duel.first for duel in duels[:4]) == [0, 1, 2, 3]
+        assert all(duel.first != duel.second for duel in duels)
+        assert [duel.item for duel in duels] == [duel.item for duel in rounds[0]]
+    assert len({tuple((duel.first, duel.second) for duel in duels) for duels in rounds}) > 1
+    assert [len(duels) for duels in duels_of(ID, num_instructions=3)] == [3, 3]
+
+
+def test_the_step_of_ratings_begins_anew_in_every_round_without_a_leader():
+    seen = []
+    original = Ratings.update
+
+    def update(self, *args):
+        original(self, *args)
+        seen.append(self.updates)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ratings, "update", update)
+        fitted(num_iterations=2)
+    assert seen == [*range(1, 8), *range(1, 8)]
+
+
+def test_members_begin_in_turn_and_the_leader_s_chances_draw_the_questions():
+    def chances(_self, active):
+        return np.eye(7)[active + 1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leader, "probabilities", chances)
+        rounds = duels_of("text_sparta_stackelberg", num_duels=10)
+    contest = tournament("text_sparta_stackelberg")
+    for duels in rounds:
+        assert [duel.first for duel in duels] == [number % 4 for number in range(10)]
+        assert [duel.item for duel in duels] == [contest.instructions[number % 4 + 1] for number in range(10)]
+
+
+def test_the_leader_learns_by_ratings_before_the_round_and_preferences_by_those_after_it():
+    learnt, preferred, times = [], [], []
+    learn, preferences = Leader.learn, Tournament.preferences
+
+    def learning(self, judged, ratings, time):
+        learnt.append(list(ratings))
+        times.append(time)
+        learn(self, judged, ratings, time)
+
+    def preferring(self, judged):
+        preferred.append(list(self.ratings.values))
+        return preferences(self, judged)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leader, "learn", learning)
+        patch.setattr(Tournament, "preferences", preferring)
+        _, _, state = fitted("text_sparta_stackelberg", num_iterations=3)
+    ratings = state.data["ratings"]
+    assert learnt == [[100.0] * 4, *ratings[:-1]]
+    assert preferred == ratings
+    assert times == [0, 0.5, 1], "schedules go from their beginning to their end"
+
+
+def test_an_interrupted_fit_with_a_leader_goes_on_to_the_same_weights_ratings_and_models(tmp_path):
+    weights = []
+    original = Leader.learn
+
+    def learning(self, *args):
+        original(self, *args)
+        weights[-1].append(self._logs.tolist())
+
+    def run(engine):
+        weights.append([])
+        method = make_method("text_sparta_stackelberg", {"num_iterations": 3})
+        needs = method.needs(PoolInfo.of_size(4))
+        ctx = fit_context(
+            models=MODELS, questions=ITEMS, replies=engine, needs=needs, method=method.id, workdir=tmp_path
+        )
+        return method.fit(ctx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leader, "learn", learning)
+        whole = Engine(reply)
+        state = run(whole)
+        for fail_at in (whole.accesses // 3, whole.accesses // 2, whole.accesses - 5):
+            broken = Engine(reply, fail_at=fail_at)
+            with pytest.raises(ScriptedError):
+                run(broken)
+            assert broken.trained, "it was interrupted after a round of training"
+            resumed = Engine(reply, finished=broken.finished)
+            assert run(resumed) == state
+            assert weights[-1] == weights[0]
+            assert resumed.trained == whole.trained
+            assert not set(resumed.generated) & set(broken.generated)
+    assert len({str(each) for each in weights[0]}) == 3, "the leader learns in every round"
