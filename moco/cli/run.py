@@ -51,10 +51,19 @@ def become_snakemake(study: Path | None, arguments: list[str]) -> None:
     command = [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(root / "Snakefile")),
-        *("--workflow-profile", str(root / "profiles/default")),
-        *(() if ours else ("--profile", str(root / "profiles/local"))),
+        *("--workflow-profile", _shortest(root / "profiles/default")),
+        *(() if ours else ("--profile", _shortest(root / "profiles/local"))),
         *(() if study is None else ("--configfile", str(study))),
         *arguments,
     ]
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _shortest(path: Path) -> str:
+    """Return the shorter spelling of a path, absolute or from the current folder.
+
+    Snakemake prints those of all profiles in one line, while it reads its options: before any logger, and whatever
+    `--quiet` says, so to keep them short is all that can be done about the length of that line.
+    """
+    return min(str(path), os.path.relpath(path), key=len)

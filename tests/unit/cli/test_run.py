@@ -55,6 +55,15 @@ def test_what_follows_two_dashes_goes_to_snakemake(became, typed, expected):
     assert became(*typed) == expected
 
 
+def test_profiles_are_spelled_from_here_where_that_is_shorter(became, tmp_path, monkeypatch):
+    inside = tmp_path / ".venv/lib/python3.11/site-packages/moco/project"
+    monkeypatch.setattr("moco.cli.run.project", lambda: inside)
+    arguments = became("run")
+    assert arguments[:2] == ["--snakefile", str(inside / "Snakefile")]
+    short = inside.relative_to(tmp_path)
+    assert arguments[2:] == ["--workflow-profile", f"{short}/profiles/default", "--profile", f"{short}/profiles/local"]
+
+
 @pytest.mark.parametrize("verb", ["run", "plan"])
 def test_a_study_that_is_not_there_is_one_line(verb, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,10 @@
 """Architectures of transformers, tiny and random: its greedy replies, prompts of any length in one batch, or one line."""
 
+import re
+
 import pytest
 from support.architectures import ARCHITECTURES, CONTEXT, generated, random_model
+from support.documents import rows
 
 from moco.config.decoding import Decoding
 from moco.config.engine import EngineSettings
@@ -25,6 +28,24 @@ BATCHED = ("llama", "mistral", "gemma3_text", "gpt2", "falcon_alibi", "mixtral")
 """Some that must not become slow."""
 
 
+def plain(name: str) -> str:
+    return re.sub(r"\W", "", name).lower()
+
+
+def documented() -> dict[str, str]:
+    """Return the way of every architecture that docs/performance.md names, by its name here."""
+    ways = {}
+    for way, _, instances in rows("docs/performance.md", "Way | What it costs | For instance"):
+        for name in instances.partition(";")[0].split(", "):
+            known = [key for key, (cls, _) in ARCHITECTURES.items() if plain(cls).startswith(plain(name))]
+            assert known, name
+            ways[min(known, key=len)] = way.strip("`")
+    return ways
+
+
+DOCUMENTED = documented()
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     return train_tokenizer(512, CONTEXT)
@@ -39,6 +60,11 @@ def build(tokenizer, resolved, tmp_path):
         return TransformersEngine(resolved(folder, name, context=CONTEXT), tmp_path, EngineSettings())
 
     return engine
+
+
+def test_the_page_names_every_way():
+    assert list(dict.fromkeys(DOCUMENTED.values())) == list(WAYS)
+    assert set(BATCHED) - {"falcon_alibi"} <= {name for name, way in DOCUMENTED.items() if way == "batched"}
 
 
 def test_there_are_enough_of_them():
@@ -63,7 +89,9 @@ def test_replies_are_those_of_transformers(build, tmp_path, name):
         assert found[request.key].logprobs == pytest.approx(logprobs, abs=1e-4)
     assert len({token for row in found.values() for token in row.tokens}) > TOKENS
     (known,) = (tmp_path / ".moco" / "checks").iterdir()
-    assert read_json(known)["way"] in (["batched"] if name in BATCHED else WAYS)
+    assert read_json(known)["way"] in (
+        ["batched"] if name in BATCHED else [DOCUMENTED[name]] if name in DOCUMENTED else WAYS
+    )
 
 
 @pytest.mark.parametrize("name", REFUSED)
