@@ -63,9 +63,7 @@ tour: install
 
 evidence: install
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/evidence.yaml
-	for seed in $(SEEDS); do $(SHAPE) --seed $$seed > results/evidence/zoo_$$seed.md || exit 1; done
-	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md \
-	  --append $(foreach seed,$(SEEDS),results/evidence/zoo_$(seed).md)
+	$(BIN)/python -m moco.analysis.evidence config/evidence.yaml docs/evidence.md --append config/evidence.md
 
 real: install
 	$(BIN)/moco fetch moco-data smollm2-135m
