@@ -9,11 +9,14 @@ from pathlib import Path
 from moco.errors import MocoError, RequestError
 from moco.project import project
 
+LOCAL = ("--cores", "all", "--keep-going")
+"""What `profiles/local` says, for who names no profile."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("study", nargs="?", type=Path, metavar="STUDY.yaml", help="the study (default: the demo)")
-    parser.epilog = "Everything after -- goes to snakemake; with --profile there, profiles/local is left out."
+    parser.epilog = "Everything after -- goes to snakemake; without --profile there, all cores are used."
 
 
 def run(options: argparse.Namespace) -> None:
@@ -47,12 +50,12 @@ def become_snakemake(study: Path | None, arguments: list[str]) -> None:
     if study is not None and not study.is_file():
         raise RequestError("there is no such file", where=str(study), remedy="moco init writes one to begin with")
     root = project()
-    ours = any(argument.split("=")[0] == "--profile" for argument in arguments)
+    chosen = "SNAKEMAKE_PROFILE" in os.environ or any(each.split("=")[0] == "--profile" for each in arguments)
     command = [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(root / "Snakefile")),
         *("--workflow-profile", _shortest(root / "profiles/default")),
-        *(() if ours else ("--profile", _shortest(root / "profiles/local"))),
+        *(() if chosen else LOCAL),
         *(() if study is None else ("--configfile", str(study))),
         *arguments,
     ]
@@ -63,7 +66,7 @@ def become_snakemake(study: Path | None, arguments: list[str]) -> None:
 def _shortest(path: Path) -> str:
     """Return the shorter spelling of a path, absolute or from the current folder.
 
-    Snakemake prints those of all profiles in one line, while it reads its options: before any logger, and whatever
-    `--quiet` says, so to keep them short is all that can be done about the length of that line.
+    Snakemake prints those of profiles in one line while it reads its options, before any logger and whatever `--quiet`
+    says. So what can be done about the length of that line is to name one profile, and to keep its path short.
     """
     return min(str(path), os.path.relpath(path), key=len)

@@ -45,6 +45,10 @@ def answer_rows(questions: Sequence[Question], answers: int) -> list[Question]:
     ]
 
 
+WITHOUT_ANSWERS = frozenset({"coding", "gene_ranking", "ifeval", "kernel_bench", "noncompliance", "smdd"})
+"""Task types whose references say how a reply is judged, and hold no reply that could be learnt."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """What scorers see of an item (one row of `references.parquet`).
@@ -70,7 +74,7 @@ class Reference:
             position = self.gold["index"]
             # Options that are part of the question's text have no positions: their label is the answer.
             return str(self.gold["key"]) if position is None else LETTERS[position]
-        if isinstance(self.gold, dict):
+        if isinstance(self.gold, dict) or self.gold_kind == "category":
             return None
         if isinstance(self.gold, list):
             return str(self.gold[0]) if self.gold else None

@@ -20,6 +20,7 @@ from moco.registry import did_you_mean
 from moco.scoring import task_types
 from moco.scoring.judges import CAPABILITY, LEAST_ANSWERS, ROLES, SETS, Role, judges
 from moco.scoring.judges import ZOO as ZOO_JUDGES
+from moco.tasks.item import WITHOUT_ANSWERS
 from moco.tasks.layout import split_layout, task_type
 from moco.tasks.origin import can_share
 from moco.workflow.batches import concrete_entry
@@ -194,6 +195,19 @@ def _tuned_model(study: Study, name: str, entry: TunedModel) -> Iterator[Problem
             continue  # told where the task is declared
         if "train" not in splits:
             yield Problem(f"{key}.tasks", f"task {task} has no split train", "name tasks that have one")
+        if what := _no_answers(study, task):
+            yield Problem(f"{key}.tasks", what, "name tasks with right answers")
+
+
+def _no_answers(study: Study, task: str) -> str | None:
+    """Return why a task has no answers to learn; None where it has some, or where the task itself is at fault."""
+    try:
+        kind = task_type(concrete_entry(study, task), f"tasks.{task}")
+    except MocoError:
+        return None
+    if kind not in WITHOUT_ANSWERS:
+        return None
+    return f"references of task {task}, of type {kind}, are no replies that a model could learn"
 
 
 def _is_adapter(name: str, entry: ModelEntry) -> bool:
@@ -308,6 +322,10 @@ def _evolution(study: Study) -> Iterator[Problem]:
                     kind = {"pool": "pool", "tasks": "task"}.get(key, "method")
                     what = f"unknown {kind} {name!r}"
                     yield Problem(f"evolution.{run}.{key}", what, did_you_mean(name, known))
+        if entry.mix.gold and "multi_student" in entry.variants:
+            for reason in (_no_answers(study, name) for name in entry.tasks if name in study.tasks):
+                if reason:
+                    yield Problem(f"evolution.{run}.mix.gold", reason, "set it to 0, or name tasks with right answers")
 
 
 def _comparisons(matrix: Matrix) -> Iterator[Problem]:

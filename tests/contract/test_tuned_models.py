@@ -77,11 +77,25 @@ def test_a_model_is_tuned_further():
         ({"tasks": ["sum"]}, "models.expert.tasks: unknown task 'sum'"),
         ({"engine": {"dtype": "float64"}}, "models.expert.engine: a tuned model runs as its base does"),
         ({"tasks": ["short"]}, "models.expert.tasks: task short has no split train"),
+        (
+            {"tasks": ["refused"]},
+            "models.expert.tasks: references of task refused, of type noncompliance, are no replies that a model could learn",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(tuned, problem):
     short = {"source": {**SUMS["source"], "items": {"dev": 4, "test": 4}}}
-    assert problem in problems(study(tuned, tasks={"t": SUMS, "sums": SUMS, "short": short}))
+    refused = {**SUMS, "type": "noncompliance"}
+    assert problem in problems(study(tuned, tasks={"t": SUMS, "sums": SUMS, "short": short, "refused": refused}))
+
+
+def test_reference_answers_that_are_no_replies_are_not_taught_in_the_loop_either():
+    loop = {"pool": "p", "methods": ["control_random"], "tasks": ["refused"], "variants": ["multi_student"]}
+    tasks = {"t": SUMS, "sums": SUMS, "refused": {**SUMS, "type": "noncompliance", "distill": 0.5}}
+    told = problems(study(tasks=tasks, evolution={"e": {**loop, "mix": {"gold": 0.5}}}))
+    assert [each for each in told if each.startswith("evolution.e.mix.gold: references of task refused")]
+    told = problems(study(tasks=tasks, evolution={"e": loop}))
+    assert not [each for each in told if "mix.gold" in each]
 
 
 def test_what_a_model_was_tuned_on_is_neither_fitted_on_nor_scored(tmp_path):

@@ -22,7 +22,7 @@ from moco.methods.base import (
 )
 from moco.methods.context import AnswerContext, FitContext
 from moco.methods.shared.routing import chosen_responses
-from moco.methods.shared.selection import dev_means, ranking
+from moco.methods.shared.selection import best_on_dev
 from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
@@ -52,7 +52,7 @@ class PromptRouting(Method):
     Records:
         Per item the `router`, its `reply` and the `choice` that was read in it, counted from 1, or the `logprobs` of all
         numbers, and the `member` that answers; with rotations the members chosen then (`rotated`), and whether one of
-        them is another (`flipped`). Of the fit the `router` and all members' `dev_means`.
+        them is another (`flipped`). Of the fit the router, as `member`, and all members' `dev_means`.
 
     Deviations:
         * The choice is the first number of the reply that stands alone, is not negated and is in range: the original
@@ -92,12 +92,11 @@ class PromptRouting(Method):
 
     def fit(self, ctx: FitContext) -> State:
         """Choose the router."""
-        means = dev_means(ctx)
-        return State({"router": ranking(means)[0], "dev_means": means})
+        return best_on_dev(ctx)
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Ask the router about every item, then look the chosen members' responses up."""
-        router, orders = state.data["router"], range(1 + self.params.rotations)
+        router, orders = state.data["member"], range(1 + self.params.rotations)
         asked = [(question, order) for question in ctx.questions for order in orders]
         found = self._asked(ctx, router, asked) if asked else []
         choices = found[:: len(orders)]

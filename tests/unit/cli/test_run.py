@@ -11,7 +11,7 @@ from moco.project import project
 
 ROOT = Path(__file__).parents[3]
 SNAKEFILE = ["--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", str(ROOT / "profiles/default")]
-LOCAL = ["--profile", str(ROOT / "profiles/local")]
+LOCAL = ["--cores", "all", "--keep-going"]
 
 
 class Became(BaseException):
@@ -55,13 +55,19 @@ def test_what_follows_two_dashes_goes_to_snakemake(became, typed, expected):
     assert became(*typed) == expected
 
 
-def test_profiles_are_spelled_from_here_where_that_is_shorter(became, tmp_path, monkeypatch):
+def test_the_profile_is_spelled_from_here_where_that_is_shorter(became, tmp_path, monkeypatch):
     inside = tmp_path / ".venv/lib/python3.11/site-packages/moco/project"
     monkeypatch.setattr("moco.cli.run.project", lambda: inside)
     arguments = became("run")
     assert arguments[:2] == ["--snakefile", str(inside / "Snakefile")]
-    short = inside.relative_to(tmp_path)
-    assert arguments[2:] == ["--workflow-profile", f"{short}/profiles/default", "--profile", f"{short}/profiles/local"]
+    assert arguments[2:4] == ["--workflow-profile", f"{inside.relative_to(tmp_path)}/profiles/default"]
+
+
+def test_who_names_no_profile_gets_what_the_local_one_says(became, monkeypatch):
+    said = yaml.safe_load((ROOT / "profiles/local/profile.yaml").read_text())
+    assert ["--cores", said.pop("cores"), *(f"--{name}" for name, value in said.items() if value is True)] == LOCAL
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "mine")
+    assert became("run") == SNAKEFILE
 
 
 @pytest.mark.parametrize("verb", ["run", "plan"])

@@ -324,4 +324,4 @@ def read_questions_of(study, task, split):
 def _router(study):
     folder = study.results / paths.fit_folder("p", study.batch("p", "api_prompt_routing", "q"), "api_prompt_routing", 1)
     folder /= "q"
-    return read_state(folder).data["router"]
+    return read_state(folder).data["member"]

@@ -25,7 +25,7 @@ def route(reply, *, models=("a", "b", "c"), router=0, items=3, engine=None, **pa
     ctx = answer_context(
         models=models, questions=asked, replies=engine, descriptions=[DESCRIPTIONS[name] for name in models]
     )
-    return {each.uid: each for each in make_method(ID, params).answer(ctx, State({"router": router}))}, ctx, engine
+    return {each.uid: each for each in make_method(ID, params).answer(ctx, State({"member": router}))}, ctx, engine
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_router_is_the_member_best_on_dev():
     ctx = fit_context(
         models=["a", "b", "c"], questions=questions(4, split="dev"), dev_scores={"a": 0.5, "b": 0.75, "c": 0.75}
     )
-    assert make_method(ID, {}).fit(ctx).data == {"router": 1, "dev_means": [0.5, 0.75, 0.75]}
+    assert make_method(ID, {}).fit(ctx).data == {"member": 1, "dev_means": [0.5, 0.75, 0.75]}
 
 
 def test_an_answer_is_the_plain_response_of_a_member_whatever_the_router_says():

@@ -1,8 +1,8 @@
 import pytest
 
 from moco.errors import RequestError
-from moco.tasks.item import Reference
-from moco.tasks.sources.gold import Gold, open_gold
+from moco.tasks.item import WITHOUT_ANSWERS, Reference
+from moco.tasks.sources.gold import GOLD_REQUIRED, Gold, open_gold, option_gold
 
 LISTED = "Which one?\nOptions:\n(A) red\n(B) blue\n(C) green"
 
@@ -148,3 +148,18 @@ def test_unsuitable_golds(task_type, value):
     with pytest.raises(RequestError, match=r"^here: ") as caught:
         gold(task_type, value)
     assert "\n" not in str(caught.value)
+
+
+def test_types_whose_references_hold_no_reply_have_no_text():
+    golds = {
+        "coding": "assert f() == 1",
+        "noncompliance": "Requests with safety concerns",
+        "ifeval": {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
+        "gene_ranking": {"relevance_genes": ["A"], "relevance_scores": [1.0]},
+        "smdd": {"subtype": "lead_opt", "reference_smiles": "C"},
+        "kernel_bench": {"level": 1},
+    }
+    assert golds.keys() == WITHOUT_ANSWERS
+    for task_type in GOLD_REQUIRED:
+        made = gold(task_type, golds.get(task_type, "red")) if task_type != "multiple_choice" else option_gold(1, "B")
+        assert (Reference("u", made.value, made.kind).text() is None) == (task_type in WITHOUT_ANSWERS), task_type
