@@ -16,6 +16,7 @@ from moco.records import (
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
+    ALL_STUDENTS,
     COSTS,
     GENERATIONS,
     JOB_PERF,
@@ -31,8 +32,8 @@ from moco.records.costs import flops
 ROUND = "round"
 """Kind of what the rounds of the loop cost, under the pool that they make and the name of their run."""
 
-TRAINED = "training.json"
-"""What a student's folder says of its training."""
+TRAINED, DISTANCES = "training.json", "distances.json"
+"""What a student's folder says of its training, and that of all students of a round of their adapters."""
 
 _ABOUT = ("kind", "pool", "name", "level", "seed")
 
@@ -79,6 +80,8 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
         for entry in entries
     )
     write_table(results / paths.collected(part, "replies"), ALL_REPLIES, replies, provenance)
+    students = (_students(each, results) for each in spec.get("rounds", ()))
+    write_table(results / paths.collected(part, "students"), ALL_STUDENTS, students, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
         for job in work
@@ -139,11 +142,41 @@ def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
             continue
         learnt, size = read_json(note), read_json(results / paths.model_json(model))["parameters"]
         read, written = int(learnt["tokens"]), int(learnt["written"])
-        spent = (flops("train", size, read) or 0.0) + (flops("fit", size, written) or 0.0) + learnt["teacher_flops"]
+        measured = int(learnt.get("held_out", {}).get("tokens", 0))  # read without being learnt
+        spent = (flops("train", size, read) or 0.0) + (flops("fit", size, written + measured) or 0.0)
+        spent += learnt["teacher_flops"]
         about = {"task": each["task"], "stage": "train", "scope": "task", "role": "member", "model": model}
-        counts = {"calls": 1, "items": learnt["examples"], "prompt_tokens": read, "completion_tokens": written}
+        counts = {
+            "calls": learnt["updates"],
+            "items": learnt["examples"],
+            "prompt_tokens": read,
+            "completion_tokens": written,
+        }
         rows.append({**about, "parameters": size, **counts, "flops": spent, "loads": 1})
     yield pa.Table.from_pylist(rows, schema=COSTS.columns)
+
+
+def _students(each: Mapping[str, Any], results: Path) -> pa.Table:
+    """Return what is known of the students of a round, and with the first one of the models of round 0."""
+    folder = results / each["students"]
+    apart = read_json(folder / DISTANCES) if (folder / DISTANCES).is_file() else {"parents": None, "students": None}
+    about = _named(each, "name", "seed", "task")
+    rows = []
+    for pool, models, distances in (
+        *([(each["before"]["pool"], each["before"]["models"], apart["parents"])] if "before" in each else []),
+        (each["pool"], each["models"], apart["students"]),
+    ):
+        for place, model in enumerate(models, start=1):
+            row: dict[str, Any] = {**dict.fromkeys(ALL_STUDENTS.columns.names), **about, "pool": pool, "model": model}
+            row["distance"] = distances[place - 1] if distances else None
+            note = folder / str(place) / TRAINED
+            if pool == each["pool"] and note.is_file():
+                learnt = read_json(note)
+                held_out = learnt.get("held_out", {"examples": 0, "before": None, "after": None})
+                row |= {"held_out": held_out["examples"], "loss_before": held_out["before"]}
+                row["loss_after"] = held_out["after"]
+            rows.append(row)
+    return pa.Table.from_pylist(rows, schema=ALL_STUDENTS.columns)
 
 
 def _single_costs(model: str, path: Path, results: Path, sample: int | None = None) -> pa.Table:

@@ -20,8 +20,11 @@ from moco.analysis.comparison import UNAVERAGED_TYPES
 from moco.analysis.costs import load_costs
 from moco.analysis.results import Spec, load_scores
 from moco.analysis.statistics import Estimate, average, estimate, paired_difference
+from moco.records import ALL_STUDENTS, read_frame
 
 Items: TypeAlias = "pd.Series[float]"
+LEARNT = ("examples", "steps", "tokens")
+"""By what the budget of a training is counted."""
 _FULL = 1 - 1e-9
 """A score from which on an item is solved; a mean of equal scores may miss 1 by a rounding."""
 
@@ -242,6 +245,36 @@ class Evolution:
             of_runs.append(pd.concat(equal, axis=1).mean(axis=1))
         return self._estimate(course, _mean(of_runs))
 
+    @cached_property
+    def _students(self) -> pd.DataFrame:
+        return read_frame(self._results / paths.collected(paths.EVOLUTION, "students"), ALL_STUDENTS)
+
+    def distance(self, course: Course, number: int) -> float | None:
+        """Return the mean distance of two models' adapters after a round, over seeds; None where one is not known."""
+        found = [self._of_students(run, number)["distance"] for run in course.runs]
+        if not all(len(each) and each.notna().all() for each in found):
+            return None
+        return float(pd.concat(found).mean())
+
+    def held_out_losses(self, course: Course) -> tuple[float, float] | None:
+        """Return the mean loss on what is held out before the first and after the last round; None where there is none.
+
+        What is held out has what the collaboration of each round says for replies, so the two are of different replies.
+        """
+        if not course.last:
+            return None
+        ends = ((1, "loss_before"), (course.last, "loss_after"))
+        before, after = (
+            pd.concat([self._of_students(run, number)[column] for run in course.runs]) for number, column in ends
+        )
+        known = len(before) and before.notna().all() and len(after) and after.notna().all()
+        return (float(before.mean()), float(after.mean())) if known else None
+
+    def _of_students(self, run: Mapping[str, Any], number: int) -> pd.DataFrame:
+        rows: pd.DataFrame = self._students
+        found: pd.DataFrame = rows[(rows["pool"] == run["rounds"][number]["pool"]) & (rows["name"] == run["run"])]
+        return found
+
     # Costs
 
     @cached_property
@@ -253,6 +286,21 @@ class Evolution:
         rows = self._costs[(self._costs["kind"] == ROUND) & (self._costs["task"] == course.task)]
         pools = {run["rounds"][each]["pool"] for run in course.runs for each in range(1, number + 1)}
         return float(rows.loc[rows["pool"].isin(pools), "flops"].sum(skipna=False)) / len(course.runs)
+
+    def learnt(self, course: Course, method: str | None = None) -> "pd.Series[float]":
+        """Return what was trained on, by the loop or by a baseline, as the mean over seeds: examples, steps, tokens.
+
+        They are those of all rounds and models together, tokens with repeats.
+        """
+        costs = self._costs[self._costs["task"] == course.task]
+        if method is None:
+            pools = {run["rounds"][each]["pool"] for run in course.runs for each in range(1, course.last + 1)}
+            rows = costs[(costs["kind"] == ROUND) & costs["pool"].isin(pools)]
+        else:
+            rows = self._of_baseline(course, method)
+        trained = rows.loc[rows["stage"] == "train", ["items", "calls", "prompt_tokens"]]
+        found: pd.Series[float] = trained.astype(float).sum() / len(course.runs)
+        return found.set_axis(list(LEARNT))
 
     def fit_flops(self, course: Course, method: str) -> float:
         """Return what a baseline learned for, as the mean over seeds."""

@@ -42,7 +42,7 @@ def evo_rounds(spec: Spec, results: Path) -> Drawing:
 
 
 def evo_diversity(spec: Spec, results: Path) -> Drawing:
-    """Draw how often two models of a pool give the same answer, by round."""
+    """Draw how often two models of a pool give the same answer, and how far their adapters are from each other, by round."""
     found = Evolution(spec, results)
 
     def panel(axes: "Axes", groups: Sequence[Sequence[Course]]) -> None:
@@ -50,13 +50,26 @@ def evo_diversity(spec: Spec, results: Path) -> Drawing:
             known = [course for course in courses if found.agreement(course, 0) is not None]
             points = [found.over_tasks(known, found.agreement, at) for at in range(courses[0].last + 1)]
             _line(axes, points, courses[0], marker, courses[0].method)
-        axes.set_ylabel("pairs that agree, %")
+            apart = [_mean_distance(found, courses, at) for at in range(courses[0].last + 1)]
+            known_at = [(at, 100 * value) for at, value in enumerate(apart) if value is not None]
+            if known_at:
+                look = _look(_colour(courses[0]), hollow=True)
+                axes.plot(*zip(*known_at, strict=True), marker=marker, color=_colour(courses[0]), zorder=3, **look)
+        axes.set_ylabel("agreement, distance, %")
 
     notes = (
         "Share of pairs of models of the pool that give the same answer to a test item, as the scorer reads it; an answer"
         " that it cannot read agrees with none. A higher share is a pool that is more alike.",
+        "Hollow marks: mean distance of what two adapters of the pool add to their bases, over all weights, as a share of their"
+        " common length: 0 where both add the same, 100 where these have nothing in common. It is missing where models are no"
+        " adapters of one shape.",
     )
-    return _panels(found, panel, "how alike the models of a pool are", notes)
+    return _panels(found, panel, "how alike the models of a pool are", notes, ("answers that agree", "distance"))
+
+
+def _mean_distance(found: Evolution, courses: Sequence[Course], number: int) -> float | None:
+    known = [each for course in courses if (each := found.distance(course, number)) is not None]
+    return sum(known) / len(known) if len(known) == len(courses) else None
 
 
 def evo_new_solved(spec: Spec, results: Path) -> Drawing:

@@ -7,7 +7,7 @@ from typing import Any
 
 from moco.analysis.comparison import BEST_SINGLE
 from moco.analysis.cost_tables import GIGA
-from moco.analysis.evolution import Course, Evolution
+from moco.analysis.evolution import LEARNT, Course, Evolution
 from moco.analysis.notes import ATTRIBUTED, study_notes
 from moco.analysis.render import Cell, Quantity, Table
 from moco.analysis.results import Spec
@@ -25,6 +25,10 @@ GAINS = "A gain is the paired difference, item by item, in percentage points."
 LEAKS = (
     "leaky: protocol upstream learns from replies to test items and chooses by their scores; such rows stand last and are"
     " to be compared with each other alone."
+)
+HELD_OUT = (
+    "Held-out loss: per token, on examples of distill that no student learns from, before the first training and after the"
+    " last; of on_policy the divergence to the teacher. Replies are those of each round's own collaboration."
 )
 COST_OF_ROUNDS = (
     "Learning GFLOPs: answers and replies that were learnt, and training, over all rounds. Per point: divided by the gain"
@@ -77,6 +81,7 @@ def _average_row(found: Evolution, courses: Sequence[Course], level: str, rounds
 def evo_variants(spec: Spec, results: Path) -> Table:
     """Return gains over all rounds by method and variant, what they cost, and items that were newly solved."""
     found = Evolution(spec, results)
+    measured = any(found.held_out_losses(course) for course in found.courses)
     rows: list[tuple[Cell, ...]] = []
     for courses in found.groups.values():
         last, spent = courses[0].last, _total(found, courses)
@@ -87,7 +92,8 @@ def evo_variants(spec: Spec, results: Path) -> Table:
             _over(found, courses, found.lost, last),
         )
         costs: tuple[Cell, ...] = (_giga(spent), *(_per_point(spent, gain) for gain in gains))
-        rows.append((*_names(courses[0]), len(courses), *map(_cell, gains), *solved, *costs))
+        losses = _losses(found, courses) if measured else ()
+        rows.append((*_names(courses[0]), len(courses), *map(_cell, gains), *solved, *costs, *losses))
     notes = (
         SINGLE_AND_MULTI,
         f"{GAINS} Gains are those of the last round against round 0, as the average over tasks whose scores are accuracies.",
@@ -95,11 +101,22 @@ def evo_variants(spec: Spec, results: Path) -> Table:
         " many would be new if nothing changed, from round 0 under one seed and another; it needs two seeds. Lost: items"
         " solved in round 0 and not after the last round; without a change as many are lost as are new.",
         COST_OF_ROUNDS,
+        *((HELD_OUT,) if measured else ()),
         *_notes(found),
     )
     names = ("entry", "method", "variant", "tasks", "gain single", "gain multi", "newly solved", "by chance", "lost")
     costs_of = ("learning GFLOPs", "GFLOPs per point single", "GFLOPs per point multi")
-    return Table(f"Study {spec['study']}: what each way of learning brings", (*names, *costs_of), tuple(rows), notes)
+    losses_of = ("held-out loss before", "held-out loss after") if measured else ()
+    columns = (*names, *costs_of, *losses_of)
+    return Table(f"Study {spec['study']}: what each way of learning brings", columns, tuple(rows), notes)
+
+
+def _losses(found: Evolution, courses: Sequence[Course]) -> tuple[Cell, ...]:
+    """Return the mean over tasks of the losses on what is held out; nothing where a task has none."""
+    known = [losses for course in courses if (losses := found.held_out_losses(course)) is not None]
+    if len(known) < len(courses):
+        return NOTHING, NOTHING
+    return tuple(Quantity(sum(each) / len(known)) for each in zip(*known, strict=True))
 
 
 def evo_domains(spec: Spec, results: Path) -> Table:
@@ -140,7 +157,8 @@ def evo_baselines(spec: Spec, results: Path) -> Table:
             gain = _over(found, courses, found.over_single, level, last)
             item = [found.item_flops(course, level, last) for course in courses]
             costs = (_giga(_total(found, courses)), _mean_giga(item))
-            rows.append((first.pool, len(courses), first.entry, system, level, score, gain, *costs))
+            budget = _budget(found, courses)
+            rows.append((first.pool, len(courses), first.entry, system, level, score, gain, *costs, *budget))
     notes = (
         SINGLE_AND_MULTI,
         f"Scores and gains are averages over the same tasks of an entry. {GAINS} All gains are against the mean single model"
@@ -148,6 +166,9 @@ def evo_baselines(spec: Spec, results: Path) -> Table:
         "Baselines learn on dev, with the settings that the study gives them, and are asked with the pool of round 0; an"
         " entry with other settings or shares of the mixture is a control of the loop.",
         "Learning GFLOPs: of the loop, what all rounds learn from and their training; of a baseline, its fit.",
+        "Learnt: examples, optimiser steps and tokens (with repeats) of all trained models and rounds together, the mean over"
+        " seeds; of the loop: these tokens by the mean of the loop's rows of this pool and these tasks. Compare at equal"
+        " budgets, near 1.",
         *_notes(found),
     )
     columns = (
@@ -160,6 +181,8 @@ def evo_baselines(spec: Spec, results: Path) -> Table:
         "gain over round 0",
         "learning GFLOPs",
         "GFLOPs/item",
+        *(f"learnt {each}" for each in LEARNT),
+        "of the loop",
     )
     return Table(f"Study {spec['study']}: the loop beside what it compares with", columns, tuple(rows), notes)
 
@@ -170,8 +193,8 @@ def _before(found: Evolution, courses: Sequence[Course]) -> list[tuple[Cell, ...
     alone = _mean_giga([found.item_flops(course, "single", 0) for course in courses])
     mean, best = _over(found, courses, found.score, "single", 0), _over(found, courses, found.best_single, 0)
     rows: list[tuple[Cell, ...]] = [
-        (pool, len(tasks), NOTHING, "mean single, round 0", "single", mean, NOTHING, NOTHING, alone),
-        (pool, len(tasks), NOTHING, f"{BEST_SINGLE}, round 0", "oracle", best, NOTHING, NOTHING, alone),
+        (pool, len(tasks), NOTHING, "mean single, round 0", "single", mean, NOTHING, NOTHING, alone, *_NO_BUDGET),
+        (pool, len(tasks), NOTHING, f"{BEST_SINGLE}, round 0", "oracle", best, NOTHING, NOTHING, alone, *_NO_BUDGET),
     ]
     of_method = {
         mine[0].method: mine
@@ -181,7 +204,7 @@ def _before(found: Evolution, courses: Sequence[Course]) -> list[tuple[Cell, ...
     for method, mine in of_method.items():
         score, gain = _over(found, mine, found.score, "multi", 0), _over(found, mine, found.over_single, "multi", 0)
         item = _mean_giga([found.item_flops(course, "multi", 0) for course in mine])
-        rows.append((pool, len(tasks), NOTHING, f"{method}, round 0", "multi", score, gain, NOTHING, item))
+        rows.append((pool, len(tasks), NOTHING, f"{method}, round 0", "multi", score, gain, NOTHING, item, *_NO_BUDGET))
     baselines = [
         each for each in found.spec["evolution"]["baselines"] if each["pool"] == pool and each["task"] in tasks
     ]
@@ -189,8 +212,24 @@ def _before(found: Evolution, courses: Sequence[Course]) -> list[tuple[Cell, ...
         score, gain = _over(found, courses, found.baseline, method), _over(found, courses, found.baseline_gain, method)
         spent = _giga(sum(found.fit_flops(course, method) for course in courses))
         item = _mean_giga([found.baseline_item_flops(course, method) for course in courses])
-        rows.append((pool, len(tasks), "baseline", method, level, score, gain, spent, item))
+        budget = _budget(found, courses, method)
+        rows.append((pool, len(tasks), "baseline", method, level, score, gain, spent, item, *budget))
     return rows
+
+
+_NO_BUDGET = (NOTHING,) * (len(LEARNT) + 1)
+"""What was trained for what nobody trained."""
+
+
+def _budget(found: Evolution, courses: Sequence[Course], method: str | None = None) -> tuple[Cell, ...]:
+    """Return what the loop or a baseline was trained on, over tasks, and its tokens by those of the loop."""
+    where = courses[0].pool, {course.task for course in courses}
+    alike = [mine for mine in found.groups.values() if (mine[0].pool, {course.task for course in mine}) == where]
+    learnt = {name: sum(float(found.learnt(course, method)[name]) for course in courses) for name in LEARNT}
+    tokens = [sum(float(found.learnt(course)["tokens"]) for course in mine) for mine in alike]
+    usual = sum(tokens) / len(tokens)
+    share = Quantity(learnt["tokens"] / usual) if usual else NOTHING
+    return (*map(Quantity, learnt.values()), share)
 
 
 def _names(course: Course) -> tuple[str, str, str]:

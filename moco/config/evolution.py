@@ -60,6 +60,13 @@ class EvolutionEntry(Section):
         pattern=r"^(none|correct|score>=-?[0-9]+(\.[0-9]+)?)$",
     )
     dedupe: bool = identity("Leave out a pair that a student has already.", False)
+    held_out: float = identity(
+        "Share of the items that are learnt from which no student of any round learns; on what they would teach, the loss is"
+        " measured before and after each training.",
+        0.0,
+        ge=0,
+        lt=1,
+    )
     lineage: Lineage = identity(
         "What a round trains: continue: the student of the round before, by an adapter on top of its adapter where a"
         " rank is given; continue_same: the same, by training its adapter on; reset: the base of round 0's model, or"

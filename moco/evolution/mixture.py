@@ -28,6 +28,7 @@ class Pair:
         models: Whose words they are; none for a reference.
         score: Of the completion, under the study's rule set; None where there is none.
         keys: Of the replies that they rest on, in the generation store.
+        held_out: It is not learnt: its loss is measured before and after training.
     """
 
     uid: str
@@ -38,6 +39,7 @@ class Pair:
     models: tuple[str, ...] = ()
     score: float | None = None
     keys: tuple[str, ...] = ()
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,18 @@ def passes(pair: Pair, rule: str) -> bool:
         return True
     least = 1.0 if rule == "correct" else float(rule.removeprefix("score>="))
     return pair.score is not None and pair.score >= least
+
+
+def kept_apart(uids: Sequence[str], share: float, seed: Sequence[Any]) -> frozenset[str]:
+    """Return the items that nobody learns from: a share of them, rounded down, drawn by the seed.
+
+    Args:
+        uids: All items of a split, in order.
+        share: Below 1.
+        seed: The same for all rounds of a run, so that no round learns what another holds out.
+    """
+    order = generator("held out", *seed).permutation(len(uids)).tolist()
+    return frozenset(uids[place] for place in order[: int(share * len(uids) + _ROUNDING)])
 
 
 def best_student(means: Sequence[float | None]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moco import paths
 from moco.decoding.fusion import WeightedSum
 from moco.digest import digest
+from moco.evolution.distance import mean_distances
 from moco.home import home, store_root, work_root
 from moco.methods.state import FAILED
 from moco.models.info import ModelInfo
@@ -21,6 +22,9 @@ from moco.training.run import train
 
 if TYPE_CHECKING:
     from moco.training.on_policy import Teacher
+
+DISTANCES = "distances.json"
+"""Beside the students of a round: how far adapters are from each other, of the pools before and after it."""
 
 log = logging.getLogger("moco")
 
@@ -54,18 +58,31 @@ class DistillJob:
         shutil.rmtree(self.output, ignore_errors=True)
         for place, (name, parent) in enumerate(zip(self.spec["students"], self.spec["parents"], strict=True), start=1):
             info = ModelInfo.read(self.results / paths.model_json(parent))
-            examples = [
-                Example(row["prompt"], row["completion"], uid=row["uid"], source=row["source"])
-                for row in rows
-                if row["student"] == name
-            ]
+            examples, held_out = (
+                [
+                    Example(row["prompt"], row["completion"], uid=row["uid"], source=row["source"])
+                    for row in rows
+                    if row["student"] == name and row["held_out"] is apart
+                ]
+                for apart in (False, True)
+            )
             # Copies of one model learn in orders of their own, so that they stay different.
             seed = [self.spec["seed"], self.spec["parents"][: place - 1].count(parent)]
             how = [self.spec["kind"], self.spec["training"], self._stacks, *([teacher.key()] if teacher else [])]
-            key = digest("student", info.fingerprint, examples, how, seed, self.spec["source"])
-            folder, cached = store.make("students", key, self._trainer(info, examples, seed, teacher))
+            key = digest("student", info.fingerprint, examples, held_out, how, seed, self.spec["source"])
+            folder, cached = store.make("students", key, self._trainer(info, examples, held_out, seed, teacher))
             copy_tree(folder, self.output / str(place))
             log.info("%s: %s examples on %s%s", name, len(examples), parent, ", from the store" if cached else "")
+        self._write_distances()
+
+    def _write_distances(self) -> None:
+        """Write how far the students' adapters are from each other, and those that they were trained from."""
+        root, before = home(self.results), []
+        for parent in self.spec["parents"]:
+            info = ModelInfo.read(self.results / paths.model_json(parent))
+            before.append(info.folder(root))
+        after = [self.output / str(place) for place in range(1, len(self.spec["students"]) + 1)]
+        write_json(self.output / DISTANCES, {"parents": mean_distances(before), "students": mean_distances(after)})
 
     @property
     def _stacks(self) -> bool:
@@ -81,11 +98,28 @@ class DistillJob:
         return Teacher(tuple(infos), WeightedSum(tuple(about["weights"])))
 
     def _trainer(
-        self, info: ModelInfo, examples: Sequence[Example], seed: Sequence[int], teacher: "Teacher | None"
+        self,
+        info: ModelInfo,
+        examples: Sequence[Example],
+        held_out: Sequence[Example],
+        seed: Sequence[int],
+        teacher: "Teacher | None",
     ) -> Any:
         def build(output: Path, scratch: Path) -> None:
             how, root, kind = self.spec["training"], home(self.results), self.spec["kind"]
-            train(kind, info, root, examples, how, seed, output, scratch, stack=self._stacks, teacher=teacher)
+            train(
+                kind,
+                info,
+                root,
+                examples,
+                how,
+                seed,
+                output,
+                scratch,
+                stack=self._stacks,
+                teacher=teacher,
+                held_out=held_out,
+            )
 
         return build
 

@@ -1,13 +1,14 @@
 """What the students of a round learn from, as one readable file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from moco import paths
 from moco.errors import WorkError
-from moco.evolution.mixture import Pair, Sources, best_student, mix
+from moco.evolution.mixture import Pair, Sources, best_student, kept_apart, mix
 from moco.prompts.blocks import answered
 from moco.records import ANSWERS, CALLS, GENERATIONS, MIXTURE, SCORES, Provenance, Schema, read_by_task, write_rows
 from moco.tasks.item import Question
@@ -31,19 +32,25 @@ def write_mixture(results: Path, spec: Mapping[str, Any], path: Path) -> list[in
     """
     found = _Found(results, spec)
     upstream = spec["protocol"] == "upstream"
-    mixtures = mix(
-        found.sources(),
-        spec["shares"],
-        len(spec["students"]),
-        spec["seed"],
-        rule=spec["filter"],
-        dedupe=spec["dedupe"],
-        overlap=upstream,
-    )
+
+    def mixed(*, held_out: bool) -> list[list[Pair]]:
+        return mix(
+            found.sources(held_out=held_out),
+            spec["shares"],
+            len(spec["students"]),
+            spec["seed"],
+            rule=spec["filter"],
+            dedupe=spec["dedupe"],
+            overlap=upstream,
+        )
+
+    mixtures = mixed(held_out=False)
     for student, pairs in zip(spec["students"], mixtures, strict=True):
         if not pairs:
             remedy = "see why replies failed or are empty, or what the filter leaves of them"
             raise WorkError("nothing can be taught", where=student, remedy=remedy)
+    apart = mixed(held_out=True) if spec["held_out"] else [[] for _ in mixtures]
+    apart = [[replace(pair, held_out=True) for pair in pairs] for pairs in apart]
     rows = (
         {
             "student": student,
@@ -52,8 +59,8 @@ def write_mixture(results: Path, spec: Mapping[str, Any], path: Path) -> list[in
             "models": list(pair.models),
             "keys": list(pair.keys),
         }
-        for student, pairs in zip(spec["students"], mixtures, strict=True)
-        for pair in pairs
+        for student, pairs, others in zip(spec["students"], mixtures, apart, strict=True)
+        for pair in (*pairs, *others)
     )
     write_rows(path, MIXTURE, rows, Provenance("mix", spec))
     return [len(pairs) for pairs in mixtures]
@@ -66,13 +73,15 @@ class _Found:
         self._results, self._spec = results, spec
         self._task, self._shares = spec["task"], spec["shares"]
         self._read: dict[str, Sequence[Row]] = {}
+        self._items: dict[str, list[Question]] = {}
 
-    def sources(self) -> Sources:
-        """Return pairs of every source that has a share."""
+    def sources(self, *, held_out: bool) -> Sources:
+        """Return pairs of every source that has a share, of the items that are learnt from or of those held out."""
         spec, shares = self._spec, self._shares
         asked = any(shares.get(source) for source in ("teach", "gold", "prompt"))
-        teaches = self._questions(spec["teaches_on"]) if asked else {}
-        learns = self._questions(spec["own_split"]) if shares.get("self") or shares.get("best") else {}
+        teaches = self._questions(spec["teaches_on"], held_out=held_out) if asked else {}
+        owned = shares.get("self") or shares.get("best")
+        learns = self._questions(spec["own_split"], held_out=held_out) if owned else {}
         return Sources(
             teach=self._taught(teaches) if shares.get("teach") else (),
             own=[self._own(place, learns) for place in range(len(spec["own"]))] if learns else (),
@@ -93,8 +102,13 @@ class _Found:
         rows = self._rows(self._spec["answers"], ANSWERS)
         return items * (1 + max((row["answer"] for row in rows), default=0))
 
-    def _questions(self, split: str) -> dict[str, Question]:
-        return {item.uid: item for item in read_questions(self._results / paths.task_folder(self._task), split)}
+    def _questions(self, split: str, *, held_out: bool) -> dict[str, Question]:
+        if split not in self._items:
+            self._items[split] = list(read_questions(self._results / paths.task_folder(self._task), split))
+        uids = [item.uid for item in self._items[split]]
+        # By run seed and task alone: all rounds and variants hold out the same items.
+        apart = kept_apart(uids, self._spec["held_out"], [*self._spec["seed"][:2], split])
+        return {item.uid: item for item in self._items[split] if (item.uid in apart) is held_out}
 
     def _taught(self, questions: Mapping[str, Question]) -> list[Pair]:
         spec = self._spec
@@ -114,6 +128,7 @@ class _Found:
                 tuple(keys.get(row["uid"], ())),
             )
             for row in self._said(spec["answers"], ANSWERS)
+            if row["uid"] in questions
         ]
 
     def _own(self, place: int, questions: Mapping[str, Question]) -> list[Pair]:
@@ -131,7 +146,7 @@ class _Found:
                 (row["key"],),
             )
             for row in self._said(path, GENERATIONS)
-            if row["sample"] == sample
+            if row["sample"] == sample and row["uid"] in questions
         ]
 
     def _gold(self, questions: Mapping[str, Question]) -> list[Pair]:

@@ -21,7 +21,7 @@ from moco.records.costs import flops
 from moco.store.artifacts import ArtifactStore
 from moco.store.checksums import copy_tree
 from moco.training.examples import Example, Reward
-from moco.training.run import tokens_read, train
+from moco.training.run import spent, train
 
 
 class Training:
@@ -94,7 +94,7 @@ class Training:
         # Fits of several tasks may train the same: each forgets its own.
         known_as = f"trained-{digest(key, self._scratch.parents[1].name)[:16]}"
         self._add(name, describe_student(known_as, info, folder, root), origin)
-        self._note(name, len(examples), *tokens_read(folder))
+        self._note(name, len(examples), *spent(folder))
         return Trained(folder, origin)
 
     def _settings(self, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Training:
         self._trained[name] = info, origin
         self._known.add(info.name)
 
-    def _note(self, name: str, examples: int, read: int, written: int) -> None:
+    def _note(self, name: str, examples: int, steps: int, read: int, written: int) -> None:
         """Note what training costs: six operations per parameter and token that it reads, two per token that it writes.
 
         Repeats count. What it writes it also reads, to learn from it.
@@ -118,9 +118,9 @@ class Training:
         parameters = self._trained[name][0].parameters
         about = {"stage": "train", "scope": self._job.needs.fit_scope, "role": "fitted", "model": name}
         learnt, wrote = flops("train", parameters, read), flops("fit", parameters, written)
-        spent = None if learnt is None or wrote is None else learnt + wrote
-        counts = {"calls": 1, "items": examples, "prompt_tokens": read, "completion_tokens": written, "loads": 1}
-        self.costs.append({**about, "parameters": parameters, **counts, "flops": spent})
+        both = None if learnt is None or wrote is None else learnt + wrote
+        counts = {"calls": steps, "items": examples, "prompt_tokens": read, "completion_tokens": written, "loads": 1}
+        self.costs.append({**about, "parameters": parameters, **counts, "flops": both})
 
     def close(self) -> None:
         """Forget the models; what the state keeps is among the fit's files by now."""

@@ -18,7 +18,7 @@ from moco.store.checksums import copy_tree
 
 OPERATION = "lora"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_A, _B = ".lora_A.weight", ".lora_B.weight"
+FACTOR_A, FACTOR_B = ".lora_A.weight", ".lora_B.weight"
 _PLAIN: dict[str, Any] = {
     "use_dora": False,
     "modules_to_save": None,
@@ -64,10 +64,10 @@ def combine_adapters(recipe: Recipe, sources: Sequence[ModelInfo], folder: Path,
     first = read[0][0]
     by_delta = recipe.options["space"] == "delta"
     for info, (tensors, _) in zip(sources, read, strict=True):
-        _check_shapes(first, tensors, info.name, sources[0].name, ranks=not by_delta)
+        check_factors(first, tensors, info.name, sources[0].name, ranks=not by_delta)
     combined: dict[str, torch.Tensor] = {}
     for name in sorted(first):
-        is_b = name.endswith(_B)
+        is_b = name.endswith(FACTOR_B)
         parts = [tensors[name].to(torch.float64) * (scale if is_b else 1.0) for tensors, scale in read]
         if is_b or not by_delta:
             parts = [weight * part for weight, part in zip(recipe.weights, parts, strict=True)]
@@ -79,17 +79,28 @@ def combine_adapters(recipe: Recipe, sources: Sequence[ModelInfo], folder: Path,
 
 def _read(info: ModelInfo, root: Path) -> tuple[dict[str, torch.Tensor], float]:
     """Return an adapter's factors by name, and its scale."""
+    where = f"models.{info.name}"
+    if info.base is None:
+        raise RequestError("is no LoRA adapter", where=where, remedy="combine adapters only")
+    return read_factors(info.folder(root), where)
+
+
+def read_factors(own: Path, where: str) -> tuple[dict[str, torch.Tensor], float]:
+    """Return the factors of the adapter in a folder by name, and its scale.
+
+    Raises:
+        RequestError: It is no plain LoRA adapter.
+    """
     from safetensors.torch import load_file
 
-    own, where = info.folder(root), f"models.{info.name}"
-    if info.base is None or not (own / CONFIG).is_file():
+    if not (own / CONFIG).is_file():
         raise RequestError("is no LoRA adapter", where=where, remedy="combine adapters only")
     config: Mapping[str, Any] = read_json(own / CONFIG)
     unusual = [key for key, usual in _PLAIN.items() if config.get(key) and config[key] != usual]
     if config.get("init_lora_weights", True) not in _INITIAL:
         unusual.append("init_lora_weights")
     tensors = load_file(own / WEIGHTS) if (own / WEIGHTS).is_file() else {}
-    strange = sorted(name for name in tensors if not name.endswith((_A, _B)))
+    strange = sorted(name for name in tensors if not name.endswith((FACTOR_A, FACTOR_B)))
     if unusual or strange or not tensors:
         what = f"{unusual[0]}: {config.get(unusual[0])}" if unusual else strange[0] if strange else f"no {WEIGHTS}"
         raise RequestError(f"has more than two factors per weight ({what})", where=where, remedy="leave it out")
@@ -97,14 +108,20 @@ def _read(info: ModelInfo, root: Path) -> tuple[dict[str, torch.Tensor], float]:
     return tensors, alpha / sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
-def _check_shapes(
+def check_factors(
     first: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor], name: str, reference: str, *, ranks: bool
 ) -> None:
+    """Refuse an adapter whose factors have other shapes than those of the first; of other ranks too, where they count.
+
+    Raises:
+        RequestError: They have.
+    """
+
     def shape(tensors: Mapping[str, torch.Tensor], key: str) -> Any:
         if key not in tensors:
             return "missing"
         rows, columns = tensors[key].shape
-        return (rows, columns) if ranks else columns if key.endswith(_A) else rows
+        return (rows, columns) if ranks else columns if key.endswith(FACTOR_A) else rows
 
     for key in sorted({*first, *other}):
         mine, theirs = shape(first, key), shape(other, key)
@@ -119,7 +136,7 @@ def _write(folder: Path, like: Path, tensors: Mapping[str, torch.Tensor]) -> Non
     for path in sorted(like.iterdir()):
         if path.is_file() and path.name not in (CONFIG, WEIGHTS, "README.md", "zoo.json"):
             shutil.copy2(path, folder / path.name)
-    rank = next(tensor.shape[0] for name, tensor in tensors.items() if name.endswith(_A))
+    rank = next(tensor.shape[0] for name, tensor in tensors.items() if name.endswith(FACTOR_A))
     config = {**read_json(like / CONFIG), "r": rank, "lora_alpha": rank, "use_rslora": False}
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     save_file(dict(tensors), folder / WEIGHTS, metadata={"format": "pt"})

@@ -181,8 +181,8 @@ COSTS = _schema(
     role=_TEXT,  # member of the pool | helper | fitted: made by the fit | candidate of a search
     model=_TEXT,
     parameters=_LONG,
-    calls=_LONG,
-    items=_LONG,  # that the model worked on
+    calls=_LONG,  # of stage train: steps of the optimiser
+    items=_LONG,  # that the model worked on; of stage train: examples
     prompt_tokens=_LONG,
     completion_tokens=_LONG,
     flops=_FLOAT,
@@ -235,7 +235,7 @@ JOB_PERF = _schema(
 
 MIXTURE = _schema(
     "mixture",
-    2,
+    3,
     student=_TEXT,
     task=_TEXT,
     uid=_TEXT,
@@ -245,13 +245,14 @@ MIXTURE = _schema(
     models=pa.list_(_TEXT),  # whose words it is; none for a reference
     score=_FLOAT,  # of the completion, under the study's rule set; null where it has none
     keys=pa.list_(_TEXT),  # of the replies that it rests on, in the generation store
+    held_out=_BOOL,  # it is not learnt: its loss is measured before and after training
     prompt=_TEXT,
     completion=_TEXT,
 )
 
 EXAMPLES = _schema(
     "examples",
-    1,
+    2,
     uid=_TEXT,  # item that it comes from; empty where it comes from none
     source=_TEXT,  # what it is made of
     prompt=_TEXT,
@@ -261,6 +262,7 @@ EXAMPLES = _schema(
     reply_tokens=_INT,
     rejected_tokens=_INT,
     flag=_TEXT,  # ok | shortened | truncated | left out: the reply leaves no room for a prompt
+    held_out=_BOOL,  # it was not learnt: its loss was measured before and after
 )
 
 CURVE = _schema(
@@ -310,6 +312,20 @@ ALL_REPLIES = _schema(
     cut_prompts=_LONG,  # prompts that lost their beginning
     short_prompts=_LONG,  # prompts in which others' answers and the like were shortened
     prompt_cut_tokens=_LONG,  # tokens that both left out
+)
+
+ALL_STUDENTS = _schema(
+    "all_students",
+    1,
+    pool=_TEXT,  # that a round made; of round 0 the declared one
+    name=_TEXT,  # run of the loop
+    seed=_INT,
+    task=_TEXT,
+    model=_TEXT,
+    held_out=_LONG,  # examples that were kept apart while it was trained; null where it was not, as in round 0
+    loss_before=_FLOAT,  # on these, per token of their replies; null where there are none
+    loss_after=_FLOAT,
+    distance=_FLOAT,  # of its adapter from the others of the pool, as a mean; null where they cannot be compared
 )
 
 ALL_JOBS_PERF = _schema("all_jobs_perf", 1, name=_TEXT, level=_TEXT, part=_TEXT, **_kinds(JOB_PERF))

@@ -120,14 +120,22 @@ class LoadedTeacher:
     def __init__(self, teacher: Teacher, root: Path, how: OnPolicy, examples: Sequence[Example]) -> None:
         places, self._program = teacher.program.members([info.fingerprint for info in teacher.models])
         self._infos = [teacher.models[place] for place in places]
-        self._root, self._how = root, how
+        self._root, self._how, self._examples = root, how, examples
         room = how.max_new_tokens or 0
         encoders = [Encoder(info, root, how.max_tokens) for info in self._infos]
         self._prompts = [[encoder.encoded(each, room).prompt for each in examples] for encoder in encoders]
 
-    def can_read(self, place: int) -> bool:
-        """Return whether all models have room for the prompt of an example and a reply."""
-        return all(prompts[place] for prompts in self._prompts)
+    def check(self) -> None:
+        """Refuse prompts that leave no room for a reply.
+
+        Raises:
+            RequestError: A model has no room for one.
+        """
+        for place, example in enumerate(self._examples):
+            if not all(prompts[place] for prompts in self._prompts):
+                longest = self._how.max_new_tokens
+                what = f"a model of the teacher has no room for {example.uid} and a reply of {longest} tokens"
+                raise RequestError(what, where="on-policy distillation", remedy="lower max_new_tokens")
 
     @cached_property
     def _models(self) -> list[Any]:
@@ -230,9 +238,7 @@ def on_policy_trainer(
         RequestError: The teacher's models have no room for a prompt.
     """
     loaded = LoadedTeacher(teacher, root, how, [each.example for each in encoded])
-    if cut := next((each.example for place, each in enumerate(encoded) if not loaded.can_read(place)), None):
-        what = f"a model of the teacher has no room for {cut.uid} and a reply of {how.max_new_tokens} tokens"
-        raise RequestError(what, where="on-policy distillation", remedy="lower max_new_tokens")
+    loaded.check()
     data = Dataset.from_list([{"number": number} for number in range(len(order))])
     arguments = TrainingArguments(**common, remove_unused_columns=False)
     trainer = trainer_class(network, arguments, _numbers, data)

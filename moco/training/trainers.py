@@ -174,7 +174,7 @@ def run_trainer(
         if kind == ON_POLICY:
             assert isinstance(how, OnPolicy)
             assert teacher is not None
-            rollouts = _rollouts(network, info, root, how, tokenizer, seed)
+            rollouts = rollouts_of(network, info, root, how, tokenizer, seed)
             trainer: Any = on_policy_trainer(_OnPolicy, network, root, encoded, order, how, common, rollouts, teacher)
         else:
             make = {"sft": _sft, "dpo": _dpo, "grpo": _grpo}[kind]
@@ -346,13 +346,14 @@ def _grpo(
     data = Dataset.from_list([{"prompt": str(place)} for place in order])
     trainer = _Grpo(network, rewards, _one_device(arguments), data, processing_class=tokenizer)
     trainer.prompts = [each.prompt for each in encoded]
-    trainer.rollouts = _rollouts(network, info, root, how, tokenizer, seed)
+    trainer.rollouts = rollouts_of(network, info, root, how, tokenizer, seed)
     return trainer
 
 
-def _rollouts(
+def rollouts_of(
     network: Any, info: ModelInfo, root: Path, how: Grpo | OnPolicy, tokenizer: Any, seed: int
 ) -> "_Rollouts":
+    """Return what lets a model reply to prompts while it learns: a function of the model, prompts and the step."""
     return _Rollouts(info, root, how, seed, stop_ids(tokenizer, network.config, network.generation_config))
 
 

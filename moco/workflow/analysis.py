@@ -24,7 +24,7 @@ _OF_ROUNDS = "evo_"
 
 _EVO_TABLES = ("evo_main", "evo_variants", "evo_baselines", "evo_domains")
 _EVO_FIGURES = ("evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity")
-COLLECTED = ("scores", "costs", "replies", "jobs_perf")
+COLLECTED = ("scores", "costs", "replies", "students", "jobs_perf")
 """Files of a collected part."""
 
 
@@ -73,7 +73,7 @@ class Collect(Stage):
         """Return what each round of each run cost: what taught it, and its students.
 
         `read` has the costs of the collaboration's answers, `own` model, file and sample of the replies that were learnt
-        or by which the best student was chosen.
+        or by which the best student was chosen, `before` the pool of round 0 where the round trains its models.
         """
         mix = Mix(self.matrix)
         found = []
@@ -82,7 +82,10 @@ class Collect(Stage):
                 job = SimpleNamespace(run=run.name, round=number)
                 about = {"pool": run.pool(number), "name": run.name, "seed": run.seed, "task": run.task}
                 students = {"students": paths.students(run.name, number), "models": list(run.models(number))}
-                found.append({**about, **students, **mix.spent(job)})
+                # What the first round trains is the pool of round 0, but where lineage `reset` trains its bases.
+                first = number == 1 and run.parents(1) == run.members
+                before = {"before": {"pool": run.entry.pool, "models": list(run.members)}} if first else {}
+                found.append({**about, **students, **before, **mix.spent(job)})
         return found
 
     def entries(self, part: str) -> list[dict[str, Any]]:

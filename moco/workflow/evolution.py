@@ -64,6 +64,7 @@ class Mix(RoundStage):
             "shares": run.shares,
             "filter": run.entry.filter,
             "dedupe": run.entry.dedupe,
+            "held_out": run.entry.held_out,
             "scorer": self.study.scorer,
             "seed": [run.seed, run.task, number],
             "teaches_on": run.teaches_on,

@@ -1,6 +1,6 @@
 """Why a method does not apply to a pool or to tasks, in the words that tables show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from moco.config.study import Study
@@ -10,6 +10,7 @@ from moco.workflow.batches import Batch
 
 if TYPE_CHECKING:
     from moco.workflow.matrix import Matrix
+    from moco.workflow.nodes import Nodes
 
 
 def type_obstacle(study: Study, method: Method, needs: Needs, batch: Batch) -> str | None:
@@ -53,15 +54,14 @@ def pool_obstacle(matrix: "Matrix", pool: str, variant: str) -> str | None:
             return f"{name} runs in vllm, which cannot be stepped with others"
     if needs.descriptions and not matrix.descriptions(pool):
         return "needs a description of every model"
-    for aspect in sorted(needs.same):
-        values = {name: nodes.declared(name, aspect) for name in models}
-        if len({value for value in values.values() if value is not None}) > 1:
-            (first, one), (second, other) = _two_that_differ(values)
-            return f"models must share one {aspect}: {first} has {one}, {second} has {other}"
-    return None
+    return next(filter(None, (difference(nodes, models, aspect) for aspect in sorted(needs.same))), None)
 
 
-def _two_that_differ(values: Mapping[str, str | None]) -> tuple[tuple[str, str | None], tuple[str, str | None]]:
+def difference(nodes: "Nodes", models: Iterable[str], aspect: str) -> str | None:
+    """Return which two of these models are known not to share an `architecture` or `tokenizer`, or None."""
+    values = {name: nodes.declared(name, aspect) for name in models}
     known = [(name, value) for name, value in values.items() if value is not None]
-    first = known[0]
-    return first, next(pair for pair in known if pair[1] != first[1])
+    for name, value in known:
+        if value != known[0][1]:
+            return f"models must share one {aspect}: {known[0][0]} has {known[0][1]}, {name} has {value}"
+    return None

@@ -15,6 +15,7 @@ from moco.errors import RequestError
 from moco.methods.base import TokenTeacher
 from moco.workflow.batches import Batch
 from moco.workflow.cells import Cell, known_entry
+from moco.workflow.obstacles import difference
 
 if TYPE_CHECKING:
     from moco.workflow.matrix import Matrix
@@ -251,6 +252,8 @@ class Rounds:
             reason = self._matrix.pool_obstacle(run.pool(1), run.method)
         if reason is None and run.is_on_policy and self._token_teacher(run.entry.pool, run.method) is None:
             reason = "it has no next-token distribution on given prefixes, which variant on_policy learns from"
+        if reason is None and run.is_on_policy:
+            reason = difference(self._nodes, run.members, "tokenizer")
         if reason is not None:
             raise RequestError(
                 f"{run.method} cannot teach pool {run.entry.pool}: {reason}",

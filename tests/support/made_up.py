@@ -10,6 +10,7 @@ from moco.records import (
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
+    ALL_STUDENTS,
     ANSWERS,
     CALLS,
     GENERATIONS,
@@ -44,7 +45,7 @@ def write_collected(plan: Plan, results: Path, mark: Mark, items: int = 4) -> No
             counts |= {"short_prompts": 0, "prompt_cut_tokens": 0}
             replies.append({**about, "task": task, **counts})
     collected = {"scores": (ALL_SCORES, scores), "costs": (ALL_COSTS, costs), "replies": (ALL_REPLIES, replies)}
-    for name, (schema, rows) in {**collected, "jobs_perf": (ALL_JOBS_PERF, [])}.items():
+    for name, (schema, rows) in {**collected, "students": (ALL_STUDENTS, []), "jobs_perf": (ALL_JOBS_PERF, [])}.items():
         _write(results / paths.collected(paths.BENCHMARK, name), schema, rows)
 
 

@@ -147,5 +147,6 @@ def test_the_table_needs_prepared_tasks_only(study):
     assert "<results>/tasks/first/dropped.parquet" in inputs
     Wildcards.table = "moco_main"
     assert plan.tabulate.inputs(Wildcards()) == [
-        f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "replies", "jobs_perf")
+        f"<results>/analysis/benchmark/{name}.parquet"
+        for name in ("scores", "costs", "replies", "students", "jobs_perf")
     ]

@@ -15,6 +15,7 @@ from moco.records import (
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
+    ALL_STUDENTS,
     CALLS,
     COSTS,
     GENERATIONS,
@@ -198,6 +199,7 @@ def test_nothing_to_collect_leaves_readable_files(tmp_path):
         ("scores", ALL_SCORES),
         ("costs", ALL_COSTS),
         ("replies", ALL_REPLIES),
+        ("students", ALL_STUDENTS),
         ("jobs_perf", ALL_JOBS_PERF),
     ):
         assert read_rows(tmp_path / f"analysis/benchmark/{name}.parquet", schema) == []
@@ -233,7 +235,7 @@ def test_a_round_costs_what_it_learns_from_and_the_training_of_its_students(resu
     rows = [{"task": task, **cost(calls=4)} for task in ("t", "u")]
     write_rows(results / answers, COSTS, rows, Provenance("answer"))
     for place, note in ((1, {"tokens": 100, "written": 0}), (2, {"tokens": 60, "written": 40, "teacher_flops": 5})):
-        whole = {"examples": 8, "teacher_flops": 0, **note}
+        whole = {"examples": 8, "updates": 2, "teacher_flops": 0, **note}
         write_json(results / f"evolution/r/r1/students/{place}/training.json", whole)
         write_json(results / paths.model_json(f"r--r1--{place}"), {"parameters": SIZE})
     write_json(results / "evolution/r/r1/students/3/failed.json", {"reason": "x"})
@@ -247,7 +249,30 @@ def test_a_round_costs_what_it_learns_from_and_the_training_of_its_students(resu
     assert [(row["stage"], row["model"], row["calls"]) for row in rows] == [
         ("answer", cost()["model"], 4),
         ("answer", "m", 1),  # of two samples, the one that was learnt
-        ("train", "r--r1--1", 1),
-        ("train", "r--r1--2", 1),
+        ("train", "r--r1--1", 2),
+        ("train", "r--r1--2", 2),
     ]
     assert [row["flops"] for row in rows[1:]] == [2 * SIZE * 12, 6 * SIZE * 100, 6 * SIZE * 60 + 2 * SIZE * 40 + 5]
+
+
+def test_students_are_collected_with_their_losses_and_distances_and_round_0_with_its_own(results):
+    folder = "evolution/r/r1/students"
+    held_out = {"examples": 2, "before": 3.0, "after": 1.5, "tokens": 10}
+    for place, note in ((1, {"held_out": held_out}), (2, {})):
+        whole = {"examples": 8, "updates": 2, "teacher_flops": 0, "tokens": 100, "written": 0, **note}
+        write_json(results / f"{folder}/{place}/training.json", whole)
+        write_json(results / paths.model_json(f"r--r1--{place}"), {"parameters": SIZE})
+    write_json(results / f"{folder}/distances.json", {"parents": [0.5, 0.5], "students": [0.25, 0.25]})
+    made = {"pool": "r--r1", "name": "r", "seed": 7, "task": "t", "students": folder, "read": {}, "own": []}
+    made |= {"models": ["r--r1--1", "r--r1--2"], "before": {"pool": "both", "models": ["m", "n"]}}
+    collect({"scorer": "strict", "entries": ENTRIES, "work": WORK, "rounds": [made]}, results, "evolution")
+    rows = read_rows(results / "analysis/evolution/students.parquet", ALL_STUDENTS)
+    measured = ("pool", "model", "held_out", "loss_before", "loss_after", "distance")
+    assert [tuple(row[name] for name in measured) for row in rows] == [
+        ("both", "m", None, None, None, 0.5),
+        ("both", "n", None, None, None, 0.5),
+        ("r--r1", "r--r1--1", 2, 3.0, 1.5, 0.25),
+        ("r--r1", "r--r1--2", 0, None, None, 0.25),
+    ]
+    costs = read_rows(results / "analysis/evolution/costs.parquet", ALL_COSTS)
+    assert [row["flops"] for row in costs if row["kind"] == "round"] == [6 * SIZE * 100 + 2 * SIZE * 10, 6 * SIZE * 100]

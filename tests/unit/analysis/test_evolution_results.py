@@ -11,7 +11,7 @@ from moco.analysis.figures import figures_of, make_figure
 from moco.analysis.loop_expectations import of_loop, strategies_that_gain
 from moco.analysis.render import Quantity
 from moco.analysis.tables import make_table, tables_of
-from moco.records import ALL_COSTS, ALL_SCORES, Provenance, write_rows
+from moco.records import ALL_COSTS, ALL_SCORES, ALL_STUDENTS, Provenance, write_rows
 
 BEFORE = {1: ([1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]), 2: ([0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0])}
 AFTER = {1: ([1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]), 2: ([0, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0])}
@@ -22,7 +22,7 @@ class Course:
     """Writes what is collected of runs of one round, and describes them."""
 
     def __init__(self, folder):
-        self.results, self.scores, self.costs = folder, [], []
+        self.results, self.scores, self.costs, self.students = folder, [], [], []
         self.spec = {
             "study": "s",
             "configuration": "0" * 64,
@@ -45,8 +45,9 @@ class Course:
             self.scores.append({**about, "scorer": "strict", **row})
         self.cost(about, "answer", flops)
 
-    def cost(self, about, stage, flops):
-        self.costs.append({**about, "stage": stage, "scope": "task", "role": "member", "model": "m", "flops": flops})
+    def cost(self, about, stage, flops, **counts):
+        row = {**about, "stage": stage, "scope": "task", "role": "member", "model": "m", "flops": flops}
+        self.costs.append({**row, **counts})
 
     def run(self, task="t", entry="loop", variant="supervised", protocol="clean", before=BEFORE, after=AFTER):
         for seed in before:
@@ -76,10 +77,18 @@ class Course:
                     },
                     stage,
                     flops,
+                    **({"items": 8, "calls": 2, "prompt_tokens": 100 * seed} if stage == "train" else {}),
                 )
+            for at, made in enumerate(pools):
+                for model, value in zip(made["models"], (0.75, 0.25), strict=True):
+                    row = {"pool": made["pool"], "name": name, "seed": seed, "task": task, "model": model}
+                    row |= {"distance": value * seed / (1 + at)}
+                    row |= {"held_out": 2, "loss_before": 4.0 * seed, "loss_after": 2.0 * seed} if at else {}
+                    self.students.append(row)
 
     def written(self):
-        for name, schema, rows in (("scores", ALL_SCORES, self.scores), ("costs", ALL_COSTS, self.costs)):
+        collected = (ALL_SCORES, self.scores), (ALL_COSTS, self.costs), (ALL_STUDENTS, self.students)
+        for name, (schema, rows) in zip(("scores", "costs", "students"), collected, strict=True):
             whole = [{**dict.fromkeys(schema.columns.names), **row} for row in rows]
             write_rows(self.results / paths.collected(paths.EVOLUTION, name), schema, whole, Provenance("collect"))
         return self.spec, self.results
@@ -215,7 +224,8 @@ def test_baselines_stand_beside_round_0_and_the_last_round(made):
     for seed, items in ((1, [1, 1, 0, 0]), (2, [1, 0, 0, 0])):
         made.result("method", "p", "debate", "t", seed, items, flops=40.0)
         about = {"kind": "method", "pool": "p", "name": "debate", "level": "text", "task": "t", "seed": seed}
-        made.cost(about, "train", 2e9)
+        for _ in range(2):  # two models
+            made.cost(about, "train", 1e9, items=4, calls=3, prompt_tokens=150)
     made.spec["evolution"]["baselines"] = [{"pool": "p", "method": "debate", "level": "text", "task": "t"}]
     table = evo_baselines(*made.written())
     assert [row[3] for row in table.rows] == [
@@ -230,11 +240,32 @@ def test_baselines_stand_beside_round_0_and_the_last_round(made):
     assert means(debate, "score", "gain over round 0") == [0.375, 0.25]
     assert debate["learning GFLOPs"] == Quantity(2.0)
     assert debate["GFLOPs/item"] == Quantity(10e-9)
+    budget = ("learnt examples", "learnt steps", "learnt tokens", "of the loop")
+    assert [debate[name] for name in budget] == [Quantity(8.0), Quantity(6.0), Quantity(300.0), Quantity(2.0)]
+    loop = cells(table, system="vote, supervised, round 1", level="multi")
+    assert [loop[name] for name in budget] == [Quantity(8.0), Quantity(2.0), Quantity(150.0), Quantity(1.0)]
+    assert [cells(table, system="vote, round 0")[name] for name in budget] == ["-"] * 4
     assert means(cells(table, system="best single (test), round 0"), "score") == [0.25]
     multi = cells(table, system="vote, supervised, round 1", level="multi")
     assert means(multi, "score", "gain over round 0") == [0.625, 0.5]
     assert multi["GFLOPs/item"] == Quantity(5e-9)
     assert cells(table, system="vote, supervised, round 1", level="single")["GFLOPs/item"] == Quantity(2e-9)
+
+
+def test_distances_are_means_over_models_and_seeds_and_missing_where_one_is(made):
+    found = Evolution(*made.written())
+    assert [found.distance(found.courses[0], at) for at in (0, 1)] == [0.75, 0.375]
+    made.students[-1]["distance"] = None
+    found = Evolution(*made.written())
+    assert [found.distance(found.courses[0], at) for at in (0, 1)] == [0.75, None]
+
+
+def test_losses_on_what_is_held_out_stand_beside_gains_where_they_were_measured(made):
+    row = cells(evo_variants(*made.written()))
+    assert (row["held-out loss before"], row["held-out loss after"]) == (Quantity(6.0), Quantity(3.0))
+    for student in made.students:
+        student |= {"loss_before": None, "loss_after": None}
+    assert not any("held-out" in name for name in evo_variants(*made.written()).columns)
 
 
 def test_a_study_without_the_loop_has_none_of_its_tables_and_figures(made):

@@ -33,6 +33,7 @@ SPEC = {
     "shares": {"teach": 1.0, "self": 0.5, "best": 0.5, "gold": 0.0},
     "filter": "none",
     "dedupe": False,
+    "held_out": 0.0,
     "scorer": "strict",
     "seed": [1, "t", 1],
     "teaches_on": "distill",
@@ -94,7 +95,8 @@ def mixed(results, **changes):
     path = results / "mix.parquet"
     counts = write_mixture(results, {**SPEC, **changes}, path)
     rows = read_rows(path, MIXTURE)
-    assert [sum(row["student"] == name for row in rows) for name in SPEC["students"]] == counts
+    learnt = [row["student"] for row in rows if not row["held_out"]]
+    assert [learnt.count(name) for name in SPEC["students"]] == counts
     return rows
 
 
@@ -170,3 +172,22 @@ def test_a_student_with_nothing_to_learn_is_an_error_that_names_it(results):
     with pytest.raises(WorkError, match="nothing can be taught") as error:
         mixed(results, shares={"teach": 1.0}, filter="correct")
     assert error.value.where == "r--r1--1"
+
+
+def test_held_out_items_are_learnt_by_nobody_in_any_round_and_stand_beside_what_is(results):
+    first, second = (mixed(results, held_out=0.25, seed=[1, "t", number]) for number in (1, 2))
+    apart = {row["uid"] for row in first if row["held_out"]}
+    assert len(apart) == 2
+    assert {row["uid"] for row in second if row["held_out"]} == apart
+    for rows in (first, second):
+        assert apart.isdisjoint(row["uid"] for row in rows if not row["held_out"])
+    mine = [row for row in first if row["student"] == "r--r1--1"]
+    # Shares are counted in the items that are learnt from, and in those that are held out.
+    for held_out, counts in ((False, [6, 3, 3]), (True, [2, 1, 1])):
+        found = [row["source"] for row in mine if row["held_out"] is held_out]
+        assert [found.count(source) for source in ("teach", "self", "best")] == counts
+    assert {row["uid"] for row in mixed(results, held_out=0.25, seed=[2, "t", 1]) if row["held_out"]} != apart
+
+
+def test_nothing_is_held_out_by_default(results):
+    assert not any(row["held_out"] for row in mixed(results))

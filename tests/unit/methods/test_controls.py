@@ -69,6 +69,14 @@ def test_best_single_repeats_the_member_best_on_dev(scores, chosen):
     assert {(answer.text, *answer.models) for answer in given} == {(f"from {'abc'[chosen]}", "abc"[chosen])}
 
 
+def test_a_declared_member_answers_whatever_dev_says():
+    method = make_method("control_best_single", {"member": 2})
+    needs = method.needs(PoolInfo.of_size(3))
+    assert (needs.fit, needs.min_models) == (None, 2)
+    world = World(("a", "b", "c"), replies=NAMES)
+    assert {row["text"] for row in world.answer(method, State()).values()} == {"from b"}
+
+
 def test_best_single_of_one_member_is_that_member():
     world = World(("a",), replies=NAMES)
     method = make_method("control_best_single", {})

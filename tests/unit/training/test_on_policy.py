@@ -34,12 +34,13 @@ def models(tiny_checkpoint, tiny_adapter, resolved):
 def taught(tmp_path, models):
     """Return a trainer of a student of the tiny model: it gives the folder that was made."""
 
-    def run(teacher, name="made", info=models[0], stack=False, **how):
+    def run(teacher, name="made", info=models[0], stack=False, held_out=(), **how):
         output, scratch = tmp_path / name / "out", tmp_path / name / "scratch"
         output.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(exist_ok=True)
         settings = {**HOW, **how}
-        train("on_policy", info, models[2], PROMPTS, settings, [1], output, scratch, stack=stack, teacher=teacher)
+        options = {"stack": stack, "teacher": teacher, "held_out": held_out}
+        train("on_policy", info, models[2], PROMPTS, settings, [1], output, scratch, **options)
         return output
 
     return run
@@ -168,6 +169,15 @@ def test_the_first_loss_is_the_mean_divergence_over_all_tokens_of_the_step(taugh
     assert note["written"] == sum(map(len, replies))
     assert note["tokens"] == sum(len(prompt) + len(reply) for prompt, reply in zip(prompts, replies, strict=True))
     assert note["teacher_flops"] == 2 * adapter.parameters * note["tokens"]
+
+
+def test_the_divergence_on_held_out_prompts_falls_and_is_none_to_oneself(taught, models):
+    own = taught(Teacher((models[0],), mean_of_logits(1)), "own", steps=0, held_out=PROMPTS[:1])
+    assert curve(own, "held_out_loss") == [pytest.approx(0.0, abs=1e-6)] * 2
+    how = {"steps": 30, "batch": 16, "rank": None, "learning_rate": 1e-3}
+    made = taught(Teacher((models[1],), mean_of_logits(1)), **how, held_out=PROMPTS[:1])
+    before, after = curve(made, "held_out_loss")
+    assert after < 0.8 * before
 
 
 def test_parts_of_a_step_change_the_result_by_rounding_alone(taught, models):

@@ -45,11 +45,11 @@ def taught(tmp_path, tiny_checkpoint, resolved):
         info = parent
         root = tiny_checkpoint("base").parent
 
-        def __call__(self, kind, examples, name="made", info=parent, seed=1, reward=length_reward, **how):
+        def __call__(self, kind, examples, name="made", info=parent, reward=length_reward, held_out=(), seed=1, **how):
             output, scratch = tmp_path / name / "out", tmp_path / name / "scratch"
             output.mkdir(parents=True, exist_ok=True)
             scratch.mkdir(exist_ok=True)
-            train(kind, info, self.root, examples, how, [seed], output, scratch, reward)
+            train(kind, info, self.root, examples, how, [seed], output, scratch, reward, held_out=held_out)
             return output
 
     return Taught()
@@ -153,6 +153,31 @@ def test_every_example_is_read_once_before_any_is_read_again():
     assert order == reading_order(5, how, 1) != reading_order(5, how, 2)
     assert len(reading_order(5, KINDS["sft"](epochs=1.5, batch=4), 1)) == 8
     assert len(reading_order(5, KINDS["grpo"](epochs=1, batch=4, group=2), 1)) == 6, "whole steps of two groups"
+
+
+OTHERS = [Example("Another?", "c d", uid="t/dev/8"), Example("Say it again.", "e", uid="t/dev/9")]
+
+
+def test_the_loss_on_what_is_held_out_is_measured_before_and_after_and_changes_nothing(taught):
+    how = {"steps": 4, "batch": 2, "learning_rate": 1e-3, "rank": 4, "dropout": 0.5}
+    alone, measured = (taught("sft", TAUGHT, name, held_out=apart, **how) for name, apart in (("a", []), ("b", OTHERS)))
+    weights = "adapter_model.safetensors"
+    assert (alone / weights).read_bytes() == (measured / weights).read_bytes()
+    assert "held_out" not in read_json(alone / "training.json")
+    note = read_json(measured / "training.json")["held_out"]
+    network = AutoModelForCausalLM.from_pretrained(taught.info.folder(taught.root), dtype=torch.float64)
+    losses, tokens = [], 0
+    for each in encode(OTHERS, taught.info, taught.root, None):
+        tokens += len(each.prompt) + len(each.reply)
+        with torch.inference_mode():
+            logprobs = network(torch.tensor([[*each.prompt, *each.reply]])).logits[0].log_softmax(-1)
+        losses += [-float(logprobs[len(each.prompt) - 1 + at, token]) for at, token in enumerate(each.reply)]
+    assert note["before"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert note["after"] != note["before"]
+    assert (note["examples"], note["tokens"]) == (2, 2 * tokens)
+    assert curve(measured, "held_out_loss") == [note["before"], note["after"]]
+    rows = read_rows(measured / "examples.parquet", EXAMPLES)
+    assert [(row["uid"], row["held_out"]) for row in rows][2:] == [("t/dev/8", True), ("t/dev/9", True)]
 
 
 # What is learnt

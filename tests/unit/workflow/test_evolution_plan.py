@@ -19,6 +19,7 @@ LORA = {
 
 MODELS = {"a": {"kind": "zoo", "recipe": "add"}, "b": {"kind": "zoo", "recipe": "recall"}}
 METHODS = {name: {} for name in ("text_majority_vote", "logit_logit_fusion", "weight_greedy_soup")}
+METHODS |= {"second": {"method": "control_best_single", "member": 2}}
 
 
 def loop(task=None, models=None, pools=None, **entry):
@@ -177,6 +178,23 @@ def test_a_merge_teaches_as_the_model_that_it_is_with_the_pool_of_the_round():
         assert made.distill.slice(of_round(made, number))["teacher"] == {"models": [soup], "weights": [1.0]}
         assert results(f"checkpoints/{soup}") in made.distill.checkpoints(of_round(made, number))
         assert f"models/{soup}/model.json" in inputs(made, "distill", number)["models"]
+
+
+def test_a_declared_member_teaches_alone_and_reads_no_dev():
+    made = loop(variants=["on_policy"], methods=["second"])
+    [run] = made.matrix.rounds.runs.values()
+    for number in (1, 2):
+        found = made.distill.slice(of_round(made, number))
+        assert found["teacher"] == {"models": [run.models(number - 1)[1]], "weights": [1.0]}
+    assert made.matrix.needs("p", "second").fit is None
+    chooser = make_method("control_best_single", {}, where="methods.best")
+    assert chooser.token_teacher(PoolInfo.of_size(2)) is None
+
+
+def test_no_member_learns_token_by_token_from_one_of_another_vocabulary():
+    models = {**MODELS, "b": {"kind": "zoo", "recipe": "neox"}}
+    with pytest.raises(RequestError, match="second cannot teach pool p: models must share one tokenizer"):
+        loop(variants=["on_policy"], methods=["second"], models=models)
 
 
 def test_a_method_without_a_distribution_of_its_own_is_refused_in_one_line():

@@ -313,7 +313,10 @@ def test_a_part_is_collected_from_scores_costs_and_the_accounts_of_every_job():
 
 def test_tables_read_what_was_collected_and_that_of_the_data_reads_tasks():
     made = plan()
-    collected = [f"<results>/analysis/benchmark/{name}.parquet" for name in ("scores", "costs", "replies", "jobs_perf")]
+    collected = [
+        f"<results>/analysis/benchmark/{name}.parquet"
+        for name in ("scores", "costs", "replies", "students", "jobs_perf")
+    ]
     assert made.tabulate.inputs(job(table="moco_main")) == made.tabulate.collected == collected
     tasks = made.tabulate.inputs(job(table="data_quality"))
     assert tasks
