@@ -169,6 +169,22 @@ def test_a_fit_for_all_tasks_that_is_found_in_the_store_is_not_made_again(study)
     assert len(made_times) == 2
 
 
+def test_a_fit_is_shared_by_pools_of_equal_members_in_order_and_by_nothing_else(study):
+    made_of = []
+
+    def fit(ctx):
+        made_of.append(("".join(member.model[0] for member in ctx.pool), *{item.task for item in ctx.questions}))
+        return State({})
+
+    register(Needs(fit=FitNeeds()), fit)
+    made = study(
+        pools={"p": ["one", "two"], "again": ["one", "two"], "turned": ["two", "one"], "more": ["one", "two", "third"]}
+    )
+    for pool in ("p", "again", "turned", "more"):
+        made.fit(pool, "control_probe")
+    assert sorted(made_of) == [(members, task) for members in ("ot", "ott", "to") for task in "tu"]
+
+
 # Training
 
 

@@ -696,13 +696,14 @@ class Reader(Engine):
 
     def __init__(self, replies, renderer):
         super().__init__(replies)
-        self.read, self._renderer = {}, renderer
+        self.read, self._chosen, self._renderer = {}, set(), renderer
 
     def run(self, work):
         for one in work:
             if isinstance(one, Request):
                 self.read[one.prompt, one.decoding.max_new_tokens] = one.uid
-            if isinstance(one, Choice):
+            if isinstance(one, Choice) and (one.uid, one.purpose) not in self._chosen:  # pairs of answers are many
+                self._chosen.add((one.uid, one.purpose))
                 longest = max(len(self._renderer.continuation(option)) for option in one.options)
                 self.read[one.prompt, longest] = one.uid
         return super().run(work)

@@ -1,8 +1,10 @@
 """A router that was tuned on dev to name the member that will answer a question best."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import log
+from math import ceil
+from math import log as ln
 from statistics import fmean
 from typing import Any, Literal
 
@@ -29,6 +31,10 @@ from moco.prompts import blocks
 from moco.prompts.prompt import Prompt
 from moco.tasks.item import Question
 from moco.training.examples import Example
+
+log = logging.getLogger("moco")
+
+_FEW_STEPS = 20
 
 
 class RouterTraining(SftRecipe):
@@ -125,7 +131,11 @@ class TrainedRouter(Method):
             Example(self._prompt(ctx, item), names[labels[item.uid]], uid=item.uid, source="best member")
             for item in learnt
         ]
-        made = ctx.train("sft", "base", examples, "router", **self.params.training.slice())
+        how = self.params.training
+        steps = ceil(len(examples) * how.epochs / how.batch) if how.steps is None else how.steps
+        if steps < _FEW_STEPS:
+            log.warning("a router hardly learns in %d steps; raise training.epochs or training.steps", steps)
+        made = ctx.train("sft", "base", examples, "router", **how.slice())
         if held_out:
             routed = self._routed(ctx, held_out)
             rows = [scores[item.uid] for item in held_out]
@@ -214,4 +224,4 @@ def _best_single(scores: Mapping[str, Sequence[float]], count: int) -> int:
 def _entropy(labels: Sequence[int]) -> float:
     """Return the entropy of labels in nats."""
     shares = [count / len(labels) for count in Counter(labels).values()]
-    return -sum(share * log(share) for share in shares)
+    return -sum(share * ln(share) for share in shares)

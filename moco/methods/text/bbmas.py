@@ -170,6 +170,7 @@ class Blackboard(Method):
     Deviations:
         * Every participant speaks with a model of its own: in the original the member best on dev speaks for all, which
           `shared_best` restores.
+        * Replies are drawn as the task says: the original always writes up to 8,192 tokens, at a temperature of 1.
         * The board holds what participants did, not why they chose it.
         * An action or a vote is the last line of its form, and who names none does nothing.
         * Conclusions of several iterations count together, as long as nobody has done anything else since.

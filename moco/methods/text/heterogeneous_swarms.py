@@ -45,7 +45,8 @@ class HeterogeneousSwarms(Method):
         * A matrix is made a tree once, and the tree that was scored is the one that answers: the original draws again.
         * Equal trees are scored once, and equal parts of trees written once.
         * The end is drawn by how little a member sends, not by the reciprocal of that, which explodes around zero.
-        * Members that read nobody give their plain responses.
+        * Members that read nobody give their plain responses, and answers that are read stand, numbered from 1, in
+          delimited blocks between the question and its format: the original names nodes and puts the task last.
         * Dev items are drawn, not the first ones, and the best trees are compared again on all of dev.
         * The swarm stops after `patience` updates without a gain; `original_rules` restores the original's moves.
     """

@@ -1,7 +1,9 @@
 """Sparta with a leader: a bandit chooses the questions of duels, and is rewarded for those that teach most."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from math import exp, log
+from math import exp
+from math import log as ln
 from typing import Literal
 
 import numpy as np
@@ -20,6 +22,8 @@ from moco.methods.shared.duels import (
     tournament_needs,
     winner_answers,
 )
+
+log = logging.getLogger("moco")
 
 Vector = NDArray[np.float64]
 _RANGE = 9.0  # of scores, from 1 to 10
@@ -76,7 +80,10 @@ class SpartaStackelberg(Method):
         * All that sets Sparta apart from its original.
         * Preferences are learnt by direct optimisation alone: the original's other way draws its replies greedily, so
           all replies of a group are equal and nothing is learnt.
-        * There are three rounds by default: with one, no schedule moves, and the leader's weights are never used.
+        * There are three rounds by default: with one, no schedule moves, and the leader's weights are never used, of
+          which it warns.
+        * A member answers a question once in a round, in however many duels, and judges' verdicts are drawn as the
+          task says: the original's judges nearly always give their likeliest one.
         * The leader's reward is the mean over a question's duels: a sum over many duels in one round makes it collapse.
         * The leader's entropy is recorded, to see whether it has collapsed.
     """
@@ -91,6 +98,8 @@ class SpartaStackelberg(Method):
     def fit(self, ctx: FitContext) -> State:
         """Draw, duel, judge, rate, reward the leader and train; then choose."""
         params = self.params
+        if params.num_iterations == 1:
+            log.warning("with one round no schedule moves, and what the leader learns is never used")
         contest = Tournament(ctx, params)
         leader = Leader(params, len(ctx.pool), len(contest.instructions))
         record = []
@@ -205,7 +214,7 @@ class Leader:
         if count == 1:
             return 1.0
         chances = [self.probabilities(row) for row in range(len(self._logs))]
-        return float(np.mean([-(p * np.log(np.maximum(p, 1e-300))).sum() for p in chances]) / log(count))
+        return float(np.mean([-(p * np.log(np.maximum(p, 1e-300))).sum() for p in chances]) / ln(count))
 
 
 def scheduled_opponent(

@@ -7,6 +7,7 @@ from support.contexts import World, fit_context
 from support.engines import Engine, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
+from moco.errors import RequestError
 from moco.methods.catalogue import make_method
 from moco.methods.text.agglm import balanced, candidate_sets, shown_order
 from moco.models.recipes import Recipe, Trained
@@ -136,3 +137,9 @@ def test_the_answer_is_the_aggregate_of_all_members(samples):
     assert {row["text"] for row in rows.values()} == {
         engine.text("aggregate", asked.prompt, asked.sample, asked.uid) for asked in engine.requests
     }
+
+
+@pytest.mark.parametrize("training", [{"group": 1, "batch": 4}, {"temperature": 0}, {"temperature": 0.0, "group": 4}])
+def test_replies_that_cannot_differ_teach_nothing_and_are_refused(training):
+    with pytest.raises(RequestError, match=r"group|temperature"):
+        make_method("text_agglm", {"training": training})

@@ -58,6 +58,22 @@ def test_finalists_are_compared_on_all_dev_items():
     assert searched == best[:3]
 
 
+def test_who_is_best_on_the_searched_items_alone_loses_to_who_is_best_on_all():
+    ctx = fit_context(models=MODELS, questions=DEV, method=ID)
+    searched = {DEV[place].question for place in ctx.rng("searched items", "dev").permutation(12)[:3]}
+    one = min(searched)
+
+    def misleading(model, prompt, _sample):
+        item = next(item for item in DEV if item.question in prompt)
+        right = item.question in searched if model == "c" else model == "a" and item.question != one
+        return (right_reply if right else wrong_reply)(item)
+
+    state, _, _ = fit(Engine(misleading), ratio=0.25, population=8, max_iterations=6, finalists=9)
+    found = {each["tree"].index(-1): (each["searched"], each["dev"]) for each in state.data["finalists"]}
+    assert found == {0: (pytest.approx(2 / 3), 11 / 12), 1: (0, 0), 2: (1, 3 / 12)}
+    assert (state.data["tree"].index(-1), state.data["dev"]) == (0, 11 / 12)
+
+
 def scores(state):
     return [each["dev"] for each in state.data["evaluations"]]
 

@@ -1,5 +1,6 @@
 """Duels, verdicts, ratings and preferences of Sparta, with and without a leader."""
 
+import logging
 from itertools import pairwise
 from math import exp
 from types import SimpleNamespace
@@ -506,3 +507,10 @@ def test_an_interrupted_fit_with_a_leader_goes_on_to_the_same_weights_ratings_an
             assert resumed.trained == whole.trained
             assert not set(resumed.generated) & set(broken.generated)
     assert len({str(each) for each in weights[0]}) == 3, "the leader learns in every round"
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_one_round_with_a_leader_is_warned_of(caplog, rounds):
+    with caplog.at_level(logging.WARNING, "moco"):
+        fitted("text_sparta_stackelberg", num_iterations=rounds)
+    assert ("no schedule moves" in caplog.text) == (rounds == 1)

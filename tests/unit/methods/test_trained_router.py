@@ -1,5 +1,6 @@
 """Labels, prompts and routes of the trained router."""
 
+import logging
 from math import log
 
 import pytest
@@ -149,3 +150,12 @@ def test_without_a_scored_item_the_first_member_answers():
     world = World(MODELS, dev_scores={"a": {}, "b": {}, "c": {}})
     state = world.fit(method)
     assert {row["fallback"] for row in world.answer(method, state).values()} == {"no dev item to learn"}
+
+
+@pytest.mark.parametrize(
+    ("training", "steps"), [({}, 1), ({"steps": 19}, 19), ({"epochs": 6.5, "batch": 1}, None), ({"steps": 20}, None)]
+)
+def test_few_steps_are_warned_of(caplog, training, steps):
+    with caplog.at_level(logging.WARNING, "moco"):
+        labels([[1, 0, 0]] * 3, training=training)
+    assert (f"hardly learns in {steps} steps" in caplog.text) == ("hardly" in caplog.text) == (steps is not None)
