@@ -400,8 +400,10 @@ def chosen_state(contest: Tournament, record: dict[str, Any]) -> State:
     )
 
 
-def winner_answers(ctx: AnswerContext) -> Iterator[Answer]:
+def winner_answers(ctx: AnswerContext, state: State) -> Iterator[Answer]:
     """Yield the plain responses of the model that was chosen."""
     plain = ctx.plain("winner")
+    learned = any(each["preferences"] for each in state.data["iterations"])
+    fallback = None if learned else "no duel had a preference to learn from"
     for item in ctx.questions:
-        yield Answer(item.uid, plain[item.uid].text, models=("winner",))
+        yield Answer(item.uid, plain[item.uid].text, models=("winner",), fallback=fallback)

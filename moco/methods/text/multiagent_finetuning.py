@@ -218,7 +218,7 @@ class MultiagentFinetuning(Method):
             found[f"critic{place}"] = (taken, about)
         return found
 
-    def answer(self, ctx: AnswerContext, _state: State) -> Iterator[Answer]:
+    def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Debate with the specialists, and answer what most of them say in the end."""
         trained, places = self.params.iterations > 0, range(len(ctx.pool))
         generators: list[Model] = [f"generator{place}" if trained else place for place in places]
@@ -227,6 +227,8 @@ class MultiagentFinetuning(Method):
         debates = debate(ctx, ctx.questions, first, critics, self.params.rounds)
         last = critics if self.params.rounds > 1 else generators
         names = [ctx.pool[model].model if isinstance(model, int) else model for model in last]
+        counts = [one["examples"] for each in state.data.get("iterations", ()) for one in each["examples"].values()]
+        untaught = "no debate on dev ended in agreement to learn from" if trained and not any(counts) else None
         for item in ctx.questions:
             said = debates[item.uid]
             cast = ballot(ctx, item, said.rounds[-1])
@@ -242,6 +244,7 @@ class MultiagentFinetuning(Method):
                 has_extracted=True,
                 models=tuple(names[place] for place in cast.voters[form]),
                 record={**record, "tied": len(cast.tied) > 1},
+                fallback=untaught,
             )
 
 

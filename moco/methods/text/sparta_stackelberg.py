@@ -139,7 +139,7 @@ class SpartaStackelberg(Method):
 
     def answer(self, ctx: AnswerContext, state: State) -> Iterator[Answer]:
         """Answer with the plain responses of the chosen model."""
-        yield from winner_answers(ctx)
+        yield from winner_answers(ctx, state)
 
 
 class Leader:

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from support.contexts import World
+from support.contexts import World, fit_context
+from support.items import questions
 
 from moco.methods.api.graph_routing import route_logits, utility_edges
 from moco.methods.catalogue import make_method
@@ -159,6 +162,27 @@ def test_members_that_score_alike_are_no_route_to_the_first_and_every_answer_say
     rows = world.answer(method, state)
     assert {row["models"][0] for row in rows.values()} == {"a", "b", "c"}
     assert {row["fallback"] for row in rows.values()} == {"fewer than 4 dev items tell the members apart"}
+
+
+def test_a_member_costs_its_parameters_times_the_mean_length_of_its_replies():
+    said = {"a": ("one two", "one two three four"), "b": ("one",) * 2, "c": ("one two three",) * 2}
+    items = questions(2, split="dev")
+    replies = {model: dict(zip([item.uid for item in items], texts, strict=True)) for model, texts in said.items()}
+    ctx = fit_context(models=list(said), questions=items, replies=replies, dev_scores=dict.fromkeys(said, 1.0))
+    sizes = {"a": 10.0, "b": 100.0, "c": None}
+    ctx.pool = tuple(replace(member, parameters=sizes[member.model]) for member in ctx.pool)
+    assert make_method(ID, {}).fit(ctx).data["costs"] == [30, 100, 3]
+
+
+def test_training_ends_after_its_patience_and_keeps_the_best_step(monkeypatch):
+    steps = []
+    draw = graph_router.masks
+    monkeypatch.setattr(graph_router, "masks", lambda *args: steps.append(1) or draw(*args))
+    vectors, scores, _ = clusters(40)
+    tensors, record = trained(vectors, scores, patience=5)
+    assert len(steps) == record["epoch"] + 1 + 5 < SCHEDULE.epochs
+    best, _ = trained(vectors, scores, epochs=record["epoch"] + 1, patience=5)
+    assert all((tensors[name] == best[name]).all() for name in best)
 
 
 def test_edges_of_some_questions():

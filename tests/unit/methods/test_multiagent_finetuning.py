@@ -125,7 +125,16 @@ def test_a_member_with_nothing_to_learn_stays_as_it_is():
     assert {"generator2", "critic2"}.isdisjoint(data)
     assert {type(state.models[name]) for name in ("generator2", "critic2")} == {Recipe}
     ctx = answer_context(models=MODELS, questions=questions(2), fitted=state.models)
-    assert len(list(make_method(ID, {}).answer(ctx, state))) == 2
+    assert [each.fallback for each in make_method(ID, {}).answer(ctx, state)] == [None, None]
+
+
+def test_where_nobody_learned_anything_every_answer_says_so():
+    nothing = dict.fromkeys(MODELS, (None,) * 6)
+    state, engine, _ = fitted(nothing, nothing)
+    assert engine.trained == []
+    ctx = answer_context(models=MODELS, questions=questions(2), fitted=state.models)
+    said = {each.fallback for each in make_method(ID, {}).answer(ctx, state)}
+    assert said == {"no debate on dev ended in agreement to learn from"}
 
 
 def test_a_second_iteration_goes_on_with_what_the_first_one_made():

@@ -244,15 +244,18 @@ def test_the_best_of_all_models_is_chosen_the_untrained_ones_included():
     assert state.data["chosen"] == {"iteration": best["iteration"], "member": best["member"]}
     assert (best["iteration"], best["member"]) == (1, 2)
     world = World(MODELS, replies=reply, items=10)
-    assert all(row["text"].endswith("by c*") for row in world.answer(method, state).values())
+    rows = world.answer(method, state).values()
+    assert all(row["text"].endswith("by c*") and row["fallback"] is None for row in rows)
 
 
 def test_without_preferences_nothing_is_trained_and_an_untrained_model_may_win():
     def silent(model, prompt, sample):
         return "no verdict" if "Rate the answer" in prompt else reply(model, prompt, sample)
 
-    _, engine, state = fitted(script=silent)
+    method, engine, state = fitted(script=silent)
     assert engine.trained == []
+    rows = World(MODELS, replies=reply, items=10).answer(method, state).values()
+    assert {row["fallback"] for row in rows} == {"no duel had a preference to learn from"}
     assert len(state.data["entries"]) == 12
     assert state.models["winner"] == Recipe("linear", (fingerprint("a"),), (1.0,))
     assert [each["unread"] for each in state.data["iterations"]] == [each["duels"] for each in state.data["iterations"]]

@@ -214,6 +214,8 @@ def test_equal_replies_to_items_of_different_gold_have_different_rewards(taught)
     made = taught("grpo", TAUGHT, reward=lambda replies: [float(uid == "t/dev/0") for uid, _ in replies], **how)
     assert curve(made, "groups_without_spread") == [1.0] * 3
     assert curve(made, "reward") == [0.5] * 3
+    still = describe_student("still", taught.info, made, taught.root)
+    assert torch.equal(logits(still, taught.root), logits(taught.info, taught.root)), "a rate of 0 changes nothing"
 
 
 # Adapters
