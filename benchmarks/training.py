@@ -35,7 +35,7 @@ def ours(options: argparse.Namespace, scratch: Path) -> int:
     from moco.config.models import LocalModel
     from moco.models.resolve import resolve
     from moco.training.examples import Example
-    from moco.training.run import tokens_read, train
+    from moco.training.run import spent, train
 
     pairs = texts(options.model, options.examples)
     info = resolve("model", LocalModel(kind="local", path=str(options.model)), EngineSettings(dtype="float32"), scratch)
@@ -55,7 +55,7 @@ def ours(options: argparse.Namespace, scratch: Path) -> int:
             "layers": "linear",
         }
         train("sft", info, scratch, examples, how, [1], output, work)
-    return tokens_read(output)[0]
+    return spent(output)[1]
 
 
 def theirs(options: argparse.Namespace, scratch: Path) -> int:
