@@ -171,13 +171,14 @@ class Forks:
 
 def main(listening: socket.socket, folder: Path) -> None:
     """Import what jobs need, then fork them until standard input ends."""
-    for name in _IMPORTED:
-        import_module(name)
     from moco.cli import run_here
     from moco.cli.jobs import plan
     from moco.scoring import scorer_module
 
     matrix = plan().matrix
+    adapters = any(map(matrix.nodes.base, matrix.models))  # each job with one takes 0.2 s to import peft
+    for name in (*_IMPORTED, "peft") if adapters else _IMPORTED:
+        import_module(name)
     for batch in matrix.batches.values():
         matrix.source(scorer_module(batch.type))
     for method in matrix.variants.values():
