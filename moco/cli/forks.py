@@ -179,10 +179,9 @@ def main(listening: socket.socket, folder: Path) -> None:
     adapters = any(map(matrix.nodes.base, matrix.models))  # each job with one takes 0.2 s to import peft
     for name in (*_IMPORTED, "peft") if adapters else _IMPORTED:
         import_module(name)
-    for batch in matrix.batches.values():
-        matrix.source(scorer_module(batch.type))
-    for method in matrix.variants.values():
-        matrix.source(type(method).__module__)
+    scorers = [scorer_module(batch.type) for batch in matrix.batches.values()]
+    for module in (*scorers, *(type(method).__module__ for method in matrix.variants.values())):
+        matrix.source(module)
     gc.collect()
     gc.freeze()  # a look at each object would copy all memory into every fork
     (folder / READY).touch()
