@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake import benchmark
+from support.study_files import use_study
 
+from moco.cli import forks as cli_forks
 from moco.cli import main
 from moco.cli.forks import READY, asks
 from moco.home import FORK_SERVER
@@ -164,6 +166,20 @@ def test_without_the_process_that_forks_its_jobs_end(served, tmp_path):
     assert command.communicate(timeout=60)[1] == "moco: the process that forks jobs has ended\n"
     assert command.returncode == 1
     wait_until(lambda: not lives(job))
+
+
+@pytest.mark.parametrize("recipe", ["add", "lora_add"])
+def test_peft_is_imported_ahead_where_a_model_of_the_study_is_an_adapter(recipe, monkeypatch, tmp_path):
+    skills = {"source": {"kind": "synthetic", "skills": ["add"], "items": {"dev": 4, "test": 4}}}
+    models = {"base": {"kind": "zoo"}, "m": {"kind": "zoo", "recipe": recipe}}
+    use_study(monkeypatch, tmp_path, study="s", models=models, pools={"p": ["m"]}, tasks={"t": skills})
+    imported = []
+    monkeypatch.setattr(cli_forks, "import_module", imported.append)
+    monkeypatch.setattr(cli_forks, "Forks", lambda *_: SimpleNamespace(serve=lambda: None))
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    cli_forks.main(None, tmp_path)
+    assert ("peft" in imported) == (recipe == "lora_add")
+    assert "moco.engines.transformers" in imported
 
 
 def test_it_ends_with_the_workflow(served):
