@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from moco import paths
+from moco.analysis import aggregation
 from moco.analysis.comparison import Comparison
 from moco.analysis.results import load_scores
 from moco.analysis.statistics import Estimate, Interval, estimate, paired_difference
@@ -130,6 +131,8 @@ def expectations(comparison: Comparison, results: Path, pool: str, task: str) ->
             kind = "tuned" if _learns(results, pool, variant) else "untuned"
             what = f"the {kind} ranker of {variant} names the better of two answers in {RANKED_RIGHT:.0%} of the pairs"
             yield Expectation(what, ranked.interval(), RANKED_RIGHT)
+    for what, found, limit, is_gain in aggregation.expected(comparison, results, pool, task):
+        yield Expectation(what, found.interval(), limit, is_gain)
 
 
 def above_random(comparison: Comparison) -> list[Expectation]:

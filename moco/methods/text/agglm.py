@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from moco.config.fields import identity
-from moco.config.training import GrpoRecipe
+from moco.config.training import GrpoRecipe, SftRecipe
 from moco.methods.base import (
     Answer,
     AnswerNeeds,
@@ -37,6 +37,7 @@ class Candidates:
         item: The question.
         number: Which sample of the members it is.
         texts: Replies, in pool order.
+        right: Places of those that are right.
         hard: The most frequent readable answer is not right, or there is none.
         majority: Score of that answer; 0 where there is none.
     """
@@ -44,6 +45,7 @@ class Candidates:
     item: Question
     number: int
     texts: tuple[str, ...]
+    right: tuple[int, ...]
     hard: bool
     majority: float
 
@@ -60,12 +62,13 @@ class AggLM(Method):
 
     Cost:
         `1` call per item, of the aggregator. One plain response of every member. The fit reads `samples` plain dev
-        responses of every member and trains one model, which draws a group of replies per example.
+        responses of every member and trains one model, which draws a group of replies per example; with `warm_start` it
+        is tuned before.
 
     Records:
         Per item the `votes` of the members by normal form, their `parsed` answers, and the `order` in which they were
-        shown. Of the fit the number of `sets` of candidates, how many were `hard` and how many `learnt`, whether it
-        `learned`, and on the items that were `held_out` the `scores` of the majority and of the aggregator before and
+        shown. Of the fit the number of `sets` of candidates, how many were `hard` and how many `learnt`, from how many
+        of these right candidates were `copied` at the warm start, whether it `learned`, and on the items that were `held_out` the `scores` of the majority and of the aggregator before and
         after.
 
     Deviations:
@@ -78,6 +81,9 @@ class AggLM(Method):
         * Prompts that are too long lose parts of candidates and never the problem, which the original cuts first.
         * The share of dev that is held out says what training changed: the original never asks the untrained
           aggregator.
+        * With `warm_start` the aggregator is first tuned to write down a right candidate, on the same sets, and goes on
+          by rewards from there. The original has no such step, so there is none by default; it is for models that were
+          never taught to follow such a prompt: where all replies of a group are equally wrong, rewards teach nothing.
         * Without a set whose majority is wrong nothing is trained, and the untrained model answers, counted as a
           fallback: the original stops with an error.
     """
@@ -89,6 +95,9 @@ class AggLM(Method):
         samples: int = identity("Sets of candidates per dev item: samples of every member.", 2, ge=1)
         right: float = identity("Score from which an answer counts as right.", 1.0, gt=0)
         held_out: float = identity("Share of dev on which it is compared, trained and untrained.", 0.2, ge=0, lt=1)
+        warm_start: SftRecipe | None = identity(
+            "How it is tuned beforehand to write down right candidates; not at all when left out.", None
+        )
         training: GrpoRecipe = identity("How the aggregator learns.", factory=GrpoRecipe)
 
     def needs(self, pool: PoolInfo) -> Needs:
@@ -112,6 +121,7 @@ class AggLM(Method):
             "hard": sum(one.hard for one in sets),
             "learnt": len(learnt),
             "held_out": len(checked),
+            "copied": 0,
             "learned": bool(learnt),
         }
         made: Any = Recipe("linear", (ctx.fingerprint("aggregator"),), (1.0,))
@@ -124,7 +134,16 @@ class AggLM(Method):
                 )
                 for one in learnt
             ]
-            made = ctx.train("grpo", "aggregator", examples, "aggregate", **self.params.training.slice())
+            start = "aggregator"
+            copied = [
+                example._replace(reply=one.texts[place])
+                for one, example in zip(learnt, examples, strict=True)
+                if (place := _shown_first(ctx, one)) is not None
+            ]
+            if self.params.warm_start is not None and copied:
+                start, record["copied"] = "beginner", len(copied)
+                ctx.train("sft", "aggregator", copied, start, **self.params.warm_start.slice())
+            made = ctx.train("grpo", start, examples, "aggregate", **self.params.training.slice())
         if checked:
             models = ("aggregator", "aggregate") if learnt else ("aggregator",)
             scores = dict(zip(models, self._means(ctx, models, checked), strict=True))
@@ -182,7 +201,8 @@ def candidate_sets(ctx: FitContext, samples: int, right: float) -> list[Candidat
             voters = ballot(ctx, item, shown).voters
             most = max(voters.values(), key=len, default=[])  # the first one among equals
             majority = (scored[most[0]] or 0.0) if most else 0.0
-            found.append(Candidates(item, number, shown, majority < right, majority))
+            places = tuple(place for place, score in enumerate(scored) if (score or 0.0) >= right)
+            found.append(Candidates(item, number, shown, places, majority < right, majority))
     return found
 
 
@@ -198,6 +218,11 @@ def _held_out(ctx: FitContext, share: float) -> set[str]:
     uids = [item.uid for item in ctx.questions]
     order = ctx.rng("held-out items", "dev").permutation(len(uids)).tolist()
     return {uids[place] for place in order[: round(share * len(uids))]}
+
+
+def _shown_first(ctx: FitContext, one: Candidates) -> int | None:
+    """Return the place of the right candidate that is shown first; None where none is right."""
+    return next((place for place in shown_order(ctx, one.item, len(one.texts), one.number) if place in one.right), None)
 
 
 def shown_order(ctx: AnswerContext | FitContext, item: Question, count: int, number: int = 0) -> list[int]:

@@ -112,6 +112,27 @@ def test_it_learns_prompts_with_their_items_and_not_those_that_are_held_out():
     assert isinstance(state.models["aggregate"], Trained)
 
 
+def test_a_warm_start_copies_right_candidates_of_what_is_learnt_before_rewards_go_on_from_there():
+    _, engine, state = fitted({"a": range(3), "b": range(1, 4), "c": {7}}, warm_start={"rank": None}, held_out=0.25)
+    (warm, parent, name, copied, how), (kind, start, made, examples, _) = engine.trained
+    assert (warm, parent, name, kind, start, made) == ("sft", "aggregator", "beginner", "grpo", "beginner", "aggregate")
+    assert how["rank"] is None
+    learnt = {example.prompt: example.uid for example in examples}
+    items = {item.uid: item for item in ITEMS}
+    # One of a, b and c is right on items 0 to 3 and 7; of the others no candidate can be copied.
+    known = {item.uid for number, item in enumerate(ITEMS) if number in (0, 1, 2, 3, 7)}
+    assert {example.uid for example in copied} == set(learnt.values()) & known != set()
+    assert all(learnt[example.prompt] == example.uid for example in copied)
+    assert all(example.reply == right_reply(items[example.uid]) for example in copied)
+    assert state.data["copied"] == len(copied)
+
+
+def test_a_warm_start_without_a_right_candidate_is_left_out():
+    _, engine, state = fitted({}, warm_start={})
+    assert [kind for kind, *_ in engine.trained] == ["grpo"]
+    assert state.data["copied"] == 0
+
+
 def test_without_a_hard_set_the_untrained_model_answers():
     method, engine, state = fitted(dict.fromkeys(MODELS, range(8)))
     assert engine.trained == []
