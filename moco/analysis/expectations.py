@@ -20,10 +20,6 @@ ROUTERS = {"api_graph_routing": 0.9, "api_trained_router": 0.9}
 """Share of the oracle router's score that routers reach which learn on dev."""
 ENOUGH, FEWER_CALLS = 0.95, 0.6
 """Share of the larger model's score that a cascade reaches with at most this share of its calls."""
-NOT_BELOW = -0.03
-"""A gain so small a loss is none of; tuned methods and rounds of the loop shall not make things worse."""
-TUNED = ("text_agglm", "text_multiagent_finetuning", "text_sparta", "text_sparta_stackelberg")
-"""Methods of texts whose members are tuned."""
 RANKED_RIGHT = 0.75
 """Share of pairs of which a ranker names the better answer; the untuned one is there to compare with."""
 
@@ -120,11 +116,6 @@ def expectations(comparison: Comparison, results: Path, pool: str, task: str) ->
     points = cascade_curve(comparison, pool, task)
     if len(points) > 1:
         yield from _of_curve(points, task)
-    for method in TUNED:
-        for variant in _variants(comparison, pool, task, method):
-            if (gain := comparison.gain(pool, variant, task)) is not None:
-                what = f"{variant} is not below the best single model"
-                yield Expectation(what, gain.interval(), NOT_BELOW, is_gain=True)
     for variant in _variants(comparison, pool, task, "text_llm_blender"):
         ranked = ranked_right(comparison, results, pool, variant, task)
         if ranked is not None:

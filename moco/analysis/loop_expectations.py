@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from moco.analysis.aggregation import NO_WORSE
 from moco.analysis.evolution import Evolution
-from moco.analysis.expectations import NOT_BELOW, Expectation
+from moco.analysis.expectations import Expectation
 from moco.analysis.results import Spec
 
 
@@ -18,7 +19,7 @@ def of_loop(spec: Spec, results: Path) -> Iterator[Expectation]:
                 yield Expectation(f"single models gain over the rounds: {who}", gain.interval(), 0.0, is_gain=True)
             if (gain := found.gain(course, "multi", course.last)) is not None:
                 what = f"the system is not below that of round 0: {who}"
-                yield Expectation(what, gain.interval(), NOT_BELOW, is_gain=True)
+                yield Expectation(what, gain.interval(), NO_WORSE, is_gain=True)
 
 
 def strategies_that_gain(spec: Spec, results: Path) -> list[str]:
