@@ -15,6 +15,7 @@ from support.projects import BIN, Project
 
 _MARK = "KILLED_WITH"
 _PAUSE = 0.05
+_PROGRAMS = ("moco", "socket")
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Job:
         pid: Its process.
         verb: What it does.
         work: The verb; of a fit with the variant that it fits.
+        words: All that stands behind it on the command line.
     """
 
     pid: int
     verb: str
     work: str
+    words: tuple[str, ...] = ()
 
     def wait_until_it_used(self, cpu_seconds: float, seconds: float = 600) -> None:
         """Return once it has computed that long, which other work on this machine does not change, or is over."""
@@ -100,9 +103,11 @@ class Command:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             except OSError:
                 continue
-            verbs = [word for before, word in pairwise(words) if Path(before).name == "moco"]
-            # The shell that starts a job has the whole command in one word.
-            found += [Job(pid, verb, _work(verb, words)) for verb in verbs[:1]]
+            # The shell that starts a job has the whole command in one word; a job of `support.warm` is asked for at a socket.
+            begin = next((at for at, word in enumerate(words) if Path(word).name in _PROGRAMS), len(words)) + 1
+            found += [
+                Job(pid, verb, _work(verb, words), tuple(words[begin + 1 :])) for verb in words[begin : begin + 1]
+            ]
         return found
 
     def wait_for_job(self, wanted: Sequence[str], seconds: float = 600) -> Job | None:

@@ -1,10 +1,16 @@
 """The loop of two rounds from a blank folder: pools of rounds are pools like others, and students models like others."""
 
+import base64
+import re
+import time
+from pathlib import Path
+
 import pytest
+from support.killing import Command
 from support.projects import Project, new_project
 
 from moco import paths
-from moco.records import ALL_SCORES, CALLS, MIXTURE, read_frame, read_json, read_rows
+from moco.records import ALL_SCORES, ALL_STUDENTS, CALLS, MIXTURE, read_frame, read_json, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +81,25 @@ def test_a_mixture_has_the_collaborations_answers_and_disjoint_replies_of_the_be
     assert rows["score"].notna().all()
 
 
+def test_students_are_collected_with_their_loss_on_what_nobody_learns(loop):
+    mixtures = [read_rows(loop.results / paths.mixture(RUN, number), MIXTURE) for number in (1, 2)]
+    apart = [{row["uid"] for row in rows if row["held_out"]} for rows in mixtures]
+    assert len(apart[0]) == 1
+    assert apart[0] == apart[1], "no round learns what another holds out"
+    assert all(row["uid"] not in apart[0] for rows in mixtures for row in rows if not row["held_out"])
+    rows = read_rows(loop.results / paths.collected(paths.EVOLUTION, "students"), ALL_STUDENTS)
+    of_run = [row for row in rows if row["name"] == RUN and row["pool"] != "pair"]
+    assert [row["model"] for row in of_run] == [f"{RUN}--r{number}--{place}" for number in (1, 2) for place in (1, 2)]
+    for row in of_run:
+        assert row["held_out"] == 1
+        assert row["loss_before"] > 0
+        assert row["loss_after"] != row["loss_before"]
+        assert 0 < row["distance"] <= 2**0.5
+    idle = [row for row in rows if row["pool"] == f"{NULL}--r1"]
+    assert [(row["held_out"], row["loss_before"], row["distance"]) for row in idle] == [(0, None, 0.0)] * 2
+    assert [row["distance"] for row in rows if row["pool"] == "pair"] == [None] * 4, "no adapters"
+
+
 def test_who_learns_nothing_says_and_scores_the_same_in_every_round(loop):
     rows = read_frame(loop.results / paths.collected(paths.EVOLUTION, "scores"), ALL_SCORES)
     rows = rows[rows["task"] == "still"]
@@ -113,3 +138,61 @@ def test_one_more_round_plans_that_round_only(loop, tmp_path):
     third = [message for message in planned.messages if "-s1--r" in message]
     assert {message.partition("-s1--r")[2][0] for message in third} == {"2", "3"}
     assert all("r3" in message or "distill" in message or " answers with " in message for message in third)
+
+
+# Interruptions
+
+KILLED_IN = (
+    ("answer", "--pool pair .*--split distill "),
+    ("distill", f"--run {RUN} --round 1 "),
+    ("generate", f"--model {RUN}--r1--2 .*--split distill "),
+    ("distill", f"--run {RUN} --round 2 "),
+    ("collect", "--part evolution "),
+)
+"""Verbs and options of jobs, each of which needs what the one before makes."""
+
+
+def wait_for(command: Command, verb: str, options: str, seconds: float = 600) -> None:
+    """Return once a job runs."""
+    deadline = time.monotonic() + seconds
+    while command.exit_code is None and time.monotonic() < deadline:
+        if any(job.verb == verb and re.search(options, " ".join([*job.words, ""])) for job in command.jobs()):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {verb} {options} was seen")
+
+
+def whole_files(project: Project) -> dict[Path, int]:
+    """Return the files that jobs have made and the times at which they did, without those of jobs that did not end."""
+    marks = (project.folder / ".snakemake/incomplete").iterdir()
+    broken = [project.folder / base64.urlsafe_b64decode(mark.name).decode() for mark in marks if mark.is_file()]
+    files = (path for path in project.results.rglob("*") if path.is_file())
+    return {
+        path: path.stat().st_mtime_ns
+        for path in files
+        if path.relative_to(project.results).parts[0] not in ("logs", "benchmarks")
+        and not any(path.is_relative_to(each) for each in broken)
+    }
+
+
+def test_a_loop_that_is_killed_in_any_stage_ends_as_an_undisturbed_one_and_makes_nothing_twice(
+    loop, tmp_path, zoo_cache, warm
+):
+    project = new_project(tmp_path / "project", zoo_cache, "config/test/loop.yaml", warm)
+    tables = sorted((loop.results / "tables").glob("evo_*.csv"))
+    assert len(tables) == 4
+    run = ("--cores", "2", *(str(path.relative_to(loop.folder)) for path in tables))
+    made: dict[Path, int] = {}
+    for verb, options in KILLED_IN:
+        command = Command(project, "snakemake", *run, log=tmp_path / "log")
+        wait_for(command, verb, options)
+        command.kill()
+        for lock in (project.folder / ".snakemake/locks").iterdir():
+            lock.unlink()
+        before, made = made, whole_files(project)
+        assert before.items() <= made.items(), "a file that was whole was made again"
+        assert len(made) > len(before)
+    project.run("snakemake", *run)
+    assert made.items() <= whole_files(project).items()
+    for path in tables:
+        assert (project.results / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
