@@ -8,6 +8,7 @@ from support.engines import Engine, fingerprint
 from support.items import questions, right_reply, wrong_reply
 
 from moco.errors import RequestError
+from moco.methods.base import PoolInfo
 from moco.methods.catalogue import make_method
 from moco.methods.text.agglm import balanced, candidate_sets, shown_order
 from moco.models.recipes import Recipe, Trained
@@ -92,7 +93,8 @@ def test_candidates_are_shown_in_an_order_of_the_item():
 def fitted(right, **params):
     method = make_method("text_agglm", params)
     engine = Engine(replies(right))
-    ctx = fit_context(models=MODELS, questions=ITEMS, replies=engine, needs=None, method="text_agglm")
+    needs = method.needs(PoolInfo.of_size(len(MODELS)))
+    ctx = fit_context(models=MODELS, questions=ITEMS, replies=engine, needs=needs, method="text_agglm")
     return method, engine, method.fit(ctx)
 
 
