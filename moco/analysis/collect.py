@@ -13,11 +13,13 @@ from moco.analysis.truncation import cut_replies
 from moco.errors import WorkError
 from moco.records import (
     ALL_COSTS,
+    ALL_CURVES,
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
     ALL_STUDENTS,
     COSTS,
+    CURVE,
     GENERATIONS,
     JOB_PERF,
     SCORES,
@@ -32,8 +34,9 @@ from moco.records.costs import flops
 ROUND = "round"
 """Kind of what the rounds of the loop cost, under the pool that they make and the name of their run."""
 
-TRAINED, DISTANCES = "training.json", "distances.json"
-"""What a student's folder says of its training, and that of all students of a round of their adapters."""
+TRAINED, LEARNT, DISTANCES = "training.json", "curve.parquet", "distances.json"
+"""What a trained model's folder says of its training, in sum and by step, and that of all students of a round of their
+adapters."""
 
 _ABOUT = ("kind", "pool", "name", "level", "seed")
 
@@ -82,6 +85,8 @@ def collect(spec: Mapping[str, Any], results: Path, part: str) -> None:
     write_table(results / paths.collected(part, "replies"), ALL_REPLIES, replies, provenance)
     students = (_students(each, results) for each in spec.get("rounds", ()))
     write_table(results / paths.collected(part, "students"), ALL_STUDENTS, students, provenance)
+    curves = (_curves(each, path, results) for each in spec.get("trained", ()) for path in _curve_files(each, results))
+    write_table(results / paths.collected(part, "curves"), ALL_CURVES, curves, provenance)
     jobs = (
         _described(read_table(results / job["path"], JOB_PERF), {name: job[name] for name in _OF_JOBS}, ALL_JOBS_PERF)
         for job in work
@@ -177,6 +182,16 @@ def _students(each: Mapping[str, Any], results: Path) -> pa.Table:
                 row["loss_after"] = held_out["after"]
             rows.append(row)
     return pa.Table.from_pylist(rows, schema=ALL_STUDENTS.columns)
+
+
+def _curve_files(each: Mapping[str, Any], results: Path) -> list[Path]:
+    return sorted((results / each["folder"]).rglob(LEARNT))
+
+
+def _curves(each: Mapping[str, Any], path: Path, results: Path) -> pa.Table:
+    """Return how one model was trained, by step; it is named by its folder below that of the fit or round."""
+    model = path.parent.relative_to(results / each["folder"]).as_posix()
+    return _described(read_table(path, CURVE), {**_named(each, "pool", "name", "seed"), "model": model}, ALL_CURVES)
 
 
 def _single_costs(model: str, path: Path, results: Path, sample: int | None = None) -> pa.Table:

@@ -19,6 +19,7 @@ from moco.analysis.notes import study_notes, whose
 from moco.analysis.render import number_text
 from moco.analysis.results import Spec
 from moco.analysis.statistics import LEVEL
+from moco.analysis.training_figures import evo_training_curves, training_curves
 from moco.errors import RequestError
 from moco.methods.base import LEVELS
 from moco.records.files import replace_file
@@ -125,17 +126,20 @@ def moco_win_rate(spec: Spec, results: Path) -> Drawing:
 FIGURES: dict[str, Callable[[Spec, Path], Drawing]] = {
     "moco_win_rate": moco_win_rate,
     "moco_cost_frontier": moco_cost_frontier,
+    "training_curves": training_curves,
     "evo_rounds": evo_rounds,
     "evo_single_multi": evo_single_multi,
     "evo_new_solved": evo_new_solved,
     "evo_diversity": evo_diversity,
+    "evo_training_curves": evo_training_curves,
 }
 """Figures by name."""
 
 
 def figures_of(spec: Spec) -> list[str]:
-    """Return the names of the figures that a study has; those of the loop need runs of it."""
-    return [name for name in FIGURES if "evolution" in spec or not name.startswith("evo_")]
+    """Return the names of the figures that a study has; those of the loop need runs of it, curves what is trained."""
+    needed = {"training_curves": "trains", **{name: "evolution" for name in FIGURES if name.startswith("evo_")}}
+    return [name for name in FIGURES if name not in needed or needed[name] in spec]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from moco.records.files import (
 )
 from moco.records.schemas import (
     ALL_COSTS,
+    ALL_CURVES,
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
@@ -41,6 +42,7 @@ from moco.records.schemas import (
 
 __all__ = [
     "ALL_COSTS",
+    "ALL_CURVES",
     "ALL_JOBS_PERF",
     "ALL_REPLIES",
     "ALL_SCORES",

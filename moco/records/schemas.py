@@ -328,4 +328,14 @@ ALL_STUDENTS = _schema(
     distance=_FLOAT,  # of its adapter from the others of the pool, as a mean; null where they cannot be compared
 )
 
+ALL_CURVES = _schema(
+    "all_curves",
+    1,
+    pool=_TEXT,  # empty for a model that the study tunes itself
+    name=_TEXT,  # method variant, run of the loop, or tuned model
+    seed=_INT,  # null for a tuned model
+    model=_TEXT,  # which of its models: the file's folder
+    **_kinds(CURVE),
+)
+
 ALL_JOBS_PERF = _schema("all_jobs_perf", 1, name=_TEXT, level=_TEXT, part=_TEXT, **_kinds(JOB_PERF))

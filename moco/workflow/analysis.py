@@ -19,12 +19,13 @@ _MEASURED = frozenset({"ifeval", "smdd"})
 """Task types with further measures than the score."""
 
 _FIGURES = ("moco_win_rate", "moco_cost_frontier")
+_CURVES = ("training_curves",)
 _OF_ROUNDS = "evo_"
 """How names of tables and figures of the loop begin."""
 
 _EVO_TABLES = ("evo_main", "evo_variants", "evo_baselines", "evo_domains")
-_EVO_FIGURES = ("evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity")
-COLLECTED = ("scores", "costs", "replies", "students", "jobs_perf")
+_EVO_FIGURES = ("evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity", "evo_training_curves")
+COLLECTED = ("scores", "costs", "replies", "students", "curves", "jobs_perf")
 """Files of a collected part."""
 
 
@@ -59,14 +60,39 @@ class Collect(Stage):
         """Return what is collected."""
         part = wildcards.part
         found = {"scorer": self.study.scorer, "entries": self.entries(part), "work": self.work(part)}
+        if trained := self.trained(part):
+            found["trained"] = trained
         return {**found, "rounds": self.rounds} if part == paths.EVOLUTION else found
 
     def learnt(self, wildcards: Wildcards) -> list[str]:
-        """Return the students of all rounds, and what else says what rounds cost."""
-        if wildcards.part != paths.EVOLUTION:
-            return []
-        files = (path for each in self.rounds for path in (each["students"], *each["read"].values(), *_files(each)))
-        return [results(path) for path in dict.fromkeys(files)]
+        """Return the folders of models that were trained, and what else says what rounds cost."""
+        folders = [each["folder"] for each in self.trained(wildcards.part)]
+        rounds = self.rounds if wildcards.part == paths.EVOLUTION else []
+        files = (path for each in rounds for path in (*each["read"].values(), *_files(each)))
+        return [results(path) for path in dict.fromkeys((*folders, *files))]
+
+    def trained(self, part: str) -> list[dict[str, Any]]:
+        """Return the folders below which trained models lie: whose (`pool`, `name`, `seed`), and `folder`.
+
+        Of the benchmark the models that the study tunes itself and those of fits, of the loop students and those of
+        baselines' fits.
+        """
+        matrix = self.matrix
+        found: dict[str, dict[str, Any]] = {}
+        for model in matrix.models if part == paths.BENCHMARK else ():
+            if matrix.nodes.tuned_from(model) is not None:
+                about = {"pool": "", "name": model, "seed": None}
+                found[paths.tuned(model)] = {**about, "folder": paths.tuned(model)}
+        for each in self.rounds if part == paths.EVOLUTION else ():
+            about = {name: each[name] for name in ("pool", "name", "seed")}
+            found[each["students"]] = {**about, "folder": each["students"]}
+        for cell in matrix.rounds.baselines if part == paths.EVOLUTION else matrix.cells:
+            fit = matrix.needs(cell.pool, cell.variant).fit
+            for seed in cell.seeds if fit is not None and fit.trains else ():
+                batch = matrix.fit_batch(cell.pool, cell.variant, cell.batch)
+                folder = paths.fit_folder(cell.pool, batch, cell.variant, seed)
+                found[folder] = {"pool": cell.pool, "name": cell.variant, "seed": seed, "folder": folder}
+        return list(found.values())
 
     @cached_property
     def rounds(self) -> list[dict[str, Any]]:
@@ -282,8 +308,12 @@ class Tabulate(Stage):
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the figures."""
-        return (*_FIGURES, *(_EVO_FIGURES if self.study.evolution else ()))
+        """Names of the figures; only what is trained has curves."""
+        return (*_FIGURES, *(_CURVES if self._trains else ()), *(_EVO_FIGURES if self.study.evolution else ()))
+
+    @cached_property
+    def _trains(self) -> bool:
+        return bool(Collect(self.matrix).trained(paths.BENCHMARK))
 
     def slice(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return the study as tables and figures see it; rounds of the loop as those of the loop see them."""
@@ -330,6 +360,7 @@ class Tabulate(Stage):
             "also_score": matrix.scorers[1:],
             "class": matrix.result_class,
             "seeds": list(self.study.seeds),
+            **({"trains": True} if self._trains else {}),
             "min_coverage": self.study.min_coverage,
             "tasks": {
                 name: {"type": task.type, "domain": task.entry.domain, "decoding": task.entry.decoding}

@@ -7,6 +7,7 @@ from typing import Any
 from moco import paths
 from moco.records import (
     ALL_COSTS,
+    ALL_CURVES,
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
@@ -45,7 +46,8 @@ def write_collected(plan: Plan, results: Path, mark: Mark, items: int = 4) -> No
             counts |= {"short_prompts": 0, "prompt_cut_tokens": 0}
             replies.append({**about, "task": task, **counts})
     collected = {"scores": (ALL_SCORES, scores), "costs": (ALL_COSTS, costs), "replies": (ALL_REPLIES, replies)}
-    for name, (schema, rows) in {**collected, "students": (ALL_STUDENTS, []), "jobs_perf": (ALL_JOBS_PERF, [])}.items():
+    nothing = {"students": ALL_STUDENTS, "curves": ALL_CURVES, "jobs_perf": ALL_JOBS_PERF}
+    for name, (schema, rows) in {**collected, **{name: (schema, []) for name, schema in nothing.items()}}.items():
         _write(results / paths.collected(paths.BENCHMARK, name), schema, rows)
 
 

@@ -87,6 +87,7 @@ rule collect:
         "<results>/analysis/{part}/costs.parquet",
         "<results>/analysis/{part}/replies.parquet",
         "<results>/analysis/{part}/students.parquet",
+        "<results>/analysis/{part}/curves.parquet",
         "<results>/analysis/{part}/jobs_perf.parquet",
     log:
         "<logs>/collect/{part}.log",

@@ -148,5 +148,5 @@ def test_the_table_needs_prepared_tasks_only(study):
     Wildcards.table = "moco_main"
     assert plan.tabulate.inputs(Wildcards()) == [
         f"<results>/analysis/benchmark/{name}.parquet"
-        for name in ("scores", "costs", "replies", "students", "jobs_perf")
+        for name in ("scores", "costs", "replies", "students", "curves", "jobs_perf")
     ]

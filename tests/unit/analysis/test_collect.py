@@ -12,12 +12,14 @@ from moco.analysis.results import load_scores
 from moco.errors import WorkError
 from moco.records import (
     ALL_COSTS,
+    ALL_CURVES,
     ALL_JOBS_PERF,
     ALL_REPLIES,
     ALL_SCORES,
     ALL_STUDENTS,
     CALLS,
     COSTS,
+    CURVE,
     GENERATIONS,
     JOB_PERF,
     SCORES,
@@ -200,9 +202,26 @@ def test_nothing_to_collect_leaves_readable_files(tmp_path):
         ("costs", ALL_COSTS),
         ("replies", ALL_REPLIES),
         ("students", ALL_STUDENTS),
+        ("curves", ALL_CURVES),
         ("jobs_perf", ALL_JOBS_PERF),
     ):
         assert read_rows(tmp_path / f"analysis/benchmark/{name}.parquet", schema) == []
+
+
+def test_curves_are_collected_of_all_models_below_a_folder_with_whose_they_are(results):
+    for folder, values in (("fits/p/b/v/seed7/t/models/one", [2.0, 1.0]), ("fits/p/b/v/seed7/t/models/two", [3.0])):
+        rows = [{"step": at, "metric": "loss", "value": value} for at, value in enumerate(values, start=1)]
+        write_rows(results / folder / "curve.parquet", CURVE, rows, Provenance("train"))
+    fit = {"pool": "p", "name": "v", "seed": 7, "folder": "fits/p/b/v/seed7"}
+    untrained = {"pool": "", "name": "tuned", "seed": None, "folder": "tuned/tuned"}
+    collect({"scorer": "strict", "entries": [], "work": [], "trained": [fit, untrained]}, results, "benchmark")
+    rows = read_rows(results / "analysis/benchmark/curves.parquet", ALL_CURVES)
+    of_one = {"pool": "p", "name": "v", "seed": 7, "model": "t/models/one", "metric": "loss"}
+    assert rows == [
+        {**of_one, "step": 1, "value": 2.0},
+        {**of_one, "step": 2, "value": 1.0},
+        {**of_one, "model": "t/models/two", "step": 1, "value": 3.0},
+    ]
 
 
 def test_a_million_rows_are_collected_in_seconds(tmp_path):

@@ -271,7 +271,9 @@ def test_losses_on_what_is_held_out_stand_beside_gains_where_they_were_measured(
 def test_a_study_without_the_loop_has_none_of_its_tables_and_figures(made):
     spec = {**made.spec, "also_score": []}
     assert {"evo_main", "evo_variants", "evo_baselines", "evo_domains"} < set(tables_of(spec))
-    assert {"evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity"} < set(figures_of(spec))
+    assert {"evo_rounds", "evo_single_multi", "evo_new_solved", "evo_diversity", "evo_training_curves"} < set(
+        figures_of(spec)
+    )
     del spec["evolution"]
     assert not [name for name in (*tables_of(spec), *figures_of(spec)) if name.startswith("evo_")]
 

@@ -39,7 +39,8 @@ class Study:
         self.results = results_of(self.config)
         (self.batch,) = Plan(load_study(self.config)).matrix.batches
         self.always = with_outputs(self.results) | {
-            paths.collected("benchmark", name) for name in ("scores", "costs", "replies", "students", "jobs_perf")
+            paths.collected("benchmark", name)
+            for name in ("scores", "costs", "replies", "students", "curves", "jobs_perf")
         }
 
     def plain(self, model: str, split: str) -> set[str]:

@@ -315,7 +315,7 @@ def test_tables_read_what_was_collected_and_that_of_the_data_reads_tasks():
     made = plan()
     collected = [
         f"<results>/analysis/benchmark/{name}.parquet"
-        for name in ("scores", "costs", "replies", "students", "jobs_perf")
+        for name in ("scores", "costs", "replies", "students", "curves", "jobs_perf")
     ]
     assert made.tabulate.inputs(job(table="moco_main")) == made.tabulate.collected == collected
     tasks = made.tabulate.inputs(job(table="data_quality"))
