@@ -29,14 +29,14 @@ def shared_zoo(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    """The plan of a study with two rule sets and the loop, which has every table and figure."""
+    """The plan of a study with two rule sets, a method that trains and the loop, which has every table and figure."""
     source = {"kind": "synthetic", "skills": ["add"], "form": "exact", "items": {"dev": 1, "test": 1}}
     content = {
         "study": "s",
-        "models": {"add": {"kind": "zoo"}},
-        "pools": {"p": ["add"]},
+        "models": {"add": {"kind": "zoo"}, "recall": {"kind": "zoo"}},
+        "pools": {"p": ["add", "recall"]},
         "tasks": {"t": {"source": source, "distill": 0.5}},
-        "methods": {"control_best_single": {}},
+        "methods": {"control_best_single": {}, "text_multiagent_finetuning": {}},
         "evolution": {"loop": {"pool": "p", "methods": ["control_best_single"], "tasks": ["t"], "rounds": 1}},
         "also_score": ["paper"],
     }

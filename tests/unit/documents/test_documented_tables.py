@@ -57,7 +57,7 @@ def test_tables_and_figures_that_a_study_can_have():
     instructions = {"source": {"kind": "moco", "path": "x.json"}, "type": "ifeval"}
     made = plan(
         tasks={"t": task, "i": instructions},
-        methods={"text_majority_vote": {}, "api_trained_router": {}},
+        methods={"text_majority_vote": {}, "text_multiagent_finetuning": {}},
         also_score=["paper"],
         evolution={"e": {"pool": "p", "methods": ["text_majority_vote"], "tasks": ["t"]}},
     )
