@@ -190,7 +190,7 @@ def test_json_is_readable_sorted_and_refuses_nan(tmp_path):
 
 def test_all_schemas_have_distinct_names_and_columns():
     schemas = [value for value in vars(records).values() if isinstance(value, Schema)]
-    assert len(schemas) == len({schema.name for schema in schemas}) == 20
+    assert len(schemas) == len({schema.name for schema in schemas}) == 22
     for schema in schemas:
         assert len(set(schema.columns.names)) == len(schema.columns.names)
 

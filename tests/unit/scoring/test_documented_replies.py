@@ -323,5 +323,5 @@ def test_how_programs_fare():
     assert key_codes(PAGE, "Fared | ") == list(FARED)
     need_sandbox()
     test = "def check(candidate):\n    assert candidate(2) == 4"
-    found = verdicts([coding_case(reply, prompt=HEADER, test=test) for reply in FARED.values()], seconds=1)
+    found = verdicts([coding_case(reply, prompt=HEADER, test=test) for reply in FARED.values()], seconds=5)
     assert [each.rule.partition("/")[2] for each in found] == list(FARED)

@@ -292,8 +292,8 @@ def test_any_reply_has_a_score(reply, kind):
 @pytest.mark.parametrize("start", ["", "answer", "The answer is "])
 def test_long_replies_are_read_quickly(start, unit):
     reply = start + unit * (100_000 // len(unit))
-    begun = time.perf_counter()
+    begun = time.process_time()
     for scorer in (PAPER, STRICT):
         verdict = scorer.score(question(), Reference("u", r"\frac{1}{3}", "latex"), reply)
         scorer.normal_form(question(), verdict.parsed or "")
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0

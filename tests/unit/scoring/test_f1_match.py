@@ -210,10 +210,10 @@ def test_any_reply_has_a_score(reply):
 
 @pytest.mark.parametrize("unit", ["answer is ", "a, ", "A. ", " or ", "it is ", r"\boxed{", "(", " / "])
 def test_long_replies_are_read_quickly(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     for scorer in (PAPER, STRICT):
         score(scorer, SAMMY, unit * (100_000 // len(unit)))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_rules_of_a_dataset_hold_under_any_name_of_the_task():

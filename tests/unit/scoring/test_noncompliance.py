@@ -294,7 +294,7 @@ def test_any_reply_has_a_score(reply):
     "unit", ["i ", "i can ", "which you ", "not ", "depends on ", "i have never ", "a", " ", "\n", "1. x\n"]
 )
 def test_long_replies_are_read_quickly(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     for opening in ("", "Sure, "):
         score(STRICT, SAFETY, opening + unit * (100_000 // len(unit)))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
