@@ -12,6 +12,11 @@ EVOLUTION = "evolution"
 ALL = "_all"
 """Stands for the batch and the task of a fit that serves all tasks of its pool; no task or batch has such a name."""
 
+TRAINING, CURVE = "training.json", "curve.parquet"
+"""In the folder of a trained model: its training in sum, and by step."""
+DISTANCES = "distances.json"
+"""Beside the students of a round: how far adapters are from each other, of the pools before and after it."""
+
 _FIRST_BLOCKS = ((0, 0), (1, 4), (5, 7))
 """First and last sample index of the first blocks; from 8 on, each block is as long as all before it."""
 

@@ -34,10 +34,6 @@ from moco.records.costs import flops
 ROUND = "round"
 """Kind of what the rounds of the loop cost, under the pool that they make and the name of their run."""
 
-TRAINED, LEARNT, DISTANCES = "training.json", "curve.parquet", "distances.json"
-"""What a trained model's folder says of its training, in sum and by step, and that of all students of a round of their
-adapters."""
-
 _ABOUT = ("kind", "pool", "name", "level", "seed")
 
 
@@ -142,7 +138,7 @@ def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
         yield _of_entry(_single_costs(model, results / path, results, sample), of_task)
     rows = []
     for place, model in enumerate(each["models"], start=1):
-        note = results / each["students"] / str(place) / TRAINED
+        note = results / each["students"] / str(place) / paths.TRAINING
         if not note.is_file():  # a recorded failure
             continue
         learnt, size = read_json(note), read_json(results / paths.model_json(model))["parameters"]
@@ -164,7 +160,11 @@ def _round_costs(each: Mapping[str, Any], results: Path) -> Iterator[pa.Table]:
 def _students(each: Mapping[str, Any], results: Path) -> pa.Table:
     """Return what is known of the students of a round, and with the first one of the models of round 0."""
     folder = results / each["students"]
-    apart = read_json(folder / DISTANCES) if (folder / DISTANCES).is_file() else {"parents": None, "students": None}
+    apart = (
+        read_json(folder / paths.DISTANCES)
+        if (folder / paths.DISTANCES).is_file()
+        else {"parents": None, "students": None}
+    )
     about = _named(each, "name", "seed", "task")
     rows = []
     for pool, models, distances in (
@@ -174,7 +174,7 @@ def _students(each: Mapping[str, Any], results: Path) -> pa.Table:
         for place, model in enumerate(models, start=1):
             row: dict[str, Any] = {**dict.fromkeys(ALL_STUDENTS.columns.names), **about, "pool": pool, "model": model}
             row["distance"] = distances[place - 1] if distances else None
-            note = folder / str(place) / TRAINED
+            note = folder / str(place) / paths.TRAINING
             if pool == each["pool"] and note.is_file():
                 learnt = read_json(note)
                 held_out = learnt.get("held_out", {"examples": 0, "before": None, "after": None})
@@ -185,7 +185,7 @@ def _students(each: Mapping[str, Any], results: Path) -> pa.Table:
 
 
 def _curve_files(each: Mapping[str, Any], results: Path) -> list[Path]:
-    return sorted((results / each["folder"]).rglob(LEARNT))
+    return sorted((results / each["folder"]).rglob(paths.CURVE))
 
 
 def _curves(each: Mapping[str, Any], path: Path, results: Path) -> pa.Table:

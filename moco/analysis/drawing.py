@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALL = 6.0
+BESIDE = 3
+"""Panels in a row."""
 LABEL = "label"
 """What names of points are called among the artists of a figure (`gid`)."""
 
@@ -39,6 +41,33 @@ class Drawing:
 def short_name(name: str) -> str:
     """Return a name that leaves room for what it names; variants differ at their ends, so the middle goes."""
     return name if len(name) <= _NAME else f"{name[: _NAME // 2 - 1]}\N{HORIZONTAL ELLIPSIS}{name[-(_NAME // 2) :]}"
+
+
+def panels(count: int, height: float, above: float, *, sharey: bool = False) -> tuple["Figure", list["Axes"]]:
+    """Return a figure over two columns of text, and its panels, row by row.
+
+    Args:
+        count: Number of panels.
+        height: Of a row of panels, in inches.
+        above: Room for what stands above them, in inches.
+        sharey: All panels have one vertical axis.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(BESIDE, max(count, 1))
+    rows = -(-max(count, 1) // columns)
+    figure = Figure(figsize=(style.TWO_COLUMN, above + height * rows), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
+    for axes in every[count:]:
+        axes.set_visible(False)
+    return figure, list(every[:count])
+
+
+def plain_axes(axes: "Axes") -> None:
+    """Leave of a frame what is read, and draw a grid below all marks."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=style.GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
 
 
 def level_place(level: str) -> int:

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moco.analysis.comparison import NOT_COMPARED, Comparison, Outcome
+from moco.analysis.evolution import Evolution
 from moco.analysis.evolution_tables import evo_baselines, evo_main, evo_variants
+from moco.analysis.expectation import Expectation
 from moco.analysis.expectations import (
-    Expectation,
     Point,
     above_best_single,
     above_random,
@@ -141,7 +142,8 @@ def page(spec: Spec, results: Path, shapes: str = "", about: About = EVIDENCE) -
 
 def _loop(spec: Spec, results: Path) -> list[str]:
     """Return what the loop came to: by round, beside its baselines and controls, and by what was expected."""
-    found, better = list(of_loop(spec, results)), strategies_that_gain(spec, results)
+    rounds = Evolution(spec, results)
+    found, better = list(of_loop(rounds)), strategies_that_gain(rounds)
     named = f": {', '.join(f'`{name}`' for name in better)}" if better else ""
     return [
         "## The single-multi evolution loop",

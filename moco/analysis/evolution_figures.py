@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moco.analysis import style
-from moco.analysis.drawing import SMALL, Drawing, finish_layout, short_name
+from moco.analysis.drawing import BESIDE, SMALL, Drawing, finish_layout, panels, plain_axes, short_name
 from moco.analysis.evolution import Course, Evolution
 from moco.analysis.evolution_tables import GAINS, LEAKS, SINGLE_AND_MULTI, leaky
 from moco.analysis.notes import study_notes
@@ -16,7 +16,6 @@ from moco.analysis.statistics import Estimate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PANELS = 3
 _LINES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _HEIGHT = 2.1
 _MARKERS = "osD^vPX"
@@ -120,7 +119,7 @@ def evo_single_multi(spec: Spec, results: Path) -> Drawing:
         axes.text(0.02, 0.5, "no run has numbers of both", transform=axes.transAxes)
     axes.set_xlabel("gain of the mean single model, percentage points")
     axes.set_ylabel("gain of the system, percentage points")
-    _plain(axes)
+    plain_axes(axes)
     if drawn:
         figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=SMALL)
     finish_layout(figure, spec)
@@ -148,30 +147,24 @@ def _panels(
         notes: About them.
         marks: What filled marks stand for and what hollow ones do, where there are both.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     shown: dict[tuple[str, str], list[list[Course]]] = {}
     for (entry, _, variant), courses in found.groups.items():
         shown.setdefault((entry, variant), []).append(courses)
-    columns = min(_PANELS, max(len(shown), 1))
-    lines = -(-max(len(shown), 1) // columns)
-    figure: Figure = Figure(figsize=(style.TWO_COLUMN, 0.5 + _HEIGHT * lines), layout="constrained")
-    every = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    figure, every = panels(len(shown), _HEIGHT, 0.5, sharey=True)
     names: dict[str, Any] = {}
-    for place, (axes, ((entry, variant), groups)) in enumerate(zip(every, shown.items(), strict=False)):
+    for place, (axes, ((entry, variant), groups)) in enumerate(zip(every, shown.items(), strict=True)):
         draw(axes, groups)
-        if place % columns:
+        if place % BESIDE:
             axes.set_ylabel("")
         last = max(courses[0].last for courses in groups)
         axes.set_xticks(range(last + 1))
         axes.set_xlim(-0.25, last + 0.25)
         axes.set_xlabel("round")
         axes.set_title(f"{short_name(entry)}, {variant}{leaky(groups[0][0])}", fontsize=7.0, loc="left")
-        _plain(axes)
+        plain_axes(axes)
         names |= {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    for axes in every[len(shown) :]:
-        axes.set_visible(False)
     if names:
         for name, hollow in zip(marks, (False, True), strict=False):
             names[name] = Line2D([], [], marker="o", color=style.SOFT, **_look(style.SOFT, hollow=hollow))
@@ -209,12 +202,6 @@ def _mark(colour: str) -> dict[str, Any]:
 
 def _colour(course: Course) -> str:
     return style.LEVEL_COLOURS.get(course.level, style.OTHER_COLOUR)
-
-
-def _plain(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=style.GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
 
 
 def _notes(found: Evolution) -> tuple[str, ...]:

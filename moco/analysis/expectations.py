@@ -12,6 +12,7 @@ import pandas as pd
 from moco import paths
 from moco.analysis import aggregation
 from moco.analysis.comparison import Comparison
+from moco.analysis.expectation import Expectation, variants_of
 from moco.analysis.results import load_scores
 from moco.analysis.statistics import Estimate, Interval, estimate, paired_difference
 from moco.records import ANSWERS, read_rows
@@ -22,32 +23,6 @@ ENOUGH, FEWER_CALLS = 0.95, 0.6
 """Share of the larger model's score that a cascade reaches with at most this share of its calls."""
 RANKED_RIGHT = 0.75
 """Share of pairs of which a ranker names the better answer; the untuned one is there to compare with."""
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """Something that is expected.
-
-    Attributes:
-        what: As a sentence without its end.
-        found: What was measured.
-        limit: What it shall be at least.
-        is_gain: It is a gain, of which a mean says nothing that is not separable from none.
-    """
-
-    what: str
-    found: Interval
-    limit: float
-    is_gain: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """Whether it holds: with the whole interval, in the mean, or not."""
-        if self.found.low > self.limit:
-            return "holds with its whole interval"
-        if self.is_gain:
-            return "not separable" if self.found.high >= self.limit else "does not hold"
-        return "holds in the mean" if self.found.mean >= self.limit else "does not hold"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +55,7 @@ def cascade_curve(comparison: Comparison, pool: str, task: str) -> list[Point]:
     if first.scores is None or second.scores is None or second.estimate is None:
         return []
     points = []
-    for variant in _variants(comparison, pool, task, "api_cascade"):
+    for variant in variants_of(comparison, pool, task, "api_cascade"):
         found = comparison.method(pool, variant, task)
         if found.estimate is None or found.scores is None:
             continue
@@ -108,7 +83,7 @@ def expectations(comparison: Comparison, results: Path, pool: str, task: str) ->
     """Yield what is expected of the methods that a pool was compared with on a task."""
     oracle = comparison.oracle_router(pool, task).estimate
     for method, limit in ROUTERS.items():
-        for variant in _variants(comparison, pool, task, method):
+        for variant in variants_of(comparison, pool, task, method):
             ours = comparison.method(pool, variant, task).estimate
             if ours is not None and oracle is not None:
                 what = f"{variant} reaches {limit:.0%} of the oracle router's score"
@@ -116,14 +91,13 @@ def expectations(comparison: Comparison, results: Path, pool: str, task: str) ->
     points = cascade_curve(comparison, pool, task)
     if len(points) > 1:
         yield from _of_curve(points, task)
-    for variant in _variants(comparison, pool, task, "text_llm_blender"):
+    for variant in variants_of(comparison, pool, task, "text_llm_blender"):
         ranked = ranked_right(comparison, results, pool, variant, task)
         if ranked is not None:
             kind = "tuned" if _learns(results, pool, variant) else "untuned"
             what = f"the {kind} ranker of {variant} names the better of two answers in {RANKED_RIGHT:.0%} of the pairs"
             yield Expectation(what, ranked.interval(), RANKED_RIGHT)
-    for what, found, limit, is_gain in aggregation.expected(comparison, results, pool, task):
-        yield Expectation(what, found.interval(), limit, is_gain)
+    yield from aggregation.expected(comparison, results, pool, task)
 
 
 def above_random(comparison: Comparison) -> list[Expectation]:
@@ -134,7 +108,7 @@ def above_random(comparison: Comparison) -> list[Expectation]:
     found = []
     for method, entry, ours in _text_methods(comparison):
         pool, task = entry["pool"], entry["task"]
-        for control in _variants(comparison, pool, task, "control_random"):
+        for control in variants_of(comparison, pool, task, "control_random"):
             drawn = comparison.method(pool, control, task)
             if drawn.scores is not None:
                 gain = paired_difference(ours, drawn.scores, task, seeds=len(comparison.spec["seeds"])).interval()
@@ -223,11 +197,6 @@ def _answers(results: Path, pool: str, variant: str, task: str) -> Iterator[tupl
 def _learns(results: Path, pool: str, variant: str) -> bool:
     """Return whether a blender's ranker was tuned."""
     return any(results.glob(f"{paths.fit_folder(pool, '*', variant, '*')}/*/models/ranker"))
-
-
-def _variants(comparison: Comparison, pool: str, task: str, method: str) -> list[str]:
-    wanted = {"pool": pool, "task": task, "method": method}
-    return sorted({entry["variant"] for entry in comparison.spec["methods"] if wanted.items() <= entry.items()})
 
 
 def _share_of_items(comparison: Comparison, pool: str, variant: str, task: str, model: str) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from moco.analysis import style
 from moco.analysis.comparison import MEAN_SINGLE, Comparison, Line
 from moco.analysis.cost_tables import GIGA
-from moco.analysis.drawing import Drawing, Label, finish_layout, level_place, place_labels, short_name
+from moco.analysis.drawing import Drawing, Label, finish_layout, level_place, place_labels, plain_axes, short_name
 from moco.analysis.notes import ATTRIBUTED, study_notes
 from moco.analysis.placement import Array
 from moco.analysis.results import Spec
@@ -140,9 +140,7 @@ def _size(point: Point) -> float:
 def _panel(axes: "Axes", pool: str, found: Sequence[Point]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=style.GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
+    plain_axes(axes)
     axes.set_ylabel("accuracy, %")
     axes.set_title(f"pool {short_name(pool)}" if pool else "", loc="left", fontsize=7.0)
     if not found:

@@ -1,17 +1,13 @@
 """What the single-multi evolution loop is expected to reach on the zoo, and whether it does."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from moco.analysis.aggregation import NO_WORSE
 from moco.analysis.evolution import Evolution
-from moco.analysis.expectations import Expectation
-from moco.analysis.results import Spec
+from moco.analysis.expectation import NO_WORSE, Expectation
 
 
-def of_loop(spec: Spec, results: Path) -> Iterator[Expectation]:
+def of_loop(found: Evolution) -> Iterator[Expectation]:
     """Yield for every course that its single models gain over all rounds, and that its system loses next to nothing."""
-    found = Evolution(spec, results)
     for courses in found.groups.values():
         for course in courses:
             who = f"{course.method}, {course.variant}, in {course.entry} on {course.task}"
@@ -22,8 +18,7 @@ def of_loop(spec: Spec, results: Path) -> Iterator[Expectation]:
                 yield Expectation(what, gain.interval(), NO_WORSE, is_gain=True)
 
 
-def strategies_that_gain(spec: Spec, results: Path) -> list[str]:
+def strategies_that_gain(found: Evolution) -> list[str]:
     """Return the methods whose single models gain over the rounds with the whole interval above zero in some course."""
-    found = Evolution(spec, results)
     gains = ((course.method, found.gain(course, "single", course.last)) for course in found.courses)
     return sorted({method for method, gain in gains if gain is not None and gain.interval().low > 0})

@@ -89,7 +89,7 @@ def speed(results: Path, tuned: Sequence[str]) -> str:
         for part, of_part in jobs.groupby("part", sort=False)
     ]
     for name in tuned:
-        note = read_json(results / paths.tuned(name) / "training.json")
+        note = read_json(results / paths.tuned(name) / paths.TRAINING)
         seconds = float(_measured(results / "benchmarks" / "tune" / f"{name}.tsv")["s"])
         rows.append(_rate(f"tuning {name}", float(note["examples"]), 0.0, float(note["tokens"]), 0.0, seconds))
     columns = ("work", "items", "cached (%)", "tokens read", "tokens written", "seconds", "tokens/s")

@@ -9,16 +9,16 @@ import pandas as pd
 
 from moco import paths
 from moco.analysis import style
-from moco.analysis.drawing import SMALL, Drawing, finish_layout, short_name
+from moco.analysis.drawing import SMALL, Drawing, finish_layout, panels, plain_axes, short_name
 from moco.analysis.notes import study_notes
 from moco.analysis.results import Spec
 from moco.records import ALL_CURVES, read_frame
 
-_PANELS, _HEIGHT, _LEGEND = 3, 1.7, 6
-_COLOURS = tuple(style.LEVEL_COLOURS.values())
+_HEIGHT, _LEGEND = 1.7, 6
+_COLOURS = (*style.LEVEL_COLOURS.values(), style.OTHER_COLOUR)
 _NOTE = (
     "A line is one training of one model: the loss by optimiser step, or where rewards are learnt from, the mean reward of"
-    " the step's replies. Lines of one colour differ in seed or task. A model of a step count of 0 has no line."
+    " the step's replies. Lines of one colour differ in seed, task or student. A model of a step count of 0 has no line."
 )
 
 
@@ -48,19 +48,14 @@ def evo_training_curves(spec: Spec, results: Path) -> Drawing:
 
 def _curves(spec: Spec, results: Path, part: str, title: str, what: Callable[[Any], tuple[str, str]]) -> Drawing:
     """Return a panel for every first and a colour for every second name of what a training is of."""
-    from matplotlib.figure import Figure
-
     frame = read_frame(results / paths.collected(part, "curves"), ALL_CURVES)
-    panels: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    shown: dict[str, dict[str, list[pd.DataFrame]]] = {}
     key = ["pool", "name", "seed", "model"]
     for _, rows in frame[frame["metric"].isin(("loss", "reward"))].groupby(key, dropna=False, sort=False):
         panel, line = what(next(rows.itertuples()))
-        panels.setdefault(panel, {}).setdefault(line, []).append(rows)
-    columns = min(_PANELS, max(len(panels), 1))
-    lines = -(-max(len(panels), 1) // columns)
-    figure: Figure = Figure(figsize=(style.TWO_COLUMN, 0.4 + _HEIGHT * lines), layout="constrained")
-    every = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (panel, groups) in zip(every, panels.items(), strict=False):
+        shown.setdefault(panel, {}).setdefault(line, []).append(rows)
+    figure, every = panels(len(shown), _HEIGHT, 0.4)
+    for axes, (panel, groups) in zip(every, shown.items(), strict=True):
         metrics = dict.fromkeys(_metric(rows) for trainings in groups.values() for rows in trainings)
         for (name, trainings), colour in zip(groups.items(), cycle(_COLOURS), strict=False):
             for number, rows in enumerate(trainings):
@@ -70,14 +65,10 @@ def _curves(spec: Spec, results: Path, part: str, title: str, what: Callable[[An
         axes.set_title(short_name(panel), fontsize=SMALL, loc="left")
         axes.set_xlabel("step")
         axes.set_ylabel(" or ".join(metrics))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color=style.GRID, linewidth=0.5)
-        axes.set_axisbelow(True)
+        plain_axes(axes)
         if 1 < len(groups) <= _LEGEND:
             axes.legend(frameon=False, fontsize=SMALL)
-    for axes in every[len(panels) :]:
-        axes.set_visible(False)
-    if not panels:
+    if not shown:
         figure.text(0.02, 0.5, "no training has a step")
     finish_layout(figure, spec)
     return Drawing(figure, f"Study {spec['study']}: {title}", (_NOTE, *study_notes(spec)))

@@ -23,9 +23,6 @@ from moco.training.run import train
 if TYPE_CHECKING:
     from moco.training.on_policy import Teacher
 
-DISTANCES = "distances.json"
-"""Beside the students of a round: how far adapters are from each other, of the pools before and after it."""
-
 log = logging.getLogger("moco")
 
 
@@ -82,7 +79,9 @@ class DistillJob:
             info = ModelInfo.read(self.results / paths.model_json(parent))
             before.append(info.folder(root))
         after = [self.output / str(place) for place in range(1, len(self.spec["students"]) + 1)]
-        write_json(self.output / DISTANCES, {"parents": mean_distances(before), "students": mean_distances(after)})
+        write_json(
+            self.output / paths.DISTANCES, {"parents": mean_distances(before), "students": mean_distances(after)}
+        )
 
     @property
     def _stacks(self) -> bool:

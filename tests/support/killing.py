@@ -1,6 +1,7 @@
 """Commands that are killed without a chance to clean up, as by the loss of a machine."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -120,6 +121,15 @@ class Command:
             assert time.monotonic() < deadline, f"no job of {', '.join(wanted)} within {seconds} seconds"
             time.sleep(_PAUSE)
         return None
+
+    def wait_for_options(self, verb: str, options: str, seconds: float = 600) -> None:
+        """Return once there is a job of a verb whose options, each followed by a blank, match a pattern."""
+        deadline = time.monotonic() + seconds
+        while self.exit_code is None and time.monotonic() < deadline:
+            if any(job.verb == verb and re.search(options, " ".join([*job.words, ""])) for job in self.jobs()):
+                return
+            time.sleep(_PAUSE)
+        raise AssertionError(f"no {verb} {options} was seen")
 
     def kill(self) -> None:
         """Kill all processes, those included that they start meanwhile."""

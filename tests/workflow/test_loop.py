@@ -1,8 +1,6 @@
 """The loop of two rounds from a blank folder: pools of rounds are pools like others, and students models like others."""
 
 import base64
-import re
-import time
 from pathlib import Path
 
 import pytest
@@ -152,16 +150,6 @@ KILLED_IN = (
 """Verbs and options of jobs, each of which needs what the one before makes."""
 
 
-def wait_for(command: Command, verb: str, options: str, seconds: float = 600) -> None:
-    """Return once a job runs."""
-    deadline = time.monotonic() + seconds
-    while command.exit_code is None and time.monotonic() < deadline:
-        if any(job.verb == verb and re.search(options, " ".join([*job.words, ""])) for job in command.jobs()):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {verb} {options} was seen")
-
-
 def whole_files(project: Project) -> dict[Path, int]:
     """Return the files that jobs have made and the times at which they did, without those of jobs that did not end."""
     marks = (project.folder / ".snakemake/incomplete").iterdir()
@@ -185,7 +173,7 @@ def test_a_loop_that_is_killed_in_any_stage_ends_as_an_undisturbed_one_and_makes
     made: dict[Path, int] = {}
     for verb, options in KILLED_IN:
         command = Command(project, "snakemake", *run, log=tmp_path / "log")
-        wait_for(command, verb, options)
+        command.wait_for_options(verb, options)
         command.kill()
         for lock in (project.folder / ".snakemake/locks").iterdir():
             lock.unlink()

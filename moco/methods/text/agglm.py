@@ -68,8 +68,8 @@ class AggLM(Method):
     Records:
         Per item the `votes` of the members by normal form, their `parsed` answers, and the `order` in which they were
         shown. Of the fit the number of `sets` of candidates, how many were `hard` and how many `learnt`, from how many
-        of these right candidates were `copied` at the warm start, whether it `learned`, and on the items that were `held_out` the `scores` of the majority and of the aggregator before and
-        after.
+        of these right candidates were `copied` at the warm start, whether it `learned`, and on the items that were
+        `held_out` the `scores` of the majority and of the aggregator before and after.
 
     Deviations:
         * Answers are compared in the metric's normal form, and unreadable ones have no vote: else sets count as hard

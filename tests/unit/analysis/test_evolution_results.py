@@ -293,7 +293,7 @@ def test_figures_are_the_same_bytes_whatever_the_order_of_rows(made, name):
 def test_what_is_expected_of_the_loop_is_said_of_every_course(made):
     made.run(entry="still", before=BEFORE, after=BEFORE)
     spec, results = made.written()
-    found = [(each.what.partition(":")[0], each.found.mean, each.limit) for each in of_loop(spec, results)]
+    found = [(each.what.partition(":")[0], each.found.mean, each.limit) for each in of_loop(Evolution(spec, results))]
     single, multi = "single models gain over the rounds", "the system is not below that of round 0"
     assert found == [
         (single, pytest.approx(0.3125), 0.0),
@@ -308,8 +308,8 @@ def test_a_strategy_gains_where_some_course_of_it_does_with_its_whole_interval(t
     course.task("t")
     none, all_ = [0] * 40, [1] * 40
     course.run(before={1: (none, none, none)}, after={1: (all_, none, none)})
-    assert strategies_that_gain(*course.written()) == ["vote"]
+    assert strategies_that_gain(Evolution(*course.written())) == ["vote"]
     course = Course(tmp_path / "other")
     course.task("t")
     course.run(before={1: (none, none, none)}, after={1: (none, none, all_)})
-    assert strategies_that_gain(*course.written()) == []
+    assert strategies_that_gain(Evolution(*course.written())) == []

@@ -8,8 +8,8 @@ from support.studies import Study, cost
 from moco import paths
 from moco.analysis.comparison import Comparison
 from moco.analysis.evidence import page
+from moco.analysis.expectation import Expectation
 from moco.analysis.expectations import (
-    Expectation,
     above_best_single,
     above_random,
     cascade_curve,

@@ -336,7 +336,8 @@ def test_many_duels_on_a_question_count_as_one():
     assert many.probabilities(0) == pytest.approx(one.probabilities(0))
 
 
-def test_the_step_of_ratings_goes_on_through_all_rounds_with_a_leader():
+def steps_of_ratings(*what, **settings):
+    """Return the state of a fit, and the number that ratings give to each of their steps."""
     seen = []
     original = Ratings.update
 
@@ -346,7 +347,11 @@ def test_the_step_of_ratings_goes_on_through_all_rounds_with_a_leader():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ratings, "update", update)
-        _, _, state = fitted("text_sparta_stackelberg")
+        return fitted(*what, **settings)[2], seen
+
+
+def test_the_step_of_ratings_goes_on_through_all_rounds_with_a_leader():
+    state, seen = steps_of_ratings("text_sparta_stackelberg")
     duels = sum(each["duels"] for each in state.data["iterations"])
     assert seen == list(range(1, duels + 1))
     assert SimpleNamespace(**state.data["iterations"][0]).leader_entropy <= 1
@@ -429,16 +434,7 @@ def test_of_as_many_duels_as_members_each_member_begins_one_and_questions_are_th
 
 
 def test_the_step_of_ratings_begins_anew_in_every_round_without_a_leader():
-    seen = []
-    original = Ratings.update
-
-    def update(self, *args):
-        original(self, *args)
-        seen.append(self.updates)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ratings, "update", update)
-        fitted(num_iterations=2)
+    _, seen = steps_of_ratings(num_iterations=2)
     assert seen == [*range(1, 8), *range(1, 8)]
 
 
