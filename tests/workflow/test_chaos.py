@@ -50,8 +50,7 @@ class Chaos:
     def run(self) -> None:
         """Kill the study as often as planned, and on until every stage was hit enough.
 
-        A stage that is over leaves its kills to what comes after it; one that just ended as it was to be killed leaves
-        them to what runs.
+        A stage that is over leaves its kills to what comes after it, one that just ended to what runs.
         """
         while self.hits.total() < self._kills or not all(map(self._hit_enough, STAGES)):
             assert self.hits.total() < 2 * self._kills, f"killed in {dict(self.hits)}"
@@ -63,13 +62,12 @@ class Chaos:
             self.hits[self._kill(command, awaited)] += 1
 
     def _awaited(self) -> tuple[str, ...]:
-        """Return what to wait for: the first stage that has not had its share, or what follows it.
+        """Return what to wait for: stages that have not had their share, those first that were not hit enough.
 
-        What was not hit enough comes first: it may run, and end, beside a stage that comes before it.
+        What has had its share runs undisturbed until all were hit enough, since it may stand before one that was not.
         """
-        begin = next((place for place, stage in enumerate(STAGES) if self.hits[stage] < self._shares[stage]), 0)
-        awaited = sorted(STAGES[begin:], key=self._hit_enough)
-        return (*awaited, *(AFTER if all(map(self._hit_enough, STAGES)) else ()))
+        awaited = sorted((stage for stage in STAGES if self.hits[stage] < self._shares[stage]), key=self._hit_enough)
+        return (*awaited, *((*STAGES, *AFTER) if all(map(self._hit_enough, STAGES)) else ()))
 
     def _hit_enough(self, stage: str) -> bool:
         return self.hits[stage] >= LEAST
