@@ -1,6 +1,8 @@
 """The loop of two rounds from a blank folder: pools of rounds are pools like others, and students models like others."""
 
 import base64
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -182,5 +184,33 @@ def test_a_loop_that_is_killed_in_any_stage_ends_as_an_undisturbed_one_and_makes
         assert len(made) > len(before)
     project.run("snakemake", *run)
     assert made.items() <= whole_files(project).items()
+    for path in tables:
+        assert (project.results / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_collaboration_that_fails_stops_its_round_and_no_other_answers_are_taken_in_its_place(loop, tmp_path, warm):
+    project = loop.copy(tmp_path / "project", warm)
+    pool, batch = f"{RUN}--r1", project.batch("mixed")
+    answers = paths.answers(pool, batch, "text_majority_vote", 1, "distill")
+    for made in (answers, paths.mixture(RUN, 2), paths.collected(paths.EVOLUTION, "scores"), paths.table("x", "csv")):
+        shutil.rmtree((project.results / made).parent)
+    replies = project.results / paths.generation(f"{pool}--2", batch, "distill", 1, "s0")
+    whole, times = replies.read_bytes(), (replies.stat().st_atime_ns, replies.stat().st_mtime_ns)
+    replies.write_bytes(whole[: len(whole) // 2])
+    os.utime(replies, ns=times)
+    tables = sorted((loop.results / "tables").glob("evo_*.csv"))
+    run = ("--cores", "2", "--keep-going", *(str(path.relative_to(loop.folder)) for path in tables))
+
+    done = project.run("snakemake", *run, check=False)
+    assert done.returncode == 1
+    assert replies.name in done.stdout + done.stderr
+    assert not (project.results / answers).exists()
+    assert not (project.results / paths.mixture(RUN, 2)).exists()
+    assert not (project.results / paths.students(RUN, 2)).exists()
+
+    replies.write_bytes(whole)
+    os.utime(replies, ns=times)
+    project.run("snakemake", *run)
+    assert (project.results / answers).exists()
     for path in tables:
         assert (project.results / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
