@@ -1,8 +1,9 @@
 """How long the demo takes, with a trained zoo, in two checkouts: seconds, processor time, and what of it models take.
 
-    python benchmarks/demo.py OTHER [--mine HERE] [--rounds 2] [--cores 2]
+    python benchmarks/demo.py OTHER [--python PYTHON] [--mine HERE] [--rounds 2] [--cores 2]
 
-OTHER is a checkout of another commit, as `git worktree add --detach OTHER COMMIT` makes it. Both are copied to a temporary
+OTHER is a checkout of another commit, as `git worktree add --detach OTHER COMMIT` makes it, and PYTHON the interpreter of
+its environment: that of this one has Snakemake import the logger plugin that is installed in it. Both are copied to a temporary
 folder, so nothing that lies in them is touched, and trained once before the clock starts. In every round both run, the
 one that begins changing,
 
@@ -31,7 +32,6 @@ import pyarrow.parquet as pq
 
 COPIED = ("moco", "snakemake_logger_plugin_moco", "workflow", "config", "profiles", "Snakefile")
 KINDS = ("demo", "again", "dry run")
-BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,23 @@ class Checkout:
 
     name: str
     folder: Path
+    python: Path
     cores: int
 
     @classmethod
-    def copied(cls, source: Path, folder: Path, cores: int) -> "Checkout":
+    def copied(cls, source: Path, folder: Path, python: Path, cores: int) -> "Checkout":
         folder.mkdir()
         for name in (name for name in COPIED if (source / name).exists()):
             copy = shutil.copytree if (source / name).is_dir() else shutil.copy
             copy(source / name, folder / name)
-        return cls(source.name, folder, cores)
+        return cls(source.name, folder, python, cores)
 
     def snakemake(self, *arguments: str) -> Run:
-        command = [BIN / "snakemake", "--profile", "profiles/local", "--cores", str(self.cores), *arguments]
+        profile = ["--profile", "profiles/local", "--cores", str(self.cores)]
+        command = [self.python, "-m", "snakemake", *profile, *arguments]
         started, spent = time.perf_counter(), processor_time()
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        path = os.pathsep.join([str(self.python.parent), os.environ["PATH"]])
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PATH": path}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{self.name}: snakemake ended with {done.returncode}\n{done.stderr[-3000:]}")
@@ -119,14 +122,15 @@ def show(checkout: Checkout, runs: dict[str, Run]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path, metavar="OTHER", help="checkout to compare with")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that runs OTHER")
     parser.add_argument("--mine", type=Path, default=Path(__file__).parents[1], help="checkout that is compared")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="for the copies, removed at the end (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        mine = Checkout.copied(options.mine.resolve(), Path(scratch, "mine"), options.cores)
-        other = Checkout.copied(options.other.resolve(), Path(scratch, "other"), options.cores)
+        mine = Checkout.copied(options.mine.resolve(), Path(scratch, "mine"), Path(sys.executable), options.cores)
+        other = Checkout.copied(options.other.resolve(), Path(scratch, "other"), options.python, options.cores)
         found: dict[Checkout, list[dict[str, Run]]] = {mine: [], other: []}
         for checkout in found:
             checkout.snakemake("--until", "zoo")

@@ -178,32 +178,42 @@ def test_the_page_has_the_curve_and_what_was_expected(ladder, ranked):
 
 def test_a_text_method_counts_where_it_gains_most_over_random_choice(tmp_path):
     study = Study(tmp_path)
-    study.spec["pools"] = {"pair": ["a", "b"]}
-    for task in ("one", "two", "three"):
-        study.task(task)
-        for model in ("a", "b"):
-            study.single(model, task, [1.0, 0.0] * 20)
+    study.spec["pools"] = {"pair": ["a", "b"], "half": ["a", "c"]}
     for task in ("one", "two"):
-        study.method("pair", "drawn", "control", task, [1.0, 0.0] * 20, method="control_random")
+        study.task(task)
+        study.single("a", task, [1.0, 0.0, 1.0, 0.0] * 10)
+        study.single("b", task, [0.0, 0.0, 1.0, 0.0] * 10)
+    # A member drawn at random has 0.5, 0, 1, 0 of four items: 0.375 on average.
     study.method("pair", "plain", "text", "one", [1.0, 0.0, 1.0, 0.0] * 10, method="text_x")
     study.method("pair", "better", "text", "two", [1.0, 0.0, 1.0, 1.0] * 10, method="text_x")
-    study.method("pair", "best", "text", "three", [1.0] * 40, method="text_x")
+    study.method("half", "best", "text", "two", [1.0] * 40, method="text_x")  # nobody knows what c replies
     study.method("pair", "worse", "text", "one", [0.0] * 40, method="text_y")
     study.method("pair", "router", "api", "one", [1.0] * 40, method="api_z")
-    good, bad = above_random(Comparison(study.spec, study.results))
-    # Nothing was drawn on task three, and routers are no text methods.
+    comparison = Comparison(study.spec, study.results)
+    good, bad = above_random(comparison)
+    # Routers are no text methods.
     assert good.what == "text_x beats random choice somewhere: better with pair on two"
-    assert good.found.mean == pytest.approx(0.25)
+    assert good.found.mean == pytest.approx(0.75 - 0.375)
     assert good.verdict == "holds with its whole interval"
     assert bad.what.startswith("text_y")
-    assert (bad.found.mean, bad.verdict) == (-0.5, "does not hold")
-    text = page(study.spec, study.results)
-    assert "## Text methods and random choice" in text
-    # The best single model is right on every other item; text_x gains half of all items where nothing was drawn, too.
+    assert (bad.found.mean, bad.verdict) == (pytest.approx(-0.375), "does not hold")
+    assert "## Text methods and random choice" in page(study.spec, study.results)
+
+
+def test_a_text_method_counts_where_it_gains_most_over_the_best_single_model(tmp_path):
+    study = Study(tmp_path)
+    study.spec["pools"] = {"pair": ["a", "b"]}
+    study.task("one")
+    for model in ("a", "b"):
+        study.single(model, "one", [1.0, 0.0] * 20)
+    study.method("pair", "good", "text", "one", [1.0, 0.0, 1.0, 1.0] * 10, method="text_x")
+    study.method("pair", "best", "text", "one", [1.0] * 40, method="text_x")
+    study.method("pair", "worse", "text", "one", [0.0] * 40, method="text_y")
     better, worse = above_best_single(Comparison(study.spec, study.results))
-    assert better.what == "text_x beats the best single model somewhere: best with pair on three"
+    assert better.what == "text_x beats the best single model somewhere: best with pair on one"
     assert better.found.mean == pytest.approx(0.5)
     assert (worse.found.mean, worse.verdict) == (-0.5, "does not hold")
+    text = page(study.spec, study.results)
     assert "**1 text methods are above the best single model somewhere" in text
 
 

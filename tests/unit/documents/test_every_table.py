@@ -53,7 +53,8 @@ HELD = {
         "Way | What it costs | For instance": (
             "tests/unit/engines/test_architectures.py::test_replies_are_those_of_transformers"
         ),
-        "Step | Processor time | Of which": f"{MEASURED}::test_first_steps",
+        "Run | Before | Now | Ratio": f"{MEASURED}::test_the_demo_of_two_checkouts",
+        "Step | Time | Of which": f"{MEASURED}::test_first_steps",
         "What | Tokens | Processor time | Tokens per second of it | Time | Peak memory": f"{MEASURED}::test_training",
     },
     "docs/reproduce.md": {"Items of | with `--with-tasks`": f"{HERE}::test_what_a_bundle_packs"},
