@@ -48,6 +48,7 @@ class SelfMoA(Method):
         samples: int | None = identity(
             "Answers that are merged; as many as the pool has members when null.", None, ge=1
         )
+        question_first: bool = identity("Show the question before the answers, not after them.", False)
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the member; its samples are merged."""
@@ -65,9 +66,11 @@ class SelfMoA(Method):
         index = state.data["member"]
         samples = [ctx.plain(index, sample) for sample in range(self._samples(len(ctx.pool)))]
         texts = {item.uid: [one[item.uid].text for one in samples] for item in ctx.questions}
-        requests = [
-            Request(index, item.uid, synthesis_prompt(item, texts[item.uid]), "aggregate") for item in ctx.questions
-        ]
+        prompts = {
+            item.uid: synthesis_prompt(item, texts[item.uid], question_first=self.params.question_first)
+            for item in ctx.questions
+        }
+        requests = [Request(index, uid, prompt, "aggregate") for uid, prompt in prompts.items()]
         for item, reply in zip(ctx.questions, ctx.generate(requests), strict=True):
             record = {"answers": texts[item.uid], "member": index}
             yield Answer(item.uid, reply.text, models=(ctx.pool[index].model,), record=record)

@@ -104,14 +104,22 @@ def summary_prompt(item: Question, texts: Sequence[str]) -> Prompt:
     )
 
 
-def synthesis_prompt(item: Question, texts: Sequence[str]) -> Prompt:
-    """Return the prompt in which answers are merged into a better one; the task itself comes last."""
+def synthesis_prompt(item: Question, texts: Sequence[str], *, question_first: bool = False) -> Prompt:
+    """Return the prompt in which answers are merged into a better one; the task itself comes last, or before the answers."""
+    candidates = (blocks.candidate(number, text) for number, text in enumerate(texts, 1))
+    caution = "Their answers may be biased or wrong: weigh them critically, and do not merely repeat them."
+    request = "Merge them into one good answer: accurate, complete and well ordered."
+    if question_first:
+        return blocks.compose(
+            blocks.instruction(f"Several models answered one question. {caution}"),
+            blocks.question(item),
+            *candidates,
+            blocks.instruction(request),
+            blocks.answer_format(item.type),
+        )
     return blocks.compose(
-        blocks.instruction(
-            "Several models answered the question below. Their answers may be biased or wrong: weigh them critically, and do"
-            " not merely repeat them. Merge them into one good answer: accurate, complete and well ordered."
-        ),
-        *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
+        blocks.instruction(f"Several models answered the question below. {caution} {request}"),
+        *candidates,
         blocks.instruction("The question:"),
         blocks.task_prompt(item),
     )

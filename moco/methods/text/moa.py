@@ -48,6 +48,7 @@ class MixtureOfAgents(Method):
 
         rounds: int = identity("Rounds of proposals; the first is the plain answer.", 1, ge=1)
         shuffle: bool = identity("Show answers in an order drawn per item, not in pool order.", True)
+        question_first: bool = identity("Show the question before the answers, not after them.", False)
 
     def needs(self, pool: PoolInfo) -> Needs:
         """Dev scores choose the aggregator; round 1 is shared."""
@@ -72,4 +73,7 @@ class MixtureOfAgents(Method):
             item.uid: shown(ctx, history, item) if self.params.shuffle else answers(history, item)
             for item in ctx.questions
         }
-        return {item.uid: synthesis_prompt(item, texts[item.uid]) for item in ctx.questions}
+        return {
+            item.uid: synthesis_prompt(item, texts[item.uid], question_first=self.params.question_first)
+            for item in ctx.questions
+        }

@@ -84,8 +84,23 @@ def test_the_whole_task_is_the_last_part_of_every_prompt(kind):
         assert asked.prompt.count(tasks[asked.uid]) == 1
 
 
-def test_the_frame_asks_to_merge_critically():
-    said = synthesis_prompt(questions(1)[0], ["one"]).partition("[answer 1]")[0].lower()
+@pytest.mark.parametrize("kind", ["exact_match", "multiple_choice", "text_generation"])
+@pytest.mark.parametrize("method", [ID, SELF])
+def test_the_question_stands_before_the_answers_on_request_and_the_form_of_the_answer_after_them(method, kind):
+    _, engine, ctx = run(id=method, kind=kind, question_first=True)
+    for asked, item in zip(engine.requests, ctx.questions, strict=True):
+        before, _, after = asked.prompt.partition("[answer 1]")
+        assert before.count(blocks.question(item)) == asked.prompt.count(blocks.question(item)) == 1
+        assert asked.prompt.endswith(blocks.answer_format(item.type))
+        assert blocks.answer_format(item.type) not in before or not blocks.answer_format(item.type)
+        assert [title for title, _ in shown(asked.prompt)] == ["answer 1", "answer 2", "answer 3"]
+        assert "below" not in before
+        assert "Merge" in after
+
+
+@pytest.mark.parametrize("question_first", [True, False])
+def test_the_frame_asks_to_merge_critically(question_first):
+    said = synthesis_prompt(questions(1)[0], ["one"], question_first=question_first).lower()
     for word in (
         "several models",
         "merge",
