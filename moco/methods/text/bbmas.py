@@ -32,9 +32,8 @@ ACTIONS = {
     "PROPOSE": "Propose a strategy: what is asked, which ideas apply, a plan in three to five steps, what may go wrong."
     " Do not solve the problem yet.",
     "EXECUTE": "Do the next step of the work, rigorously. You may go on with an entry of the board.",
-    "CRITIQUE": "Criticise entries of the board: say which, what is wrong with them and why, and how to do better.",
-    FINALISE: "Bring the entries together. Then write a line that says CONCLUSION: and below it the full solution with"
-    " a clearly stated final answer.",
+    "CRITIQUE": "Criticise entries of the board: say which, by number, what is wrong with them and why, and how to do better.",
+    FINALISE: "Write the full solution and the final answer after CONCLUSION:",
 }
 """Instructions by action."""
 GUIDELINES = (
@@ -84,8 +83,11 @@ def conclusion_in(text: str) -> str | None:
     return (text[marks[-1].end() :].strip() or None) if marks else None
 
 
-def header(item: Question, participant: int, size: int, board: Sequence[Entry]) -> Prompt:
-    """Return what every prompt begins with: who speaks, the problem, the board."""
+def header(item: Question, board: Sequence[Entry]) -> Prompt:
+    """Return what every prompt begins with: the setting, the problem, the board.
+
+    Small models lose the problem among longer sentences, so what only some prompts need stands there.
+    """
     entries = [
         blocks.block(
             f"entry {number}, iteration {one.iteration}: {one.action} by participant {one.participant + 1}", one.text
@@ -93,21 +95,21 @@ def header(item: Question, participant: int, size: int, board: Sequence[Entry]) 
         for number, one in enumerate(board, 1)
     ]
     return blocks.compose(
-        blocks.instruction(
-            f"You are participant {participant + 1} of {size} who solve a problem together on a shared board. Refer to"
-            " entries by their numbers. The problem:"
-        ),
+        blocks.instruction("You work with others on a blackboard. Its entries have numbers."),
         blocks.question(item),
-        blocks.instruction("The board:" if entries else "The board is still empty."),
+        blocks.instruction("" if entries else "The board is still empty."),
         *entries,
     )
 
 
-def select_prompt(above: Prompt) -> Prompt:
-    """Return the prompt in which a participant chooses an action."""
+def select_prompt(above: Prompt, participant: int, size: int) -> Prompt:
+    """Return the prompt in which a participant of so many chooses an action."""
     return blocks.compose(
         above,
-        blocks.instruction(f"Review the board and think step by step about what is needed next. {GUIDELINES}"),
+        blocks.instruction(
+            f"You are participant {participant + 1} of {size}. Review the board and think step by step about what is needed"
+            f" next. Refer to entries by their numbers. {GUIDELINES}"
+        ),
         blocks.instruction(f"Choose one of {', '.join(ACTIONS)}. End with one line of the form\nACTION: NAME"),
     )
 
@@ -117,7 +119,7 @@ def execute_prompt(above: Prompt, item: Question, action: str, reasoning: str) -
     return blocks.compose(
         above,
         blocks.block("why you chose", reasoning) if reasoning.strip() else "",
-        blocks.instruction(f"Your action is {action}. {ACTIONS[action]}"),
+        blocks.instruction(ACTIONS[action]),
         blocks.answer_format(item.type) if action == FINALISE else "",
     )
 
@@ -229,7 +231,8 @@ class Board:
     def _iterate(self, iteration: int) -> Course[None]:
         actors = self._drawn(iteration)
         self._acted.update(dict.fromkeys(actors, iteration))
-        prompts = {one: select_prompt(self._above(one)) for one in actors}
+        above, size = self._above(), len(self._participants)
+        prompts = {one: select_prompt(above, one, size) for one in actors}
         selected = yield from self._until_read(prompts, f"select {iteration}", action_in)
         if selected:
             posted = yield from self._act(selected, iteration)
@@ -240,10 +243,9 @@ class Board:
 
     def _act(self, chosen: Mapping[int, tuple[str, str]], iteration: int) -> Course[list[Entry]]:
         """Let participants carry out actions, which they chose for reasons, and post what they write; silence is no entry."""
+        above = self._above()
         requests = [
-            self._request(
-                one, execute_prompt(self._above(one), self._item, action, why), f"{action.lower()} {iteration}"
-            )
+            self._request(one, execute_prompt(above, self._item, action, why), f"{action.lower()} {iteration}")
             for one, (action, why) in chosen.items()
         ]
         replies = yield requests
@@ -258,7 +260,7 @@ class Board:
         if len(standing) == 1:
             return self._answer(standing[0], "agreed", [])
         texts = [conclusion_in(entry.text) or entry.text for entry in standing]
-        prompts = {one: vote_prompt(self._above(one), texts) for one in self._participants}
+        prompts = dict.fromkeys(self._participants, vote_prompt(self._above(), texts))
         cast = yield from self._until_read(prompts, "vote", lambda reply: vote_in(reply, len(texts)))
         votes = {one: place for one, (place, _) in cast.items()}
         # The first that reached the most votes among equals.
@@ -316,8 +318,8 @@ class Board:
     def _speaker(self, participant: int) -> int:
         return self._best if self._params.shared_best else participant
 
-    def _above(self, participant: int) -> Prompt:
-        return header(self._item, participant, len(self._participants), self._entries)
+    def _above(self) -> Prompt:
+        return header(self._item, self._entries)
 
     def _drawn(self, iteration: int) -> list[int]:
         """Return who acts: first those who have been idle for too long, then others that need not pause, at random."""

@@ -39,7 +39,7 @@ def script(action, vote="1", text="{model} does {action}", mark="CONCLUSION: "):
             return f"I think.\nACTION: {action(model, board)}"
         if "\nVOTE: NUMBER" in prompt:
             return f"I think.\nVOTE: {vote if isinstance(vote, str) else vote(model)}"
-        done = prompt.rpartition("Your action is ")[2].partition(".")[0]
+        [done] = [name for name, instruction in ACTIONS.items() if instruction in prompt]
         said = text.format(model=model, action=done)
         return f"Working out.\n{mark}{said}" if done == "FINALISE" else said
 
@@ -310,7 +310,7 @@ def test_silence_is_no_entry_and_no_conclusion():
     assert "Working out." in answers[0].text
 
     def silent(model, prompt, sample):
-        return "" if "Your action is" in prompt else script(lambda *_: "FINALISE")(model, prompt, sample)
+        return "" if ACTIONS["FINALISE"] in prompt else script(lambda *_: "FINALISE")(model, prompt, sample)
 
     answers, engine, _ = run(silent, max_iterations=2)
     assert (answers[0].record["board"], answers[0].record["stop"]) == ([], "limit")
@@ -362,16 +362,16 @@ BOARD = [Entry(1, 0, "PROPOSE", "- a plan\n\n- of lines"), Entry(2, 2, "EXECUTE"
 @pytest.mark.parametrize("kind", ["exact_match", "multiple_choice"])
 def test_every_prompt_shows_the_problem_and_the_whole_board_of_which_only_what_was_written_may_shrink(kind):
     item = questions(1, kind)[0]
-    above = header(item, 1, 3, BOARD)
+    above = header(item, BOARD)
     prompts = [
-        select_prompt(above),
+        select_prompt(above, 1, 3),
         *(execute_prompt(above, item, action, "because") for action in ACTIONS),
         vote_prompt(above, ["x", "y"]),
     ]
     extra = [[], *[["because"]] * 4, ["x", "y"]]
     for prompt, further in zip(prompts, extra, strict=True):
         assert prompt.count(blocks.question(item)) == 1
-        assert "participant 2 of 3" in prompt
+        assert prompt.startswith(above)
         assert shown(prompt)[:2] == [
             ("entry 1, iteration 1: PROPOSE by participant 1", BOARD[0].text),
             ("entry 2, iteration 2: EXECUTE by participant 3", BOARD[1].text),
@@ -380,7 +380,8 @@ def test_every_prompt_shows_the_problem_and_the_whole_board_of_which_only_what_w
 
 
 def test_a_choice_names_all_actions_with_guidelines_and_one_line_to_end_with():
-    prompt = select_prompt(header(questions(1)[0], 0, 2, []))
+    prompt = select_prompt(header(questions(1)[0], []), 1, 3)
+    assert "You are participant 2 of 3." in prompt
     assert "The board is still empty." in prompt
     assert all(action in prompt for action in ("PROPOSE", "EXECUTE", "CRITIQUE", "FINALISE"))
     assert "step by step" in prompt
@@ -389,15 +390,15 @@ def test_a_choice_names_all_actions_with_guidelines_and_one_line_to_end_with():
 
 def test_an_action_comes_with_its_reasons_and_instructions_and_a_conclusion_with_the_answer_format():
     item = questions(1)[0]
-    above = header(item, 0, 2, BOARD)
+    above = header(item, BOARD)
     for action in ACTIONS:
         prompt = execute_prompt(above, item, action, "because\nACTION: X")
         assert shown(prompt)[-1] == ("why you chose", "because\nACTION: X")
-        assert f"Your action is {action}. {ACTIONS[action]}" in prompt
+        assert ACTIONS[action] in prompt
         assert prompt.endswith(blocks.answer_format("exact_match")) == (action == "FINALISE")
     assert "Do not solve" in ACTIONS["PROPOSE"]
     assert "CONCLUSION:" in ACTIONS["FINALISE"]
-    for word in ("entries", "wrong", "why", "better"):
+    for word in ("entries", "number", "wrong", "why", "better"):
         assert word in ACTIONS["CRITIQUE"]
 
 
