@@ -714,9 +714,11 @@ class Reader(Engine):
         return super().train(kind, parent, examples, name, settings, reward)
 
 
-def of_length(text, renderer):
-    """Lengthen a text to at least as many tokens as the longest reply has."""
-    while len(renderer.continuation(text)) < REPLY:
+@pytest.fixture(scope="module")
+def words(small_reader):
+    """Words that alone have as many tokens as the longest reply."""
+    text = ""
+    while len(small_reader.continuation(text)) < REPLY:
         text = f"{text} and then {len(text)} makes {3 * len(text)}."
     return text
 
@@ -724,16 +726,16 @@ def of_length(text, renderer):
 @pytest.mark.parametrize(
     ("id", "settings"), [pytest.param(id, each, id=f"{id},{each}") for id in method_ids() for each in settings_of(id)]
 )
-def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, settings, small_reader):
+def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, settings, small_reader, words):
     method, copies, said = make_method(id, settings), 16, set()
 
     def reply(model, prompt, sample):
         said_shortly = varied(model, prompt, sample).replace("ACTION: FINALISE", "ACTION: EXECUTE")  # boards grow long
-        text = of_length(f"{said_shortly}. Copy {sample}", small_reader)
+        text = f"{said_shortly}. Copy {sample}{words}"
         said.add(text)
         return text
 
-    descriptions = [of_length(f"Model {number} knows this:", small_reader) for number in range(copies)]
+    descriptions = [f"Model {number} knows this:{words}" for number in range(copies)]
     kinds = types_of(id, settings)
     kind = "multiple_choice" if "multiple_choice" in kinds else kinds[0]
     world = World(("a",) * copies, kind, dev_scores={"a": 0.5})
@@ -750,9 +752,9 @@ def test_prompts_with_long_answers_of_sixteen_copies_keep_all_other_words(id, se
         assert blocks.question(items[uid]) in sent.text
         assert (blocks.answer_format(kind) in sent.text) == (blocks.answer_format(kind) in prompt)
         place = 0
-        for words in others.split(prompt):
-            assert words in sent.text[place:]
-            place = sent.text.index(words, place) + len(words)
+        for kept in others.split(prompt):
+            assert kept in sent.text[place:]
+            place = sent.text.index(kept, place) + len(kept)
         too_long += sent.flag == "shortened"
     shows_others = [prompt for prompt, _ in engine.read if len(others.findall(prompt)) > CONTEXT // REPLY]
     assert too_long >= len(shows_others)
