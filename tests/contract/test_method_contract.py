@@ -51,6 +51,8 @@ POOLS = {"pair": ("a", "b"), "three": ("a", "b", "c"), "copies": ("a", "a", "b")
 DEV_SCORES = {"a": 0.25, "b": 0.75, "c": 0.5}
 TESTS = Path(__file__).parents[1]
 BROKEN = broken_modules()
+SHORTER = {"api_graph_routing": {"train_epochs": 20}}
+"""Settings that only shorten a fit of which hundreds are made here."""
 
 
 def settings_of(id):
@@ -82,7 +84,8 @@ def types_of(id, settings=None):
 
 def case(id, settings, pool, kind):
     name = ",".join([id, *(f"{key}={value}" for key, value in settings.items()), pool, kind])
-    return pytest.param(make_method(id, settings), World(POOLS[pool], kind, dev_scores=DEV_SCORES), id=name)
+    method = make_method(id, SHORTER.get(id, {}) | settings)
+    return pytest.param(method, World(POOLS[pool], kind, dev_scores=DEV_SCORES), id=name)
 
 
 def large_enough(id, settings, pool):
