@@ -8,19 +8,21 @@ from filelock import FileLock
 from support.projects import Project, new_project
 from support.warm import Warm
 
+from moco.home import FORK_SERVER
+
 
 @pytest.fixture(scope="session")
 def finished(shared_folder: Path, zoo_cache: Path) -> Project:
     """A finished small study, made by the first process that needs it; tests copy it and leave it alone.
 
-    Its jobs are processes as everywhere; copies have warm ones, and must come to the same.
+    Its jobs are forks, as by default; copies have warm ones, and must come to the same.
     """
     folder = shared_folder / "finished"
     with FileLock(f"{folder}.lock"):
         if folder.exists():
             return Project(folder, zoo_cache)
         draft = new_project(folder.with_name("unfinished") / "project", zoo_cache)
-        draft.snakemake()
+        draft.snakemake(**{FORK_SERVER: ""})
         draft.folder.rename(folder)
     return Project(folder, zoo_cache)
 

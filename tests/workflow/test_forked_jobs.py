@@ -2,11 +2,10 @@
 
 import csv
 import re
-import shutil
 
 import psutil
 import pytest
-from support.projects import Project
+from support.projects import Project, new_project
 
 from moco.home import FORK_SERVER
 
@@ -17,17 +16,32 @@ HEAVY = 200
 
 
 @pytest.fixture(scope="module")
-def forked(finished, tmp_path_factory) -> Project:
-    project = finished.copy(tmp_path_factory.mktemp("forked") / "project")
-    for name in ("results", ".moco", ".snakemake"):
-        shutil.rmtree(project.folder / name)
+def unmade(zoo_cache, tmp_path_factory) -> Project:
+    """A study with a method of every level, of which nothing is made."""
+    project = new_project(tmp_path_factory.mktemp("unmade") / "project", zoo_cache)
+
+    def change(config):
+        del config["tasks"]["quiz"], config["methods"]["fuse-options"]
+        for name in ("control_random", "refine-2", "api_cascade"):
+            del config["methods"][name]
+
+    project.edit_config(change)
+    return project
+
+
+@pytest.fixture(scope="module")
+def forked(unmade, tmp_path_factory) -> Project:
+    project = unmade.copy(tmp_path_factory.mktemp("forked") / "project")
     project.edit("moco/cli/forks.py", "code = self._run(", 'print("a fork", file=sys.stderr); code = self._run(')
     project.snakemake(**{FORK_SERVER: "", "TMPDIR": str(project.folder)})
     return project
 
 
-def test_all_files_are_the_same(finished, forked):
-    assert forked.run("moco", "verify", str(finished.results), str(forked.results)).returncode == 0
+def test_all_files_are_the_same(unmade, forked, tmp_path):
+    processes = unmade.copy(tmp_path / "project")
+    processes.snakemake(**{FORK_SERVER: "off"})
+    assert "a fork" not in "".join(path.read_text() for path in (processes.results / "logs").rglob("*.log"))
+    assert forked.run("moco", "verify", str(processes.results), str(forked.results)).stdout == "equal\n"
 
 
 def test_its_jobs_were_forks(forked):
