@@ -3,9 +3,9 @@
     python benchmarks/demo.py OTHER [--python PYTHON] [--mine HERE] [--rounds 2] [--cores 2]
 
 OTHER is a checkout of another commit, as `git worktree add --detach OTHER COMMIT` makes it, and PYTHON the interpreter of
-its environment: that of this one has Snakemake import the logger plugin that is installed in it. Both are copied to a temporary
-folder, so nothing that lies in them is touched, and trained once before the clock starts. In every round both run, the
-one that begins changing,
+its environment (the one in use has Snakemake import the logger plugin that is installed there). Both checkouts are copied
+to a temporary folder, so nothing that lies in them is touched, and trained once before the clock starts. In every round
+both run, the one that begins changing,
 
 * the demo, with empty results and an empty store;
 * the demo again, without results and with everything in the store;

@@ -22,8 +22,7 @@ def unmade(zoo_cache, tmp_path_factory) -> Project:
 
     def change(config):
         del config["tasks"]["quiz"], config["methods"]["fuse-options"]
-        for name in ("control_random", "refine-2", "api_cascade"):
-            del config["methods"][name]
+        del config["methods"]["control_random"], config["methods"]["refine-2"]
 
     project.edit_config(change)
     return project

@@ -95,34 +95,40 @@ def shown(ctx: AnswerContext, history: History, item: Question) -> list[str]:
 
 def summary_prompt(item: Question, texts: Sequence[str]) -> Prompt:
     """Return the prompt in which the summariser writes the final answer."""
-    return blocks.compose(
-        blocks.instruction("Several assistants answered one question. Write the final answer."),
-        blocks.question(item),
-        *(blocks.candidate(number, text) for number, text in enumerate(texts, 1)),
-        blocks.instruction("Any of the answers may be wrong. Write one final answer."),
-        blocks.answer_format(item.type),
+    return _question_then_answers(
+        "Several assistants answered one question. Write the final answer.",
+        item,
+        texts,
+        "Any of the answers may be wrong. Write one final answer.",
     )
 
 
 def synthesis_prompt(item: Question, texts: Sequence[str], *, question_first: bool = False) -> Prompt:
     """Return the prompt in which answers are merged into a better one; the task itself comes last, or before the answers."""
-    candidates = (blocks.candidate(number, text) for number, text in enumerate(texts, 1))
     caution = "Their answers may be biased or wrong: weigh them critically, and do not merely repeat them."
     request = "Merge them into one good answer: accurate, complete and well ordered."
     if question_first:
-        return blocks.compose(
-            blocks.instruction(f"Several models answered one question. {caution}"),
-            blocks.question(item),
-            *candidates,
-            blocks.instruction(request),
-            blocks.answer_format(item.type),
-        )
+        return _question_then_answers(f"Several models answered one question. {caution}", item, texts, request)
     return blocks.compose(
         blocks.instruction(f"Several models answered the question below. {caution} {request}"),
-        *candidates,
+        *_candidates(texts),
         blocks.instruction("The question:"),
         blocks.task_prompt(item),
     )
+
+
+def _question_then_answers(opening: str, item: Question, texts: Sequence[str], request: str) -> Prompt:
+    return blocks.compose(
+        blocks.instruction(opening),
+        blocks.question(item),
+        *_candidates(texts),
+        blocks.instruction(request),
+        blocks.answer_format(item.type),
+    )
+
+
+def _candidates(texts: Sequence[str]) -> list[Prompt]:
+    return [blocks.candidate(number, text) for number, text in enumerate(texts, 1)]
 
 
 def summarised(

@@ -88,7 +88,7 @@ def header(item: Question, board: Sequence[Entry]) -> Prompt:
 
     Small models lose the problem among longer sentences, so what only some prompts need stands there.
     """
-    entries = [
+    entries: list[str] = [
         blocks.block(
             f"entry {number}, iteration {one.iteration}: {one.action} by participant {one.participant + 1}", one.text
         )
@@ -97,8 +97,7 @@ def header(item: Question, board: Sequence[Entry]) -> Prompt:
     return blocks.compose(
         blocks.instruction("You work with others on a blackboard. Its entries have numbers."),
         blocks.question(item),
-        blocks.instruction("" if entries else "The board is still empty."),
-        *entries,
+        *(entries or [blocks.instruction("The board is still empty.")]),
     )
 
 

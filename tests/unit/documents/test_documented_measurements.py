@@ -129,6 +129,7 @@ def test_the_demo_of_two_checkouts():
         # Seconds are rounded to a tenth, ratios were computed before that.
         assert (before - 0.05) / (now + 0.05) - 0.005 <= ratio <= (before + 0.05) / (now - 0.05) + 0.005, run
     shares = re.findall(r"(\d+) %[^%]*?([\d.]+) of ([\d.]+) s", text_of(PERFORMANCE).partition("models work in")[2])[:2]
+    assert len(shares) == 2
     assert [int(share) for share, *_ in shares] == [round(100 * float(part) / float(all_)) for _, part, all_ in shares]
 
 
